@@ -1,0 +1,257 @@
+"""One training loop. It fine-tunes a classifier on the kept examples of a task and records, at named steps, what scores need.
+
+    fitted = fit(config, load("docstrings"))
+    fitted.metrics["test_accuracy"]     # how good the model became
+    fitted.arrays["logits"]             # [T, N, K]: every training example at every scoring point, in eval mode
+
+The loop is accelerate's: bf16 on a GPU, float32 on a CPU. Batches are cut from sequences of similar length. All randomness
+comes from the run's own seed: the same config gives the same run, to the bit on a CPU with the same number of threads.
+"""
+
+import contextlib
+import math
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch.nn.functional import cross_entropy
+from torch.nn.utils.rnn import pad_sequence
+from tqdm.auto import tqdm
+from transformers import get_linear_schedule_with_warmup
+
+from datadiet import gradnorm, models
+from datadiet.data import Split, Task
+from datadiet.errors import InputError
+
+WARMUP = 0.1  # share of the updates over which the learning rate rises; it then falls to zero, whatever the budget
+CLIP = 1.0  # largest norm of a batch's gradient
+EVAL_BATCH = 256
+GRAND_BATCH = 64
+DROPOUT_STREAM = 1_000_003  # keeps the dropout of seed s apart from the head of seed s
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a run leaves behind: numbers, and arrays whose last-but-one axis is the training set in its public order."""
+
+    metrics: dict
+    arrays: dict = field(default_factory=dict)
+
+
+def updates_per_epoch(n: int, batch_size: int) -> int:
+    """Optimiser steps in one pass over `n` examples; the last, smaller batch counts."""
+    return math.ceil(n / batch_size)
+
+
+def step_of(at: int | str, n: int, batch_size: int) -> int:
+    """Optimiser step of a scoring point: an int is a step, "2ep" is the end of the second epoch over `n` examples."""
+    if isinstance(at, str) and at.endswith("ep") and at[:-2].isdigit():
+        return int(at[:-2]) * updates_per_epoch(n, batch_size)
+    if isinstance(at, int) and not isinstance(at, bool) and at >= 0:
+        return at
+    raise InputError(f"train.step_of: the scoring point {at!r} is neither a step (0, 10, ...) nor epochs ('1ep', '2ep', ...).")
+
+
+def budget(config: dict, n_kept: int, n_all: int) -> int:
+    """Updates of a run: `epochs` passes over the kept examples ("epochs"), or as many as the full set would take ("steps")."""
+    if config["budget"] not in ("epochs", "steps"):
+        raise InputError(f"train.budget: budget {config['budget']!r}; choose 'epochs' or 'steps'.")
+    n = n_kept if config["budget"] == "epochs" else n_all
+    return config["epochs"] * updates_per_epoch(n, config["batch_size"])
+
+
+class Encoded:
+    """A split as token ids on the device, batched by length."""
+
+    def __init__(self, split: Split, renamed: torch.Tensor, tokens: dict, device):
+        self.labels = torch.as_tensor(split.labels, device=device)
+        self.columns = {name: [renamed[torch.as_tensor(row)] if name == "input_ids" else torch.as_tensor(row)
+                               for row in rows] for name, rows in tokens.items()}
+        self.lengths = np.array([len(row) for row in tokens["input_ids"]])
+        self.padding = int(renamed[0])  # BERT and RoBERTa pad differently, but the mask makes the value immaterial
+        self.device = device
+
+    def batch(self, positions) -> dict:
+        """Padded tensors of the examples at `positions`, with their labels."""
+        out = {}
+        for name, rows in self.columns.items():
+            value = self.padding if name == "input_ids" else 0
+            out[name] = pad_sequence([rows[i] for i in positions], True, value).to(self.device)  # [B, longest]
+        out["labels"] = self.labels[torch.as_tensor(positions, device=self.device)]
+        return out
+
+    def in_order_of_length(self, positions, size):
+        order = positions[np.argsort(self.lengths[positions], kind="stable")]
+        return [order[i:i + size] for i in range(0, len(order), size)]
+
+    def shuffled(self, positions, size, rng):
+        """One epoch: random batches whose members have similar lengths, in random order."""
+        positions, pool = rng.permutation(positions), 50 * size
+        pools = [self.in_order_of_length(positions[i:i + pool], size) for i in range(0, len(positions), pool)]
+        # The smaller batch must come from the last pool only, so that an epoch has exactly ceil(n / size) updates.
+        batches = [batch for group in pools for batch in group]
+        return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def encode(config: dict, task: Task, model, device) -> dict[str, Encoded]:
+    """Tokenise every split once, and trim the model's vocabulary to what occurs in them."""
+    if task.kind not in ("text", "pair"):
+        raise InputError(f"train.fit: {task.name!r} is a task of kind {task.kind!r}; this loop trains on 'text' and 'pair'.")
+    tokenizer = models.tokenizer(config["encoder"])
+    splits = {name: split for name in ("train", "validation", "test") if (split := getattr(task, name)) is not None}
+    tokens = {}
+    for name, split in splits.items():
+        columns = [split.inputs[c] for c in ("text", "text_pair") if c in split.inputs]
+        tokens[name] = dict(tokenizer(*columns, truncation=True, max_length=config["max_length"]))
+    used = {tokenizer.pad_token_id} | {t for split in tokens.values() for row in split["input_ids"] for t in row}
+    renamed = models.trim_vocabulary(model, torch.tensor(sorted(used)))
+    encoded = {name: Encoded(split, renamed, tokens[name], device) for name, split in splits.items()}
+    for split in encoded.values():
+        split.padding = int(renamed[tokenizer.pad_token_id])
+    return encoded
+
+
+def _inputs(batch: dict) -> dict:
+    return {name: value for name, value in batch.items() if name != "labels"}
+
+
+def example_loss(model, batch) -> torch.Tensor:
+    """Cross-entropy of each example, [B]: the loss whose gradient GraNd measures."""
+    return cross_entropy(model(**_inputs(batch)).logits.float(), batch["labels"], reduction="none")
+
+
+@contextlib.contextmanager
+def _scoring(model):
+    """Eval mode for the time of a pass (dropout off: a score is a property of the model, not of a draw)."""
+    mode = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(mode)
+
+
+def predict(model, encoded: Encoded) -> tuple[np.ndarray, np.ndarray]:
+    """Logits [N, K] and norms of the head's input [N] of every example, in eval mode, in the split's order."""
+    n = len(encoded.labels)
+    logits, norms, features = np.empty((n, 0)), np.empty(n), []
+    head = models.output_layer(model)
+    hook = head.register_forward_pre_hook(lambda module, args: features.append(args[0]))
+    try:
+        with _scoring(model), torch.inference_mode():
+            for positions in encoded.in_order_of_length(np.arange(n), EVAL_BATCH):
+                rows = model(**_inputs(encoded.batch(positions))).logits.float().cpu().numpy()
+                if not logits.shape[1]:
+                    logits = np.empty((n, rows.shape[1]), np.float32)
+                logits[positions] = rows
+                norms[positions] = features.pop().float().norm(dim=-1).cpu().numpy()
+    finally:
+        hook.remove()
+    return logits, norms.astype(np.float32)
+
+
+def grand(model, encoded: Encoded, positions: np.ndarray) -> np.ndarray:
+    """Exact GraNd over all parameters of the examples at `positions`, [M], in eval mode."""
+    out = np.empty(len(positions), np.float32)
+    place = {int(p): i for i, p in enumerate(positions)}
+    with _scoring(model):
+        for some in encoded.in_order_of_length(positions, GRAND_BATCH):
+            norms = gradnorm.grad_norms(model, encoded.batch(some), example_loss)
+            out[[place[int(p)] for p in some]] = norms.float().cpu().numpy()
+    return out
+
+
+def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool = False) -> Fit:
+    """Fine-tune on the kept training examples, record at the scoring points, evaluate at the end.
+
+    Parameters
+    ----------
+    config : dict
+        A run's config (see :func:`datadiet.runs.config`).
+    task : Task
+        The task, labels already flipped where the run asks for noise.
+    keep : int64 array, optional
+        Positions in ``task.train`` to train on; all when None. Scores are recorded for the whole training set either way.
+    progress : bool
+        Show a bar over the updates.
+
+    Returns
+    -------
+    Fit
+        ``metrics``: test_accuracy, validation_accuracy, class_accuracy, n_kept, updates, examples (forward and backward),
+        scored (forward only), grand_scored, train_seconds, scoring_seconds. ``arrays``: ids, labels, logits [T, N, K],
+        feature_norms [T, N], and where the config asks for it grand [T, M] with grand_positions [M].
+
+    Raises
+    ------
+    InputError
+        A task this loop cannot train on, a scoring point beyond the end of training, an unknown budget, an empty `keep`.
+    """
+    n_all = len(task.train)
+    keep = np.arange(n_all) if keep is None else np.asarray(keep)
+    if not len(keep):
+        raise InputError("train.fit: no training example is kept; raise the kept fraction.")
+    total = budget(config, len(keep), n_all)
+    points = [step_of(at, n_all, config["batch_size"]) for at in config["score_at"]]
+    if points and max(points) > total:
+        raise InputError(f"train.fit: the scoring point {max(points)} lies beyond the last of {total} updates; "
+                         "train for more epochs or score earlier.")
+    accelerator = Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
+    device, rng = accelerator.device, np.random.default_rng(config["seed"])
+    model = models.classifier(config["encoder"], task.n_classes, config["layers"], config["seed"])
+    splits = encode(config, task, model, device)
+    train, sample = splits["train"], np.sort(np.random.default_rng(0).permutation(n_all)[:config["grand_size"]])
+    model = accelerator.prepare(model)
+    # No weight decay: the papers' settings are unknown or zero, and it keeps the trimmed vocabulary exact.
+    optimizer = accelerator.prepare(torch.optim.AdamW(model.parameters(), lr=config["learning_rate"], weight_decay=0.0, fused=True))
+    schedule = get_linear_schedule_with_warmup(optimizer, math.ceil(WARMUP * total), total)
+    logits, norms, grands, examples = {}, {}, {}, 0
+    clock = {"train": 0.0, "scoring": 0.0}
+
+    def record(step):
+        start = time.perf_counter()
+        logits[step], norms[step] = predict(model, train)
+        if len(sample):
+            grands[step] = grand(model, train, sample)
+        clock["scoring"] += time.perf_counter() - start
+
+    with torch.random.fork_rng(), tqdm(total=total, disable=not progress, desc=task.name, unit="step", leave=False) as bar:
+        torch.manual_seed(DROPOUT_STREAM + config["seed"])
+        step = 0
+        if 0 in points:
+            record(0)
+        while step < total:
+            for positions in train.shuffled(keep, config["batch_size"], rng):
+                start = time.perf_counter()
+                model.train()
+                loss = example_loss(model, train.batch(positions)).mean()
+                optimizer.zero_grad()
+                accelerator.backward(loss)
+                accelerator.clip_grad_norm_(model.parameters(), CLIP)
+                optimizer.step()
+                schedule.step()
+                step, examples = step + 1, examples + len(positions)
+                clock["train"] += time.perf_counter() - start
+                bar.update()
+                if step in points:
+                    record(step)
+                if step == total:
+                    break
+        final = {name: predict(model, split)[0] for name, split in splits.items() if name != "train"}
+    metrics = {"n_kept": len(keep), "updates": total, "examples": examples, "scored": n_all * len(logits),
+               "grand_scored": len(sample) * len(logits), "train_seconds": clock["train"], "scoring_seconds": clock["scoring"]}
+    for name, rows in final.items():
+        correct = rows.argmax(1) == getattr(task, name).labels
+        metrics[f"{name}_accuracy"] = float(correct.mean())
+        if not np.isfinite(rows).all():
+            raise FloatingPointError(f"train.fit: the model diverged (non-finite logits on {name}); lower the learning rate.")
+    arrays = {"ids": task.train.ids, "labels": task.train.labels, "test_predictions": final["test"].argmax(1).astype(np.int16)}
+    if logits:
+        arrays |= {"logits": np.stack([logits[p] for p in points]), "feature_norms": np.stack([norms[p] for p in points])}
+        if len(sample):
+            arrays |= {"grand": np.stack([grands[p] for p in points]), "grand_positions": sample}
+    if task.truth is not None:
+        arrays["truth"] = task.truth
+    return Fit(metrics, arrays)

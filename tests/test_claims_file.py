@@ -1,0 +1,65 @@
+"""The ledger is complete, and every entry says what it must."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from pybtex.database import parse_file
+
+ROOT = Path(__file__).resolve().parent.parent
+CLAIMS = yaml.safe_load((ROOT / "claims.yml").read_text(encoding="utf-8"))
+
+# Ids are promises to readers: none is renamed, reused or dropped.
+SERIES = {"BDD": 7, "NDD": 6, "K23": 6, "P21": 10, "BEM": 1, "HDD": 2, "INF": 3, "WLM": 1}
+IDS = [f"{series}-{i}" for series, n in SERIES.items() for i in range(1, n + 1)]
+TESTED = {
+    "score-timing.md": ["BDD-1", "BDD-2", "BDD-3", "BDD-7", "P21-3", "P21-6"],
+    "pruning-fractions.md": ["BDD-4", "BDD-5", "BDD-6", "P21-4", "P21-5", "INF-2"],
+}
+FIELDS = {"id", "paper", "claim", "published", "known", "settings", "chapter", "status"}
+HOW_KNOWN = (
+    "read in the paper",
+    "read in released code",
+    "computed from released artefacts",
+    "second-hand notes",
+    "inferred by us",
+    "from memory, unchecked",
+)
+
+
+def test_every_claim_is_there_once():
+    assert [claim["id"] for claim in CLAIMS] == IDS
+    assert len(IDS) == 36
+
+
+def test_tested_claims_are_those_of_the_chapters():
+    found = {}
+    for claim in CLAIMS:
+        if claim["status"] == "tested":
+            found.setdefault(claim["chapter"], []).append(claim["id"])
+    assert {chapter: sorted(ids) for chapter, ids in found.items()} == {
+        chapter: sorted(ids) for chapter, ids in TESTED.items()}
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim["id"])
+def test_schema(claim):
+    reason = "rule" if claim["status"] == "tested" else "why"
+    assert set(claim) == FIELDS | {reason}
+    assert claim["status"] in ("tested", "not yet", "not testable here")
+    texts = {name: text for name, text in claim.items() if name != "chapter"}
+    assert all(isinstance(text, str) and text.strip() == text and text for text in texts.values())
+    assert claim["claim"].endswith(".") and claim[reason].endswith(".")
+    assert all(way.startswith(HOW_KNOWN) for way in claim["known"].split("; "))
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim["id"])
+def test_a_tested_claim_names_a_chapter_that_exists(claim):
+    if claim["status"] == "tested":
+        assert (ROOT / "chapters" / claim["chapter"]).is_file()
+        assert "Written before its runs" in claim["rule"]
+    else:
+        assert claim["chapter"] is None
+
+
+def test_every_paper_is_in_the_bibliography():
+    assert {claim["paper"] for claim in CLAIMS} <= set(parse_file(str(ROOT / "references.bib")).entries)

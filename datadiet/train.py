@@ -65,13 +65,10 @@ def budget(config: dict, n_kept: int, n_all: int) -> int:
 class Encoded:
     """A split as token ids on the device, batched by length."""
 
-    def __init__(self, split: Split, renamed: torch.Tensor, tokens: dict, device):
+    def __init__(self, split: Split, columns: dict[str, list[torch.Tensor]], padding: int, device):
         self.labels = torch.as_tensor(split.labels, device=device)
-        self.columns = {name: [renamed[torch.as_tensor(row)] if name == "input_ids" else torch.as_tensor(row)
-                               for row in rows] for name, rows in tokens.items()}
-        self.lengths = np.array([len(row) for row in tokens["input_ids"]])
-        self.padding = int(renamed[0])  # BERT and RoBERTa pad differently, but the mask makes the value immaterial
-        self.device = device
+        self.columns, self.padding, self.device = columns, padding, device
+        self.lengths = np.array([len(row) for row in columns["input_ids"]])
 
     def batch(self, positions) -> dict:
         """Padded tensors of the examples at `positions`, with their labels."""
@@ -107,9 +104,11 @@ def encode(config: dict, task: Task, model, device) -> dict[str, Encoded]:
         tokens[name] = dict(tokenizer(*columns, truncation=True, max_length=config["max_length"]))
     used = {tokenizer.pad_token_id} | {t for split in tokens.values() for row in split["input_ids"] for t in row}
     renamed = models.trim_vocabulary(model, torch.tensor(sorted(used)))
-    encoded = {name: Encoded(split, renamed, tokens[name], device) for name, split in splits.items()}
-    for split in encoded.values():
-        split.padding = int(renamed[tokenizer.pad_token_id])
+    padding, encoded = int(renamed[tokenizer.pad_token_id]), {}
+    for name, split in splits.items():
+        columns = {column: [torch.tensor(row) for row in rows] for column, rows in tokens[name].items()}
+        columns["input_ids"] = [renamed[row] for row in columns["input_ids"]]
+        encoded[name] = Encoded(split, columns, padding, device)
     return encoded
 
 

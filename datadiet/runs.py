@@ -1,0 +1,308 @@
+"""Load, else compute. A run is a config; its result is stored under the config's key and comes back at once when asked again.
+
+    table = sweep([config(task="docstrings", seed=s) for s in range(3)])                 # three full-data runs
+    table = sweep(configs, engine="processes")                                           # a run a core
+    table = sweep(configs, engine="dask://scheduler:8786")                               # a cluster
+    table = sweep(configs, engine="stored")                                              # look up, compute nothing
+"""
+
+import datetime
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import cache
+from multiprocessing import get_context
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from datadiet import paths, prune, scores, store
+from datadiet.data import flip_labels, load, shrink
+from datadiet.errors import InputError
+
+PROTOCOL = 1  # raised when the same config comes to mean another run
+
+DEFAULTS = {
+    "task": "docstrings",
+    "noise": 0.0,  # share of training labels flipped on purpose (symmetric, seed 0: the same flips in every run)
+    "validation": 0.1,  # share of train held out where a set has no official validation split
+    "size": None,  # training examples, a stratified draw; None = all
+    "encoder": "minilm",
+    "layers": None,  # first layers of the encoder that are kept; None = all
+    "max_length": 64,  # tokens
+    "epochs": 3,
+    "budget": "epochs",  # what a pruned run spends: the same "epochs", or as many update "steps" as the full set
+    "batch_size": 32,
+    "learning_rate": 5e-5,
+    "seed": 0,
+    "score_at": [],  # scoring points: update steps (0, 10, ...) or epochs ("1ep", ...)
+    "grand_size": 0,  # examples whose full-parameter GraNd is recorded at each scoring point
+    "keep": None,
+}
+KEEP = {
+    "rule": "random",
+    "fraction": 0.5,
+    "offset": 0.0,
+    "balanced": False,
+    "score": None,  # a name of scores.SCORES or "grand_head"; None for the random rule
+    "at": None,  # the scoring point
+    "seeds": [],  # scoring runs whose scores are averaged
+    "source": None,  # config of the scoring runs, without its seed
+}
+
+
+def config(keep: dict | None = None, **changes) -> dict:
+    """A complete run config: the defaults with `changes`, and with `keep` for a pruned run.
+
+    Raises
+    ------
+    InputError
+        An unknown key, naming the known ones.
+    """
+    for given, known, what in ((changes, DEFAULTS, "config"), (keep or {}, KEEP, "keep")):
+        unknown = sorted(set(given) - set(known))
+        if unknown:
+            raise InputError(f"runs.config: unknown {what} key(s) {', '.join(unknown)}; known: {', '.join(known)}.")
+    return DEFAULTS | changes | {"keep": None if keep is None else KEEP | keep}
+
+
+def key(run: dict) -> str:
+    """SHA-256 of the canonical JSON of a config and the protocol number, 64 hex digits."""
+    return hashlib.sha256(json.dumps([PROTOCOL, run], sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def scoring_runs(run: dict) -> list[dict]:
+    """The runs whose scores `run` prunes with; none for a full or randomly pruned run."""
+    keep = run["keep"]
+    return [keep["source"] | {"seed": seed} for seed in keep["seeds"]] if keep and keep["source"] else []
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities along the last axis, in float64."""
+    logits = logits.astype(np.float64)
+    powers = np.exp(logits - logits.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
+def score_values(run: dict, name: str, at) -> np.ndarray:
+    """Score `name` of every training example [N] by one stored scoring run, at its scoring point `at`."""
+    held = store.arrays(key(run))
+    t = run["score_at"].index(at)
+    probs = softmax(held["logits"][t])
+    if name == "grand_head":  # the norm of the features stands for the features: GraNd needs nothing else of them
+        return scores.grand_head(probs, held["labels"], held["feature_norms"][t][:, None])
+    if name not in scores.SCORES:
+        raise InputError(f"runs.score_values: unknown score {name!r}; known: {', '.join([*scores.SCORES, 'grand_head'])}.")
+    return scores.SCORES[name](probs, held["labels"])
+
+
+@cache
+def _task(name: str, validation: float, size: int | None, noise: float):
+    task = load(name, validation=validation)
+    task = task if size is None else shrink(task, size)
+    return task if not noise else flip_labels(task, noise, seed=0)
+
+
+def task_of(run: dict):
+    """The task of a run, shrunk and with flipped labels as its config says."""
+    return _task(run["task"], run["validation"], run["size"], run["noise"])
+
+
+@cache
+def hardware() -> str:
+    """One line that names this machine's processor, cores and GPU."""
+    cpu = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo") as file:
+            cpu = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), cpu)
+    except OSError:
+        pass
+    import torch
+
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return f"{cpu}, {os.cpu_count()} cores{gpu}"
+
+
+@cache
+def commit() -> str:
+    """Short commit of the book's repository, with a plus sign where the package differs from it; "unknown" outside git."""
+    try:
+        git = ["git", "-C", str(paths.root())]
+        head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run([*git, "status", "--porcelain", "--", "datadiet"], capture_output=True, text=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head + ("+" if changed.strip() else "")
+
+
+def compute(run: dict, values: np.ndarray | None = None, progress: bool = False) -> tuple[dict, dict, dict]:
+    """Carry out one run, storing nothing: (metrics, provenance, arrays). `values` are the scores it prunes with."""
+    import torch
+
+    from datadiet import train
+
+    started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
+    task, keep = task_of(run), run["keep"]
+    kept = None
+    if keep is not None:
+        values = np.zeros(len(task.train)) if values is None else values
+        kept = prune.keep(values, keep["fraction"], keep["rule"], offset=keep["offset"], seed=run["seed"],
+                          labels=task.train.labels if keep["balanced"] else None)
+    fitted = train.fit(run, task, kept, progress)
+    provenance = {
+        "hardware": hardware(), "threads": torch.get_num_threads(), "commit": commit(), "protocol": PROTOCOL,
+        "versions": {"python": platform.python_version()} | {
+            name: importlib.metadata.version(name) for name in ("datadiet", "torch", "transformers", "accelerate", "numpy")},
+        "data_checksum": task.checksum, "data_source": task.source,
+        "label_names": list(task.label_names), "started": started.isoformat(timespec="seconds"),
+        "seconds": time.perf_counter() - clock,
+    }
+    return fitted.metrics, provenance, fitted.arrays
+
+
+def _one_thread():
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _mean_scores(run: dict) -> np.ndarray | None:
+    """Scores a run prunes with: the mean over its scoring runs of each run's scores."""
+    sources = scoring_runs(run)
+    keep = run["keep"]
+    return np.mean([score_values(source, keep["score"], keep["at"]) for source in sources], axis=0) if sources else None
+
+
+class SweepFailed(RuntimeError):
+    """Some runs of a sweep failed; the others are stored. ``failures`` maps a key to its exception."""
+
+    def __init__(self, failures: dict, of: int):
+        self.failures = failures
+        lines = [f"{k[:12]}: {type(e).__name__}: {e}" for k, e in failures.items()]
+        super().__init__(f"runs.sweep: {len(failures)} of {of} runs failed, the others are stored.\n" + "\n".join(lines))
+
+
+def _pool(engine: str):
+    """An executor, and how to wait for its futures, for `engine`."""
+    if engine == "processes":
+        # Spawned, because a forked copy of a process that has used torch's threads can hang.
+        pool = ProcessPoolExecutor(max(1, os.cpu_count() or 1), mp_context=get_context("spawn"), initializer=_one_thread)
+        return pool, as_completed
+    try:
+        from distributed import Client
+        from distributed import as_completed as dask_completed
+    except ImportError:
+        raise InputError("runs.sweep: the Dask engine needs the extra: pip install 'datadiet[dask]'") from None
+    try:
+        return Client(engine.replace("dask://", "tcp://"), timeout=10), dask_completed
+    except OSError as problem:
+        raise InputError(f"runs.sweep: no Dask scheduler answers at {engine} ({type(problem).__name__}).") from None
+
+
+def _carry_out(wave: list[dict], engine: str, bar, failures: dict) -> None:
+    """Compute and store the runs of one wave; a failure is noted and the wave goes on."""
+    def keep_result(run, result):
+        try:
+            metrics, provenance, arrays = result()
+            store.save(key(run), run, metrics, provenance, arrays)
+        except Exception as problem:
+            failures[key(run)] = problem
+        bar.update()
+
+    if engine == "here":
+        for run in wave:
+            keep_result(run, lambda run=run: compute(run, _mean_scores(run)))
+        return
+    pool, completed = _pool(engine)
+    with pool:
+        futures = {pool.submit(compute, run, _mean_scores(run)): run for run in wave}
+        for future in completed(list(futures)):
+            keep_result(futures[future], future.result)
+
+
+def missing(configs) -> list[dict]:
+    """Runs of `configs`, and scoring runs they lean on, that are not stored; scoring runs first, no run twice."""
+    wanted = {key(run): run for run in configs}
+    leaned_on = {key(source): source for run in wanted.values() for source in scoring_runs(run)}
+    everything = leaned_on | wanted
+    found = store.find(everything)
+    # A published pruned run needs no scoring runs of its own; a missing one does.
+    needed = {key(source) for k, run in wanted.items() if k not in found for source in scoring_runs(run)}
+    todo = [run for k, run in everything.items() if k not in found and (k in wanted or k in needed)]
+    return sorted(todo, key=lambda run: bool(scoring_runs(run)))
+
+
+def sweep(configs, engine: str = "here") -> pd.DataFrame:
+    """Load each run, else compute and store it; one row a run, in the order asked for.
+
+    Parameters
+    ----------
+    configs : iterable of dict
+        Made by :func:`config`. Scoring runs that a pruned run needs are computed too.
+    engine : str
+        "here" (one after the other), "processes" (one a core), "dask://host:port", or "stored" (compute nothing; absent
+        runs are counted in ``table.attrs["missing"]``).
+
+    Returns
+    -------
+    pandas.DataFrame
+        Config, metrics and provenance of each run in columns; ``origin`` says "here" or "published".
+
+    Raises
+    ------
+    InputError
+        Unknown engine.
+    SweepFailed
+        After all runs were tried, if any failed. What succeeded is stored; a second call computes only the rest.
+    """
+    configs = list(configs)
+    if engine not in ("here", "processes", "stored") and not engine.startswith("dask://"):
+        raise InputError(f"runs.sweep: unknown engine {engine!r}; choose 'here', 'processes', 'dask://host:port' or 'stored'.")
+    todo = [] if engine == "stored" else missing(configs)
+    failures: dict = {}
+    if todo:
+        with tqdm(total=len(todo), desc="runs", unit="run", file=sys.stderr, leave=False) as bar:
+            _carry_out([run for run in todo if not scoring_runs(run)], engine, bar, failures)
+            ready = []
+            for run in (run for run in todo if scoring_runs(run)):
+                broken = [key(source) for source in scoring_runs(run) if key(source) in failures]
+                if broken:
+                    failures[key(run)] = RuntimeError(f"its scoring run {broken[0][:12]} failed")
+                    bar.update()
+                else:
+                    ready.append(run)
+            _carry_out(ready, engine, bar, failures)
+    if failures:
+        raise SweepFailed(failures, len(todo))
+    return _table(configs, store.find(key(run) for run in configs))
+
+
+def published(configs) -> pd.DataFrame:
+    """The table of :func:`sweep` from the published results alone."""
+    configs = list(configs)
+    return _table(configs, store.published(key(run) for run in configs))
+
+
+def _table(configs: list[dict], found: dict) -> pd.DataFrame:
+    rows = [_flat(key(run), found[key(run)]) for run in configs if key(run) in found]
+    table = pd.DataFrame(rows)
+    table.attrs["missing"] = len(configs) - len(rows)
+    return table
+
+
+def _flat(k: str, run: dict) -> dict:
+    """One row: what was asked for, what came out, where and how."""
+    keep = run["config"]["keep"] or KEEP | {"rule": "full", "fraction": 1.0}
+    provenance = {name: run["provenance"].get(name) for name in
+                  ("hardware", "threads", "commit", "versions", "data_checksum", "data_source", "label_names", "started",
+                   "seconds")}
+    return ({"key": k} | {name: value for name, value in run["config"].items() if name != "keep"}
+            | {name: keep[name] for name in ("rule", "fraction", "offset", "balanced", "score", "at")}
+            | {"score_seeds": len(keep["seeds"])} | run["metrics"] | provenance | {"origin": run["origin"]})

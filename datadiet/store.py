@@ -1,0 +1,144 @@
+"""Where runs are kept: a live store that anything may be computed into, and the published results, which are only read.
+
+Live: ``.datadiet/runs.sqlite`` (WAL) holds a row a run, ``.datadiet/arrays/KEY.npz`` its arrays. The array file is put in place
+before the row is written, both atomically, so a kill at any moment leaves either a whole run or none.
+
+Published: ``results/runs.parquet`` holds the same rows, ``results/scores/KEY.parquet`` one row an example in the public order:
+id, label, and for each scoring point the logits, the norm of the features and, for a sample, the full GraNd.
+"""
+
+import json
+import os
+import sqlite3
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from datadiet import paths
+from datadiet.errors import InputError
+
+ROW = ("key", "config", "metrics", "provenance")
+
+
+def _connect() -> sqlite3.Connection:
+    folder = paths.store()
+    (folder / "arrays").mkdir(parents=True, exist_ok=True)
+    db = sqlite3.connect(folder / "runs.sqlite", timeout=60)
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("CREATE TABLE IF NOT EXISTS runs (key TEXT PRIMARY KEY, config TEXT, metrics TEXT, provenance TEXT)")
+    return db
+
+
+def save(key: str, config: dict, metrics: dict, provenance: dict, arrays: dict) -> None:
+    """Store a finished run: arrays first, then the row that makes it visible."""
+    with closing(_connect()) as db:
+        place = paths.store() / "arrays" / f"{key}.npz"
+        handle, temporary = tempfile.mkstemp(dir=place.parent, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                np.savez_compressed(file, **arrays)
+            os.replace(temporary, place)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        with db:
+            db.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)",
+                       (key, *(json.dumps(part, sort_keys=True) for part in (config, metrics, provenance))))
+
+
+def live(keys) -> dict[str, dict]:
+    """Rows of the live store among `keys`: key -> {config, metrics, provenance, origin="here"}."""
+    if not (paths.store() / "runs.sqlite").is_file():
+        return {}
+    with closing(_connect()) as db:
+        rows = db.execute("SELECT * FROM runs").fetchall()
+    wanted = set(keys)
+    return {row[0]: _row(row, "here") for row in rows if row[0] in wanted}
+
+
+def published(keys) -> dict[str, dict]:
+    """Rows of the published results among `keys`, origin="published"."""
+    file = paths.root() / "results" / "runs.parquet"
+    if not file.is_file():
+        return {}
+    wanted = set(keys)
+    rows = pq.read_table(file, columns=list(ROW)).to_pylist()
+    return {row["key"]: _row([row[name] for name in ROW], "published") for row in rows if row["key"] in wanted}
+
+
+def _row(row, origin: str) -> dict:
+    config, metrics, provenance = (json.loads(part) for part in row[1:4])
+    return {"config": config, "metrics": metrics, "provenance": provenance, "origin": origin}
+
+
+def find(keys) -> dict[str, dict]:
+    """Rows among `keys`, live before published."""
+    keys = list(keys)
+    return published(keys) | live(keys)
+
+
+def arrays(key: str) -> dict[str, np.ndarray]:
+    """Arrays of a stored run, live before published.
+
+    ``ids`` [N], ``labels`` [N], ``truth`` [N] where labels were flipped, ``logits`` [T, N, K], ``feature_norms`` [T, N],
+    ``grand`` [T, M] with ``grand_positions`` [M] where recorded, ``test_predictions``.
+    """
+    place = paths.store() / "arrays" / f"{key}.npz"
+    if place.is_file():
+        with np.load(place) as file:
+            return dict(file)
+    place = paths.root() / "results" / "scores" / f"{key}.parquet"
+    if not place.is_file():
+        raise InputError(f"store.arrays: no arrays are stored for the run {key[:12]}; compute it with runs.sweep first.")
+    table = pq.read_table(place)
+    out = {"ids": table["id"].to_numpy(), "labels": table["label"].to_numpy()}
+    if "truth" in table.column_names:
+        out["truth"] = table["truth"].to_numpy()
+    points = [name.split("@")[1] for name in table.column_names if name.startswith("logits@")]
+    out["logits"] = np.stack([np.stack(table[f"logits@{p}"].to_numpy()) for p in points])
+    out["feature_norms"] = np.stack([table[f"feature_norm@{p}"].to_numpy() for p in points])
+    if f"grand@{points[0]}" in table.column_names:
+        grand = np.stack([table[f"grand@{p}"].to_numpy() for p in points])
+        sample = np.flatnonzero(np.isfinite(grand[0]))
+        out |= {"grand": grand[:, sample], "grand_positions": sample}
+    return out
+
+
+def publish(keys) -> int:
+    """Write the live runs among `keys` into ``results/``, keeping what is published already; returns how many were added."""
+    found = live(keys)
+    folder = paths.root() / "results"
+    (folder / "scores").mkdir(parents=True, exist_ok=True)
+    file = folder / "runs.parquet"
+    rows = {row["key"]: row for row in (pq.read_table(file).to_pylist() if file.is_file() else [])}
+    for key, run in found.items():
+        held = arrays(key)
+        rows[key] = {"key": key, **{name: json.dumps(run[name], sort_keys=True) for name in ROW[1:]}}
+        if "logits" in held:
+            _write(_scores_table(held, run["config"]["score_at"]), folder / "scores" / f"{key}.parquet")
+    _write(pa.Table.from_pylist([rows[key] for key in sorted(rows)]), file)
+    return len(found)
+
+
+def _scores_table(held: dict, points: list) -> pa.Table:
+    columns = {"id": held["ids"], "label": held["labels"]}
+    if "truth" in held:
+        columns["truth"] = held["truth"]
+    for t, at in enumerate(points):
+        columns[f"logits@{at}"] = pa.FixedSizeListArray.from_arrays(held["logits"][t].ravel(), held["logits"].shape[2])
+        columns[f"feature_norm@{at}"] = held["feature_norms"][t]
+        if "grand" in held:
+            column = np.full(len(held["ids"]), np.nan, np.float32)
+            column[held["grand_positions"]] = held["grand"][t]
+            columns[f"grand@{at}"] = column
+    return pa.table(columns)
+
+
+def _write(table: pa.Table, place: Path) -> None:
+    temporary = place.with_suffix(".part")
+    pq.write_table(table, temporary, compression="zstd")
+    os.replace(temporary, place)

@@ -6,6 +6,8 @@ import pytest
 import yaml
 from pybtex.database import parse_file
 
+from datadiet.claims import RULES
+
 ROOT = Path(__file__).resolve().parent.parent
 CLAIMS = yaml.safe_load((ROOT / "claims.yml").read_text(encoding="utf-8"))
 
@@ -63,3 +65,7 @@ def test_a_tested_claim_names_a_chapter_that_exists(claim):
 
 def test_every_paper_is_in_the_bibliography():
     assert {claim["paper"] for claim in CLAIMS} <= set(parse_file(str(ROOT / "references.bib")).entries)
+
+
+def test_every_rule_in_words_is_a_rule_in_code():
+    assert set(RULES) == {claim["id"] for claim in CLAIMS if claim["status"] == "tested"}

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MODULES = {path.stem: path for path in sorted((ROOT / "datadiet").glob("*.py")) if path.stem != "__init__"}
 
 # Ground floor first: a module imports only from modules on its left.
-ORDER = ("errors paths scores prune sources data models gradnorm train store runs studies claims figures book cli").split()
+ORDER = ("errors paths _checks scores prune sources data models gradnorm train store runs studies claims figures book cli").split()
 LIGHT = ("errors", "paths", "scores", "prune", "sources", "data", "store", "runs", "studies", "claims")
 HEAVY = ("torch", "transformers", "accelerate")
 DATA_SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl", ".arrow", ".npy", ".npz", ".pkl", ".pt", ".bin", ".safetensors",

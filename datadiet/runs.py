@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from datadiet import paths, prune, scores, store
+from datadiet import __version__, paths, prune, scores, store
 from datadiet.data import flip_labels, load, shrink
 from datadiet.errors import InputError
 
@@ -158,8 +158,8 @@ def compute(run: dict, values: np.ndarray | None = None, progress: bool = False)
     fitted = train.fit(run, task, kept, progress)
     provenance = {
         "hardware": hardware(), "threads": torch.get_num_threads(), "commit": commit(), "protocol": PROTOCOL,
-        "versions": {"python": platform.python_version()} | {
-            name: importlib.metadata.version(name) for name in ("datadiet", "torch", "transformers", "accelerate", "numpy")},
+        "versions": {"python": platform.python_version(), "datadiet": __version__} | {
+            name: importlib.metadata.version(name) for name in ("torch", "transformers", "accelerate", "numpy")},
         "data_checksum": task.checksum, "data_source": task.source,
         "label_names": list(task.label_names), "started": started.isoformat(timespec="seconds"),
         "seconds": time.perf_counter() - clock,

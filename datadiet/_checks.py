@@ -1,0 +1,60 @@
+"""Checks that every score makes of its arrays; each raises InputError: "scores.NAME: what was seen; what to change"."""
+
+import numpy as np
+
+from datadiet.errors import InputError
+
+# bfloat16 rounds a probability by up to 2**-8 of itself, so a row may miss 1 by 0.0039; float32 rows miss it by 1e-6.
+ROW_SUM_TOLERANCE = 4e-3
+KINDS = {"fiu": "real numbers", "iu": "integers", "b": "booleans"}  # numpy's dtype.kind -> how to say it
+
+
+def array(name: str, what: str, values, axes: dict[int, str], kinds: str = "fiu") -> np.ndarray:
+    """`values` as an array, finite and not empty, of a rank named in `axes` (rank -> how its shape is written)."""
+    try:
+        seen = np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as problem:  # ragged; a tensor in bfloat16, on a GPU, with a grad
+        raise InputError(f"scores.{name}: {what} cannot be read as an array ({problem}); give a rectangular array of "
+                         "numbers (a torch tensor as .detach().float().cpu()).") from None
+    expected = " or ".join(axes.values())
+    if seen.ndim not in axes:
+        raise InputError(f"scores.{name}: {what} has shape {seen.shape}; it must be {expected}.")
+    if 0 in seen.shape:
+        raise InputError(f"scores.{name}: {what} of shape {seen.shape} is empty; it must be {expected}, with at "
+                         "least one of each.")
+    if seen.dtype.kind not in kinds:
+        raise InputError(f"scores.{name}: {what} of shape {seen.shape} has type {seen.dtype}; give {KINDS[kinds]}.")
+    if seen.dtype.kind == "f" and not np.isfinite(seen).all():
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(seen))[0])
+        raise InputError(f"scores.{name}: {what} of shape {seen.shape} is {seen[where]} at {where}; every entry must "
+                         "be finite: look for a model that diverged, or drop the example.")
+    return seen
+
+
+def labelled(name: str, what: str, values, axes: dict[int, str], labels=None, *, probabilities: bool = True,
+             labels_are: str = "labels"):
+    """Predictions whose last two axes are [N, K], and their labels as int64 [N] (None where none are given)."""
+    rows = array(name, what, values, axes)
+    n, k = rows.shape[-2:]
+    if k < 2:
+        raise InputError(f"scores.{name}: {what} has shape {rows.shape}, a single class; scores need K >= 2: give a "
+                         "binary task both columns, [1 - p, p].")
+    if probabilities:
+        sums = rows.sum(-1, dtype=np.float64)
+        off = np.argwhere((abs(sums - 1) > ROW_SUM_TOLERANCE) | (rows < 0).any(-1))
+        if len(off):
+            where = tuple(int(i) for i in off[0])
+            raise InputError(f"scores.{name}: {what} of shape {rows.shape} holds no probabilities: row {where} has sum "
+                             f"{sums[where]:.6g} and least entry {rows[where].min():.6g}; rows must be >= 0 and sum to "
+                             f"1 within {ROW_SUM_TOLERANCE:g}: apply softmax to logits first.")
+    if labels is None:
+        return rows, None
+    labels = array(name, labels_are, labels, {1: "[N]"}, "iu")
+    if len(labels) != n:
+        raise InputError(f"scores.{name}: {labels_are} has shape {labels.shape} but {what} {rows.shape}, which is {n} "
+                         "examples; give one label for each.")
+    outside = np.flatnonzero((labels < 0) | (labels >= k))
+    if len(outside):
+        raise InputError(f"scores.{name}: {labels_are} of shape {labels.shape} is {labels[outside[0]]} at {outside[0]} "
+                         f"but {what} {rows.shape} has {k} classes; number them from 0 to {k - 1}.")
+    return rows, labels.astype(np.int64)

@@ -1,0 +1,338 @@
+"""Exact norms of every example's gradient, over all trainable parameters, for a whole batch at once.
+
+GraNd needs the length of each example's own gradient, and ``backward`` only gives their sum. Yet what one example adds to
+the gradient of a layer is fixed by two things that a batch keeps apart: its x, what went into the layer, and its g, the
+gradient of the loss at what came out. For a linear layer over T tokens with weights W, for one example,
+
+    dL/dW = sum_t g_t x_t'        |dL/dW|^2 = sum_{s,t} (g_s . g_t) (x_s . x_t)
+
+so two T x T tables of inner products give the norm, and the gradient itself is never formed ("ghost norm").
+
+Top to bottom: the two public functions, what is checked, how x and g are caught, the rule of each layer.
+"""
+
+import warnings
+from collections import Counter, defaultdict
+from contextlib import contextmanager
+from functools import partial
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from datadiet.errors import InputError
+
+
+def grad_norms(model: nn.Module, batch: dict, loss) -> torch.Tensor:
+    r"""L2 norm of each example's gradient over all trainable parameters (GraNd, one draw), in one forward and one backward.
+
+    .. math:: \mathrm{GraNd}_b = \lVert \nabla_w \, \ell_b(w) \rVert_2
+
+    Large = hard. Unit: that of the loss (nats for cross-entropy) per unit of parameter. The norm of an example does not
+    depend on the batch it came in, and is not scaled by 1/B.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Examples keep their order along the first axis inside it. Only parameters with ``requires_grad`` count. The mode
+        is kept as found; scores are meant for eval mode. With dropout active, the norms belong to the masks that this
+        one forward pass drew.
+    batch : dict of Tensor[B, ...]
+        First axis = example.
+    loss : callable
+        ``loss(model, batch) -> Tensor[B]``, one loss an example (``reduction="none"``), over its tokens a sum or a mean.
+
+    Returns
+    -------
+    Tensor[B]
+        float64 for a float64 model, else float32. Parameters, their ``.grad``, flags and hooks are left as they were.
+
+    Raises
+    ------
+    InputError
+        Empty batch, unequal first axes, a loss that is not one finite number an example, nothing trainable, a layer or
+        loss that mixes examples, such as BatchNorm in train mode.
+
+    Warns
+    -----
+    UserWarning
+        Once per module type with parameters outside the rules for Linear, Embedding, LayerNorm, Conv2d and BatchNorm:
+        these take one backward an example, exact but slow. A parameter used several times (tied) is exact but slower.
+
+    Notes
+    -----
+    GraNd: Paul, Ganguli, Dziugaite 2021, who average it over about ten initialisations. Norms from x and g: Goodfellow
+    2015; over sequences, tables or gradient as is cheaper: Li, Tramer, Liang, Hashimoto 2022.
+
+    Examples
+    --------
+    An untrained linear head has p = (1/2, 1/2), so GraNd = |p - y| sqrt(1 + |h|^2) = sqrt(1/2) sqrt(1 + 9):
+
+    >>> head = nn.Linear(3, 2)
+    >>> for p in head.parameters(): _ = nn.init.zeros_(p)
+    >>> batch = {"h": torch.tensor([[1.0, 2.0, 2.0], [0.0, 0.0, 0.0]]), "y": torch.tensor([0, 1])}
+    >>> grad_norms(head, batch, lambda model, b: F.cross_entropy(model(b["h"]), b["y"], reduction="none"))
+    tensor([2.2361, 0.7071])
+    """
+    n, parameters = _checked(model, batch)
+    if n == 1:
+        return reference_grad_norms(model, batch, loss)
+    catch = _Catch(model, n)
+    cuda = {p.device.index for p in parameters if p.device.type == "cuda"}
+    with torch.enable_grad():
+        with torch.random.fork_rng(devices=cuda), catch.hooked(catch.note):
+            alone = _losses(loss, model, {name: value[:1] for name, value in batch.items()}, 1)
+            catch.find_added(alone)
+        with catch.hooked(catch.catch, before=catch.switch):
+            losses = _losses(loss, model, batch, n)
+            dropout = any(module.training for module in model.modules())
+            if not dropout and not torch.isclose(alone[0], losses[0], rtol=1e-2, atol=1e-3):
+                raise InputError(f"gradnorm.grad_norms: the first example has loss {alone[0]:.4g} alone and {losses[0]:.4g} "
+                                 f"in its batch of {n}: a layer or the loss mixes examples or divides by their number; "
+                                 "return each example's own loss.")
+            return catch.squares(losses).sqrt()
+
+
+def reference_grad_norms(model: nn.Module, batch: dict, loss) -> torch.Tensor:
+    """The norms of :func:`grad_norms` (large = hard) by one forward and one backward an example: the slow truth.
+
+    >>> head = nn.Linear(1, 1, bias=False)
+    >>> reference_grad_norms(head, {"x": torch.tensor([[3.0], [-4.0]])}, lambda model, b: model(b["x"])[:, 0])
+    tensor([3., 4.])
+    """
+    n, parameters = _checked(model, batch)
+    norms = []
+    for b in range(n):
+        with torch.enable_grad():
+            one = _losses(loss, model, {name: value[b:b + 1] for name, value in batch.items()}, 1, first=b)
+            gradients = torch.autograd.grad(one.sum(), parameters, allow_unused=True)
+        norms.append(torch.stack([_wide(g.to_dense()).square().sum() for g in gradients if g is not None]).sum().sqrt())
+    return torch.stack(norms)
+
+
+# What is checked ------------------------------------------------------------------------------------------------------
+
+
+def _checked(model: nn.Module, batch: dict) -> tuple[int, list[nn.Parameter]]:
+    """Number of examples and trainable parameters."""
+    sizes = {name: len(value) if isinstance(value, torch.Tensor) and value.dim() else None for name, value in batch.items()}
+    if len(set(sizes.values())) != 1 or None in sizes.values() or 0 in sizes.values():
+        raise InputError(f"gradnorm.grad_norms: first axes of the batch are {sizes}; give tensors with the same, non-zero "
+                         "number of examples along the first axis.")
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if not parameters:
+        raise InputError("gradnorm.grad_norms: the model has no trainable parameter; set requires_grad on those to score.")
+    for name, module in model.named_modules():
+        if isinstance(module, _BatchNorm) and (module.training or module.running_mean is None):
+            raise InputError(f"gradnorm.grad_norms: BatchNorm {name!r} normalises by the batch, which mixes examples; call "
+                             "model.eval() first (it needs running statistics).")
+        if isinstance(module, nn.Embedding) and (module.max_norm is not None or module.scale_grad_by_freq):
+            raise InputError(f"gradnorm.grad_norms: Embedding {name!r} has max_norm or scale_grad_by_freq, which mix "
+                             "examples; build it without.")
+    return next(iter(sizes.values())), parameters
+
+
+def _losses(loss, model: nn.Module, batch: dict, n: int, first: int = 0) -> torch.Tensor:
+    losses = loss(model, batch)
+    seen = tuple(losses.shape) if isinstance(losses, torch.Tensor) else type(losses).__name__
+    if seen != (n,):
+        raise InputError(f"gradnorm.grad_norms: the loss returned {'a scalar' if seen == () else seen} for {n} example(s); "
+                         f'return one loss an example, shape ({n},): no mean over the batch (reduction="none").')
+    if not losses.isfinite().all():
+        where = [first + b for b in (~losses.isfinite()).nonzero()[:, 0].tolist()]
+        raise InputError(f"gradnorm.grad_norms: the loss is not finite at batch position(s) {where}; look at these examples, "
+                         "or at the learning rate the model was trained with.")
+    if not losses.requires_grad:
+        raise InputError("gradnorm.grad_norms: the loss depends on no trainable parameter; leave out detach() and no_grad().")
+    return losses
+
+
+# How x and g are caught -----------------------------------------------------------------------------------------------
+
+
+class _Catch:
+    """Catches x and g at each call of a layer with a rule, and turns them into squared norms.
+
+    While such a layer computes, its parameters are switched off, so that the backward skips their gradients (a third of
+    its work). Wherever else a parameter is used autograd still sees it, so nothing goes missing.
+    """
+
+    def __init__(self, model: nn.Module, n: int):
+        self.model, self.n = model, n
+        self.layers = {module: trained for module in model.modules() if (trained := _trained(module))}
+        self.alone = defaultdict(list)  # layer -> for each call with one example: (shape of y, graph node of y)
+        self.calls = Counter()  # layer -> calls so far
+        self.uses = Counter()  # parameter -> uses
+        self.leaves, self.parts = [], []  # where the backward may end; squared norms, each [B]
+        self.kept = defaultdict(list)  # parameter with several uses -> (layer, name, x, g) of each
+
+    @contextmanager
+    def hooked(self, after, before=None):
+        hooks = [module.register_forward_hook(after, with_kwargs=True, prepend=True) for module in self.layers]
+        hooks += [module.register_forward_pre_hook(before) for module in self.layers if before]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+            for module in self.layers:
+                self.switch(module, on=True)
+
+    def switch(self, module, _=None, on=False):
+        for p in self.layers[module].values():
+            p.requires_grad_(on)
+
+    def note(self, module, args, kwargs, y):
+        """Hook for the pass with one example."""
+        if torch.is_grad_enabled():
+            self.alone[module].append((y.shape, y.grad_fn))
+
+    def find_added(self, losses: torch.Tensor) -> None:
+        """Which nodes, of that pass, have an output that is only ever added to something."""
+        users = defaultdict(set)
+        for node in _nodes(losses):
+            for below, _ in node.next_functions:
+                users[below].add(node.name())
+        self.added = {node for node, names in users.items() if names == {"AddBackward0"}}
+
+    def catch(self, module, args, kwargs, y):
+        """Hook for the pass with the batch: keeps x, asks for g, and returns the output to go on with.
+
+        The shape of the same output for one example tells whether it has an example axis: position embeddings may come
+        as [1, T, d] or [T, d] for all examples, and T may happen to equal B.
+        """
+        self.switch(module, on=True)
+        if not torch.is_grad_enabled():
+            return y
+        shape, node = (self.alone[module][self.calls[module]:] or [((), None)])[0]
+        self.calls[module] += 1
+        own = shape[:1] == (1,) and y.shape == (self.n, *shape[1:])
+        shared = shape[:1] == (1,) and y.shape == shape and node in self.added
+        if not own and not shared:
+            return module.forward(*args, **kwargs)  # again, parameters on: left to autograd, example by example
+        x = args[0] if args else next(iter(kwargs.values()))
+        if not y.requires_grad:
+            self.leaves.append(leaf := y.detach().requires_grad_())
+            y = leaf.clone()  # what follows may work in place
+        if shared:  # one output for all: a copy for each example, so that g keeps them apart
+            x, y = (t.expand(self.n, *t.shape[1:]) for t in (x, y))
+        self.uses.update(self.layers[module].values())
+        y.register_hook(partial(self.collect, module, x.detach()))
+        return y
+
+    def collect(self, module, x, g):
+        """Tensor hook: the backward has reached the output of `module`."""
+        if self.parts is None:
+            return
+        with torch.no_grad(), torch.autocast(g.device.type, enabled=False):
+            x, g = _wide(x), _wide(g)
+            for name, p in self.layers[module].items():
+                if self.uses[p] > 1:  # its gradients add up before the norm is taken
+                    self.kept[p].append((module, name, x, g))
+                else:
+                    self.parts.append(_squares(module, name, x, g))
+
+    def squares(self, losses: torch.Tensor) -> torch.Tensor:
+        """Squared norms, [B]: one backward for all, then one an example for the parameters without a rule."""
+        for module, alone in self.alone.items():
+            if self.calls[module] != len(alone) and any(node in self.added for _, node in alone):
+                raise InputError(f"gradnorm.grad_norms: {type(module).__name__} is called {len(alone)} time(s) for one "
+                                 f"example and {self.calls[module]} for {self.n}; use reference_grad_norms for this model.")
+        free = {node.variable for node in _nodes(losses) if hasattr(node, "variable")}
+        free = [p for p in self.model.parameters() if p in free]
+        _announce(self.model, free)
+        self.uses.update(free)
+        torch.autograd.grad(losses.sum(), self.leaves + free, retain_graph=bool(free), allow_unused=True)
+        total = sum(self.parts, _wide(torch.zeros_like(losses)).detach())
+        self.parts = None  # the hooks rest from here on
+        for b in range(self.n if free or self.kept else 0):
+            own = torch.autograd.grad(losses[b], free, retain_graph=True, allow_unused=True) if free else ()
+            sums = {p: _wide(g.to_dense()) for p, g in zip(free, own, strict=True) if g is not None}
+            for p, uses in self.kept.items():
+                for module, name, x, g in uses:
+                    sums[p] = sums.get(p, 0) + _gradient(module, name, x[b:b + 1], g[b:b + 1])[0]
+            total[b] += sum(g.square().sum() for g in sums.values())
+        return total
+
+
+def _nodes(losses: torch.Tensor) -> set:
+    """The autograd graph under `losses`."""
+    seen, todo = set(), [losses.grad_fn]
+    while todo:
+        node = todo.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            todo += [below for below, _ in node.next_functions]
+    return seen
+
+
+def _announce(model: nn.Module, free: list[nn.Parameter]) -> None:
+    names = defaultdict(set)
+    for module in model.modules():
+        for name, p in module.named_parameters(recurse=False):
+            if any(p is q for q in free):
+                names[type(module).__name__].add(name)
+    for kind, own in sorted(names.items()):
+        warnings.warn(f"gradnorm.grad_norms: no rule for {', '.join(sorted(own))} of {kind}, as used here: one backward an "
+                      "example, exact but slow.", stacklevel=4)
+
+
+def _wide(t: torch.Tensor) -> torch.Tensor:
+    return t.to(torch.promote_types(t.dtype, torch.float32)) if t.is_floating_point() else t
+
+
+# The rule of each layer -----------------------------------------------------------------------------------------------
+
+
+def _trained(module: nn.Module) -> dict[str, nn.Parameter]:
+    """Trainable parameters of a layer with a rule. Subclasses may compute something else, so they have none."""
+    if type(module) not in (nn.Linear, nn.Embedding, nn.LayerNorm, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d):
+        return {}
+    own = dict(module.named_parameters(recurse=False))
+    return {name: p for name, p in own.items() if p.requires_grad} if set(own) <= {"weight", "bias"} else {}
+
+
+def _pairs(module, x, g):
+    """Linear or Conv2d as matrices, one a group: x [B, G, T, d_in], g [B, G, T, d_out] with dL/dW = sum_t g_t x_t'."""
+    if isinstance(module, nn.Linear):
+        return x.reshape(len(x), 1, -1, x.shape[-1]), g.reshape(len(g), 1, -1, g.shape[-1])
+    mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
+    x = F.pad(x, module._reversed_padding_repeated_twice, mode=mode)
+    x = F.unfold(x, module.kernel_size, module.dilation, stride=module.stride)  # [B, G * d_in, T]
+    return tuple(t.unflatten(1, (module.groups, -1)).transpose(2, 3) for t in (x, g.flatten(2)))
+
+
+def _gradient(module, name, x, g):
+    """Gradient of each example for one parameter, [B, *shape]."""
+    if isinstance(module, nn.Embedding):
+        ids, g = x.reshape(len(x), -1, 1), g.reshape(len(g), -1, g.shape[-1])
+        g = g if module.padding_idx is None else g * (ids != module.padding_idx)
+        return g.new_zeros(len(g), *module.weight.shape).scatter_add_(1, ids.expand_as(g), g)
+    if isinstance(module, (nn.Linear, nn.Conv2d)):
+        x, g = _pairs(module, x, g)
+        whole = g.sum(2) if name == "bias" else g.transpose(2, 3) @ x
+        return whole.reshape(len(g), *getattr(module, name).shape)
+    if isinstance(module, nn.LayerNorm):
+        whole = g if name == "bias" else g * F.layer_norm(x, module.normalized_shape, eps=module.eps)
+        return whole.reshape(len(g), -1, *module.normalized_shape).sum(1)
+    mean, var = _wide(module.running_mean), _wide(module.running_var)
+    whole = g if name == "bias" else g * F.batch_norm(x, mean, var, eps=module.eps)
+    return whole.reshape(len(g), len(mean), -1).sum(2)
+
+
+def _squares(module, name, x, g):
+    """Squared norm of each example's gradient for one parameter, [B], without forming the gradient where that is dearer."""
+    if isinstance(module, nn.Embedding):  # add up the rows of g with the same token in the same example
+        example = torch.arange(len(x), device=x.device).repeat_interleave(x[0].numel())
+        token, g = x.reshape(-1), g.reshape(-1, g.shape[-1])
+        kept = token != (-1 if module.padding_idx is None else module.padding_idx)
+        rows, row = torch.unique((example * module.num_embeddings + token)[kept], return_inverse=True)
+        sums = g.new_zeros(len(rows), g.shape[1]).index_add_(0, row, g[kept])
+        return g.new_zeros(len(x)).index_add_(0, rows // module.num_embeddings, sums.square().sum(1))
+    if isinstance(module, (nn.Linear, nn.Conv2d)) and name == "weight":
+        x, g = _pairs(module, x, g)
+        if x.shape[2] * (x.shape[3] + g.shape[3]) < x.shape[3] * g.shape[3]:  # two tables cost less than one gradient
+            return ((x @ x.transpose(2, 3)) * (g @ g.transpose(2, 3))).sum((1, 2, 3))
+        return (g.transpose(2, 3) @ x).square().sum((1, 2, 3))
+    return _gradient(module, name, x, g).flatten(1).square().sum(1)

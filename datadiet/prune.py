@@ -1,0 +1,148 @@
+"""Prune: which examples to keep, given their scores. Exact sizes, one ranking for every rule, no global randomness.
+
+    kept = keep(scores, 0.5)                                 # the hardest half
+    kept = keep(scores, 0.5, "hardest", offset=0.05)         # the hardest half below the very hardest 5 %
+    kept = keep(scores, 0.5, "easiest", labels=labels)       # the easiest half of every class
+"""
+
+import numpy as np
+
+from datadiet.errors import InputError
+
+RULES = ("hardest", "easiest", "middle", "random", "stratified")
+BINS = 50  # of "stratified": as in the released code of Zheng et al. (2023)
+
+
+def keep(scores, fraction: float, rule: str = "hardest", offset: float = 0.0, labels=None, seed: int = 0) -> np.ndarray:
+    """Positions of the examples to keep: sorted int64, exactly ``round(fraction * N)`` of them.
+
+    There is one ranking: hardest (highest score) first, equals by position. So "hardest" with fraction f and "easiest"
+    with 1 - f split the set in two, however many scores are equal (as long as the two sizes add up to N).
+
+    Parameters
+    ----------
+    scores : array [N]
+        Higher = harder. ``inf`` is allowed (forgetting gives it to what was never learned), NaN is not.
+    fraction : float
+        Share to keep, in (0, 1]. Sizes are rounded as Python's ``round`` does: a half goes to the even number.
+    rule : str
+        "hardest": the head of the ranking. "easiest": its tail. "middle": its centre. "random": without replacement,
+        whatever the scores; without labels, a smaller set lies within a larger one of the same seed. "stratified":
+        coverage-centric, see the notes.
+    offset : float
+        Share that is skipped first: the very hardest for "hardest" and "stratified", the very easiest for "easiest";
+        ``offset + fraction <= 1``. Where rounding both would leave too few, less is skipped.
+    labels : integer or string array [N], optional
+        Class-balanced: every class keeps the same fraction of its own, rule and offset applied within the class. Sizes
+        are settled by largest remainder, so that the total is exact; a class of which less than one example would stay
+        may lose all.
+    seed : int
+        For "random" and "stratified".
+
+    Returns
+    -------
+    int64 array
+
+    Raises
+    ------
+    InputError
+        Scores that are not one row of numbers above -inf, or none; a fraction outside (0, 1] or that rounds to no
+        example; an offset outside [0, 1), too large, or with "middle" or "random"; labels of another length or of
+        another type; an unknown rule.
+
+    Notes
+    -----
+    "stratified" is coverage-centric selection, Zheng et al. (2023): the range of the scores left after the offset is
+    cut into 50 bins of equal width, the budget is spread evenly over the bins that hold anything, what small bins
+    cannot use goes to the larger ones, and examples are drawn at random within a bin. Infinite scores fall into the
+    hardest bin.
+
+    Examples
+    --------
+    >>> keep([0.1, 0.9, 0.5, 0.7], 0.5)
+    array([1, 3])
+    >>> keep([0.1, 0.9, 0.5, 0.7], 0.5, offset=0.25)
+    array([2, 3])
+    >>> keep([0.1, 0.9, 0.5, 0.7], 0.5, labels=["a", "b", "a", "b"])
+    array([1, 2])
+    """
+    scores, labels = _checked(scores, fraction, rule, offset, labels)
+    n = len(scores)
+    groups = [np.arange(n)] if labels is None else [np.flatnonzero(labels == c) for c in np.unique(labels)]
+    sizes = _largest_remainders([fraction * len(group) for group in groups], round(fraction * n))
+    rng = np.random.default_rng(seed)
+    chosen = [group[_choose(scores[group], size, rule, min(round(offset * len(group)), len(group) - size), rng)]
+              for group, size in zip(groups, sizes, strict=True) if size]
+    return np.sort(np.concatenate(chosen)).astype(np.int64)
+
+
+def _choose(scores: np.ndarray, size: int, rule: str, skip: int, rng: np.random.Generator) -> np.ndarray:
+    """Positions of `size` examples by one rule, `skip` of them left out at the rule's own end."""
+    n = len(scores)
+    if rule == "random":
+        return rng.permutation(n)[:size]
+    ranking = np.argsort(-scores, kind="stable")  # hardest first, equals by position
+    if rule == "stratified":
+        left = ranking[skip:]
+        return left[_stratified(scores[left], size, rng)]
+    start = {"hardest": skip, "easiest": n - skip - size, "middle": (n - size) // 2}[rule]
+    return ranking[start:start + size]
+
+
+def _stratified(scores: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Positions of `size` examples, as evenly as may be from score bins of equal width."""
+    finite = scores[np.isfinite(scores)]
+    low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
+    width = (high - low) / BINS or 1.0  # equal scores: one bin
+    bins = np.minimum((np.minimum(scores, high) - low) / width, BINS - 1).astype(np.int64)
+    members = sorted((np.flatnonzero(bins == b) for b in np.unique(bins)), key=len)  # the smallest bin is served first
+    chosen = []
+    for done, bin_members in enumerate(members):
+        share = min(len(bin_members), size // (len(members) - done))
+        chosen.append(rng.permutation(bin_members)[:share])
+        size -= share
+    return np.concatenate(chosen)
+
+
+def _largest_remainders(quotas: list[float], total: int) -> np.ndarray:
+    """Whole numbers that add up to `total`, each a quota rounded down or up; those cut the most are rounded up."""
+    quotas = np.array(quotas)
+    sizes = np.floor(quotas + 1e-9).astype(np.int64)  # 0.29 * 100 is 28.999999999999996
+    sizes[np.argsort(sizes - quotas, kind="stable")[:total - sizes.sum()]] += 1
+    return sizes
+
+
+def _checked(scores, fraction, rule, offset, labels):
+    """Scores as float64 [N] and labels as an array [N] or None."""
+    if rule not in RULES:
+        raise InputError(f"prune.keep: rule={rule!r}; choose one of {', '.join(RULES)}.")
+    if not 0 < fraction <= 1:
+        raise InputError(f"prune.keep: fraction={fraction}; it is the share to keep, above 0 and at most 1.")
+    if not 0 <= offset < 1:
+        raise InputError(f"prune.keep: offset={offset}; it is the share to skip, from 0 to below 1.")
+    if offset and rule in ("middle", "random"):
+        raise InputError(f"prune.keep: offset={offset} means nothing to rule={rule!r}; leave it at 0, or choose "
+                         "'hardest', 'easiest' or 'stratified'.")
+    if offset + fraction > 1 + 1e-9:
+        raise InputError(f"prune.keep: offset={offset} and fraction={fraction} add up to more than 1; lower one.")
+    seen = np.asarray(scores)
+    if seen.ndim != 1 or seen.dtype.kind not in "fiu" or not len(seen):
+        raise InputError(f"prune.keep: scores have shape {seen.shape} and type {seen.dtype}; give one "
+                         "number for each of at least one example, [N].")
+    seen = seen.astype(np.float64)
+    bad = np.flatnonzero(np.isnan(seen) | (seen == -np.inf))
+    if len(bad):
+        raise InputError(f"prune.keep: the score at position {bad[0]} is {seen[bad[0]]}, as {len(bad)} of {len(seen)} "
+                         "are NaN or -inf; score these examples again, or drop them first.")
+    if not round(fraction * len(seen)):
+        raise InputError(f"prune.keep: fraction={fraction} of {len(seen)} examples rounds to none; raise it.")
+    if labels is None:
+        return seen, None
+    labels = np.asarray(labels)
+    if labels.shape != seen.shape:
+        raise InputError(f"prune.keep: labels have shape {labels.shape}, scores {seen.shape}; give one label a score.")
+    if labels.dtype.kind == "O" and all(isinstance(label, str) for label in labels):
+        labels = labels.astype(str)
+    if labels.dtype.kind not in "iubU":
+        raise InputError(f"prune.keep: labels have type {labels.dtype}; give integers or strings, none missing.")
+    return seen, labels

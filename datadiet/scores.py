@@ -1,0 +1,337 @@
+"""Scores: how hard is each training example for a model? Arrays in, float64 [N] out. HIGHER = HARDER, always.
+
+    el2n(probs, labels)            # probs [N, K], labels [N]
+    el2n(probs, labels)            # probs [R, N, K]: R runs; the mean over the runs of their scores
+    aum(logits, labels)            # logits [T, N, K]: T recordings in order of time; one score over all of them
+
+Letters: N examples, K classes, R runs (or times), T recordings, d features; h [d] is what enters the classifier's last
+linear layer, p [K] the predicted probabilities, y [K] the label as a one-hot vector, p_y the probability of the label.
+
+Inputs of any real type (float16 too) are raised to float64 before anything is computed, and none is changed.
+Probabilities are used as given: a row may miss the sum 1 by 0.004, as bfloat16 does, and is not rescaled.
+Shapes that disagree, entries that are not finite, rows that are no probabilities, K < 2, N < 1, labels that are not
+integers in 0 .. K - 1: ``InputError``, everywhere.
+
+With K = 2 classes `el2n`, `cross_entropy` and `margin` rank examples identically: compare them where K >= 3.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from datadiet import _checks
+from datadiet.errors import InputError
+
+
+def _runs(name: str, probs, labels=None):
+    """Checked probabilities as [R, N, K], in the type they came in, and labels [N] or None."""
+    rows, labels = _checks.labelled(name, "probs", probs, {2: "[N, K]", 3: "[R, N, K]"}, labels)
+    return (rows if rows.ndim == 3 else rows[None]), labels
+
+
+def _mean(score, *runs) -> np.ndarray:
+    """Mean over runs of the score of each; one run at a time, so that only one is held in float64."""
+    rows = (tuple(np.ascontiguousarray(x, dtype=np.float64) for x in run) for run in zip(*runs, strict=True))
+    return np.mean([score(*run) for run in rows], axis=0)
+
+
+def _errors(p: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """||p - y||_2, [N]."""
+    error = p.copy()
+    error[np.arange(len(p)), labels] -= 1
+    return np.linalg.norm(error, axis=-1)
+
+
+def _of_label(rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The label's entry of each row, [N]."""
+    return rows[np.arange(len(rows)), labels]
+
+
+def _lead(rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """How far the best of the other classes is ahead of the label, [N]."""
+    others = rows.copy()
+    others[np.arange(len(rows)), labels] = -np.inf
+    return others.max(-1) - _of_label(rows, labels)
+
+
+# --- One prediction an example
+
+def el2n(probs, labels) -> np.ndarray:
+    """EL2N, the length of the error vector: ``||p - y||_2``, in [0, sqrt(2)]; 0 is easiest.
+
+    Parameters
+    ----------
+    probs : array [N, K] or [R, N, K]
+        Predicted probabilities. With a leading axis of runs: the mean of the R norms, not the norm of the mean.
+    labels : integer array [N]
+        Class numbers, 0 .. K - 1.
+
+    Notes
+    -----
+    Source: Paul, Ganguli and Dziugaite (2021), Deep Learning on a Data Diet. For K = 2 it is ``sqrt(2) (1 - p_y)``.
+
+    Examples
+    --------
+    >>> el2n([[1.0, 0.0, 0.0], [0.0, 0.6, 0.4]], [0, 2]).round(4)
+    array([0.    , 0.8485])
+    """
+    runs, labels = _runs("el2n", probs, labels)
+    return _mean(lambda p: _errors(p, labels), runs)
+
+
+def cross_entropy(probs, labels) -> np.ndarray:
+    """The loss of each example: ``-ln p_y``, in nats, from 0 (easiest) up.
+
+    A p_y below the smallest normal float64, 2.2e-308, is raised to it (softmax in half precision gives exact zeros), so
+    the score is at most 708.4. Parameters as for :func:`el2n`; with runs, the mean of the R losses.
+
+    Examples
+    --------
+    >>> cross_entropy([[1.0, 0.0], [0.5, 0.5]], [0, 0]).round(4)
+    array([0.    , 0.6931])
+    """
+    runs, labels = _runs("cross_entropy", probs, labels)
+    # A p_y that rounding made larger than 1 costs 0, not less; adding 0 turns -0 into 0.
+    return _mean(lambda p: -np.log(np.clip(_of_label(p, labels), np.finfo(np.float64).tiny, 1)) + 0.0, runs)
+
+
+def margin(probs, labels) -> np.ndarray:
+    """How far the best other class is ahead of the label: ``max_{k != y} p_k - p_y``, in [-1, 1]; -1 is easiest.
+
+    Above 0 the model is wrong. Parameters as for :func:`el2n`; with runs, the mean of the R margins. It is the "max
+    margin" in the released code of Paul, Ganguli and Dziugaite (2021).
+
+    Examples
+    --------
+    >>> margin([[0.75, 0.25, 0.0], [0.25, 0.5, 0.25]], [0, 0])
+    array([-0.5 ,  0.25])
+    """
+    runs, labels = _runs("margin", probs, labels)
+    return _mean(lambda p: _lead(p, labels), runs)
+
+
+def entropy(probs) -> np.ndarray:
+    """How undecided the prediction is: ``-sum_k p_k ln p_k``, in nats, in [0, ln K]; 0 is easiest. Needs no labels.
+
+    ``0 ln 0`` is 0. A confident mistake has entropy 0: this finds doubtful examples, not mislabelled ones. `probs` as
+    for :func:`el2n`; with runs, the mean of the R entropies, not the entropy of the mean.
+
+    Examples
+    --------
+    >>> entropy([[1.0, 0.0], [0.5, 0.5]]).round(4)
+    array([0.    , 0.6931])
+    """
+    runs, _ = _runs("entropy", probs)
+    return _mean(lambda p: -(p * np.log(np.clip(p, np.finfo(np.float64).tiny, 1))).sum(-1) + 0.0, runs)
+
+
+def least_confidence(probs) -> np.ndarray:
+    """What the favourite class lacks to certainty: ``1 - max_k p_k``, in [0, 1 - 1/K]; 0 is easiest. Needs no labels.
+
+    `probs` as for :func:`el2n`; with runs, the mean of the R scores.
+
+    Examples
+    --------
+    >>> least_confidence([[1.0, 0.0], [0.25, 0.75]])
+    array([0.  , 0.25])
+    """
+    runs, _ = _runs("least_confidence", probs)
+    return _mean(lambda p: 1 - p.max(-1), runs)
+
+
+def grand_head(probs, labels, features, bias: bool = True) -> np.ndarray:
+    """Head-only GraNd: the norm of the gradient of the loss in the last linear layer; 0 is easiest.
+
+    For ``z = W h + b`` under cross-entropy ``||grad_{W,b} loss||_2 = ||p - y||_2 sqrt(1 + ||h||_2^2)``, and without a
+    bias ``||p - y||_2 ||h||_2``: exact for one linear layer, with no gradient to compute. GraNd over all parameters is
+    another score, and needs ``datadiet.gradnorm``.
+
+    Parameters
+    ----------
+    probs, labels
+        As for :func:`el2n`; with runs, the mean of the R norms.
+    features : array [N, d], or [R, N, d] where `probs` has runs
+        h, what enters the layer.
+    bias : bool
+        Whether the layer has a bias.
+
+    Notes
+    -----
+    GraNd: Paul, Ganguli and Dziugaite (2021). Over the head only: Fayyaz et al. (2022), BERT on a Data Diet.
+
+    Examples
+    --------
+    >>> grand_head([[0.5, 0.5]], [0], [[3.0, 4.0]], bias=False).round(4)  # 5 / sqrt(2)
+    array([3.5355])
+    """
+    runs, labels = _runs("grand_head", probs, labels)
+    seen = _checks.array("grand_head", "features", features, {2: "[N, d]", 3: "[R, N, d]"})
+    vectors = seen if seen.ndim == 3 else seen[None]
+    if vectors.shape[:2] != runs.shape[:2]:
+        raise InputError(f"scores.grand_head: features have shape {seen.shape} but there are {runs.shape[0]} run(s) of "
+                         f"{runs.shape[1]} predictions; give one feature vector for each prediction.")
+    return _mean(lambda p, h: _errors(p, labels) * np.sqrt(float(bias) + (h**2).sum(-1)), runs, vectors)
+
+
+def input_norm(x) -> np.ndarray:
+    """The L2 norm of each input, x [N, ...]. It knows no model and no label: a baseline, in the units of the input.
+
+    Kirsch (2023) found that GraNd at initialisation ranks CIFAR-10 almost as this does.
+
+    Examples
+    --------
+    >>> input_norm([[[3.0, 0.0], [0.0, 4.0]]])
+    array([5.])
+    """
+    seen = _checks.array("input_norm", "x", x, dict.fromkeys(range(2, 9), "[N, ...]"))
+    return np.linalg.norm(seen.astype(np.float64).reshape(len(seen), -1), axis=-1)
+
+
+# --- A history of predictions an example: time is the first axis
+
+def aum(logits, labels) -> np.ndarray:
+    """Minus the area under the margin: ``-(1/T) sum_t (z_y - max_{k != y} z_k)``, in units of logits. Higher = harder.
+
+    The area itself is large for easy examples; its sign is turned here so that it points where the other scores point.
+
+    Parameters
+    ----------
+    logits : array [T, N, K]
+        Logits z (not probabilities) at T recordings.
+    labels : integer array [N]
+        Class numbers, 0 .. K - 1.
+
+    Notes
+    -----
+    Source: Pleiss et al. (2020), Identifying Mislabeled Data using the Area Under the Margin Ranking.
+
+    Examples
+    --------
+    >>> aum([[[2.0, 0.0], [2.0, 0.0]], [[4.0, 0.0], [4.0, 0.0]]], [0, 1])
+    array([-3.,  3.])
+    """
+    axes = {3: "[T, N, K], time first (a single recording as logits[None])"}
+    times, labels = _checks.labelled("aum", "logits", logits, axes, labels, probabilities=False)
+    return _mean(lambda z: _lead(z, labels), times)
+
+
+def forgetting(correct) -> np.ndarray:
+    """How often an example was forgotten: the number of steps from right to wrong; 0 is easiest, never right ``inf``.
+
+    Parameters
+    ----------
+    correct : bool array [T, N]
+        Whether the prediction was right, at T recordings.
+
+    Notes
+    -----
+    Source: Toneva et al. (2019). They look at an example when it is in the batch just trained on; recordings at fixed
+    times miss events, so counts for different T do not compare. Infinity for what was never learned is in the released
+    code of Paul, Ganguli and Dziugaite (2021).
+
+    Examples
+    --------
+    >>> forgetting([[True, True, False], [True, False, False], [True, True, False], [True, False, False]])
+    array([ 0.,  2., inf])
+    """
+    seen = _checks.array("forgetting", "correct", correct, {2: "[T, N], time first"}, "b")
+    return np.where(seen.any(0), (seen[:-1] & ~seen[1:]).sum(0, dtype=np.float64), np.inf)
+
+
+class DataMap(NamedTuple):
+    """Where each example lies on a data map, float64 [N] each: coordinates, not scores."""
+
+    confidence: np.ndarray  # mean over time of p_y, in [0, 1]; hard is LOW
+    variability: np.ndarray  # standard deviation over time of p_y (divisor T), in [0, 0.5]; ambiguous is HIGH
+    correctness: np.ndarray  # share of times at which the largest p_k (the first of equals) is the label's; hard is LOW
+
+
+def datamap(probs, labels) -> DataMap:
+    """Coordinates on a data map: mean and spread over time of p_y, and how often the prediction was right.
+
+    Hard-to-learn examples have low confidence and low variability; ``-datamap(probs, labels).confidence`` is a score.
+
+    Parameters
+    ----------
+    probs : array [T, N, K]
+        Probabilities at T recordings.
+    labels : integer array [N]
+        Class numbers, 0 .. K - 1.
+
+    Notes
+    -----
+    Source: Swayamdipta et al. (2020), Dataset Cartography.
+
+    Examples
+    --------
+    >>> datamap([[[1.0, 0.0], [0.25, 0.75]], [[1.0, 0.0], [0.75, 0.25]]], [0, 0])
+    DataMap(confidence=array([1. , 0.5]), variability=array([0.  , 0.25]), correctness=array([1. , 0.5]))
+    """
+    times, labels = _checks.labelled("datamap", "probs", probs, {3: "[T, N, K], time first"}, labels)
+    of_label = np.array([_of_label(p, labels) for p in times], dtype=np.float64)
+    return DataMap(of_label.mean(0), of_label.std(0), (times.argmax(-1) == labels).mean(0))
+
+
+# --- Two predictions an example: the intent of an utterance, and a slot label for each of its words
+
+def joint_el2n(intent_probs, intents, slot_probs, slots, mask, combine: str = "norm") -> np.ndarray:
+    """EL2N of an utterance with an intent and slots; 0 is easiest.
+
+    With ``e_I = ||p_intent - y_intent||`` and ``e_t = ||p_slot - y_slot||`` of word t, `combine` says, for n
+    words under the mask,
+
+    - "norm": ``sqrt(e_I^2 + sum_t e_t^2)``, up to sqrt(2 (1 + n)): long utterances score higher;
+    - "sum": ``e_I + sum_t e_t``, up to sqrt(2) (1 + n): more so;
+    - "mean": ``(e_I + (1/n) sum_t e_t) / 2``, up to sqrt(2): intent and slots weigh the same;
+    - "rms": ``sqrt((e_I^2 + sum_t e_t^2) / (1 + n))``, up to sqrt(2): "norm" freed of the length.
+
+    Parameters
+    ----------
+    intent_probs : array [N, K];  intents : integer array [N]
+    slot_probs : array [N, T, S];  slots : integer array [N, T]
+    mask : bool array [N, T]
+        True where a word begins, at least once an utterance. What lies outside the mask is never looked at.
+
+    Notes
+    -----
+    Source: Attendu and Corbeil (2023), NLU on Data Diets, whose choice is "norm"; their released code has "sum" and
+    "mean" too. "rms" is ours.
+
+    Examples
+    --------
+    >>> intent, words = [[0.5, 0.5]], [[[0.5, 0.5], [1.0, 0.0]]]
+    >>> joint_el2n(intent, [0], words, [[1, 0]], [[True, True]]).round(4)
+    array([1.])
+    """
+    name = "joint_el2n"
+    if combine not in ("norm", "sum", "mean", "rms"):
+        raise InputError(f"scores.{name}: combine={combine!r}; choose 'norm', 'sum', 'mean' or 'rms'.")
+    rows, intents = _checks.labelled(name, "intent_probs", intent_probs, {2: "[N, K]"}, intents, labels_are="intents")
+    mask = _checks.array(name, "mask", mask, {2: "[N, T]"}, "b")
+    slots, slot_probs = np.asarray(slots), np.asarray(slot_probs)
+    if not (len(mask) == len(intents) and slots.shape == mask.shape == slot_probs.shape[:-1]):
+        raise InputError(f"scores.{name}: for {len(intents)} intents, mask {mask.shape}, slots {slots.shape} and "
+                         f"slot_probs {slot_probs.shape}; give [N, T], [N, T] and [N, T, S].")
+    if not mask.any(1).all():
+        raise InputError(f"scores.{name}: mask {mask.shape} leaves utterance {np.argmin(mask.any(1))} without a word; "
+                         "mark its words, or drop it.")
+    words, slots = _checks.labelled(name, "slot_probs (words under the mask)", slot_probs[mask], {2: "[words, S]"},
+                                    slots[mask], labels_are="slots (words under the mask)")
+    e_intent, e_word = _errors(rows.astype(np.float64), intents), np.zeros(mask.shape)
+    e_word[mask] = _errors(words.astype(np.float64), slots)
+    if combine == "sum":
+        return e_intent + e_word.sum(1)
+    if combine == "mean":
+        return (e_intent + e_word.sum(1) / mask.sum(1)) / 2
+    squares = e_intent**2 + (e_word**2).sum(1)
+    return np.sqrt(squares if combine == "norm" else squares / (1 + mask.sum(1)))
+
+
+# Every score that needs probabilities and at most labels, by name, called as score(probs, labels).
+SCORES = {
+    "el2n": el2n,
+    "cross_entropy": cross_entropy,
+    "margin": margin,
+    "entropy": lambda probs, labels: entropy(probs),  # labels are not used
+    "least_confidence": lambda probs, labels: least_confidence(probs),  # labels are not used
+}

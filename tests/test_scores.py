@@ -1,0 +1,317 @@
+"""Every score on rows small enough to check by hand, then what all scores must share."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import rankdata
+
+from datadiet import _checks, scores
+from datadiet.errors import InputError
+
+SQRT2 = np.sqrt(2)
+LABELS_USED = ("el2n", "cross_entropy", "margin")
+TOP = {"el2n": lambda k: SQRT2, "cross_entropy": lambda k: 708.4, "margin": lambda k: 1, "entropy": np.log,
+       "least_confidence": lambda k: 1 - 1 / k}  # largest value for K classes; the least is 0, of the margin -1
+
+
+@st.composite
+def predictions(draw):
+    """(probs [N, K] or [R, N, K], labels [N]), from undecided to nearly certain."""
+    k, n, r = draw(st.integers(2, 6)), draw(st.integers(1, 12)), draw(st.integers(0, 3))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    logits = rng.normal(size=((r, n, k) if r else (n, k))) * draw(st.sampled_from([0.1, 1, 10]))
+    powers = np.exp(logits - logits.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True), rng.integers(0, k, n)
+
+
+def features_for(probs):
+    return np.random.default_rng(0).normal(size=(*probs.shape[:-1], 4))
+
+
+def all_scores(probs, labels):
+    """Every function of the module that takes predictions of this shape, by name; data map coordinates too."""
+    out = {name: score(probs, labels) for name, score in scores.SCORES.items()}
+    out["grand_head"] = scores.grand_head(probs, labels, features_for(probs))
+    if probs.ndim == 3:
+        out["aum"] = scores.aum(np.log(probs + 1e-9), labels)
+        out["forgetting"] = scores.forgetting(probs.argmax(-1) == labels)
+        out |= scores.datamap(probs, labels)._asdict()
+    else:
+        one_word = np.ones((len(labels), 1), bool)
+        out["joint_el2n"] = scores.joint_el2n(probs, labels, probs[:, None], labels[:, None], one_word)
+        out["input_norm"] = scores.input_norm(probs)
+    return out
+
+
+# --- By hand
+
+THREE = [[1.0, 0.0, 0.0], [0.25, 0.5, 0.25], [0.0, 0.0, 1.0]]  # certain and right, doubtful, certain and wrong
+OF_THREE = [0, 0, 1]
+
+
+@pytest.mark.parametrize("name, expected", [
+    ("el2n", [0, np.sqrt(0.75**2 + 0.5**2 + 0.25**2), SQRT2]),
+    ("cross_entropy", [0, np.log(4), -np.log(np.finfo(float).tiny)]),
+    ("margin", [-1, 0.25, 1]),
+    ("entropy", [0, 1.5 * np.log(2), 0]),
+    ("least_confidence", [0, 0.5, 0]),
+])
+def test_by_hand(name, expected):
+    np.testing.assert_allclose(scores.SCORES[name](THREE, OF_THREE), expected, atol=1e-12)
+
+
+def test_grand_head_by_hand():
+    probs, labels, h = [[0.5, 0.5], [1.0, 0.0]], [0, 0], [[3.0, 4.0], [9.0, 9.0]]
+    np.testing.assert_allclose(scores.grand_head(probs, labels, h), [np.sqrt(0.5 * 26), 0])
+    np.testing.assert_allclose(scores.grand_head(probs, labels, h, bias=False), [np.sqrt(0.5) * 5, 0])
+
+
+def test_aum_by_hand():
+    logits = [[[3.0, 1.0, 0.0], [0.0, 2.0, 1.0]], [[1.0, 2.0, 0.0], [0.0, 4.0, 1.0]]]
+    np.testing.assert_allclose(scores.aum(logits, [0, 2]), [-(2 - 1) / 2, -(-1 - 3) / 2])
+
+
+def test_forgetting_by_hand():
+    history = np.array([[1, 1, 0, 0], [1, 0, 0, 1], [1, 1, 0, 1], [1, 0, 0, 0]], dtype=bool)
+    assert scores.forgetting(history).tolist() == [0, 2, np.inf, 1]
+    assert scores.forgetting(history[:1]).tolist() == [0, 0, np.inf, np.inf]  # one recording: nothing to forget yet
+
+
+def test_datamap_by_hand():
+    of_label = np.array([[0.2, 0.9], [0.6, 0.9]])  # [T, N]
+    probs = np.stack([of_label, 1 - of_label], -1)
+    seen = scores.datamap(probs, [0, 0])
+    np.testing.assert_allclose(seen.confidence, [0.4, 0.9])
+    np.testing.assert_allclose(seen.variability, [0.2, 0], atol=1e-12)
+    np.testing.assert_allclose(seen.correctness, [0.5, 1])
+
+
+def test_input_norm_by_hand():
+    np.testing.assert_allclose(scores.input_norm(np.array([[[3, 4]], [[0, 0]]])), [5, 0])
+
+
+@pytest.mark.parametrize("combine, expected", [
+    ("norm", [np.sqrt(0.5 + 0.5 + 2), np.sqrt(2)]),
+    ("sum", [np.sqrt(0.5) * 2 + SQRT2, SQRT2]),
+    ("mean", [(np.sqrt(0.5) + (np.sqrt(0.5) + SQRT2) / 2) / 2, SQRT2 / 2]),
+    ("rms", [1, 1]),
+])
+def test_joint_el2n_by_hand(combine, expected):
+    intent = [[0.5, 0.5], [1, 0]]
+    slot = np.array([[[0.5, 0.5, 0], [1, 0, 0]], [[0, 0, 1.0], [np.nan, 7, 7]]])
+    slots, mask = np.array([[0, 1], [2, -100]]), np.array([[True, True], [True, False]])
+    np.testing.assert_allclose(scores.joint_el2n(intent, [0, 1], slot, slots, mask, combine), expected)
+
+
+def test_joint_el2n_norm_is_the_norm_of_the_stacked_error():
+    rng = np.random.default_rng(0)
+    intent, slot = rng.dirichlet(np.ones(4), 5), rng.dirichlet(np.ones(3), (5, 6))
+    intents, slots, mask = rng.integers(0, 4, 5), rng.integers(0, 3, (5, 6)), rng.random((5, 6)) < 0.6
+    mask[:, 0] = True
+    off_intent, off_slot = intent - np.eye(4)[intents], slot - np.eye(3)[slots]
+    stacked = [np.concatenate([off_intent[i], *off_slot[i, mask[i]]]) for i in range(5)]
+    expected = [np.linalg.norm(error) for error in stacked]
+    np.testing.assert_allclose(scores.joint_el2n(intent, intents, slot, slots, mask), expected)
+
+
+# --- All scores at once
+
+@given(predictions())
+@settings(max_examples=60, deadline=None)
+def test_shared_properties(drawn):
+    probs, labels = drawn
+    before = probs.copy(), labels.copy()
+    seen = all_scores(probs, labels)
+    assert (probs == before[0]).all() and (labels == before[1]).all()
+    order = np.random.default_rng(1).permutation(len(labels))
+    features, cut = features_for(probs), len(labels) // 2
+    for name, values in seen.items():
+        assert values.dtype == np.float64 and values.shape == labels.shape, name
+        if name in TOP:
+            low, high = (-1 if name == "margin" else 0), TOP[name](probs.shape[-1])
+            assert (values >= low - 1e-12).all() and (values <= high + 1e-12).all(), name
+    for parts in ([order], [slice(0, cut), slice(cut, None)] if cut else [slice(None)]):  # another order; two batches
+        pieces = [all_scores(probs[..., part, :], labels[part]) for part in parts]
+        for name in set(seen) - {"grand_head"}:
+            np.testing.assert_allclose(np.concatenate([piece[name] for piece in pieces]),
+                                       np.concatenate([seen[name][part] for part in parts]), atol=1e-12, err_msg=name)
+        heads = [scores.grand_head(probs[..., part, :], labels[part], features[..., part, :]) for part in parts]
+        expected = np.concatenate([seen["grand_head"][part] for part in parts])
+        np.testing.assert_allclose(np.concatenate(heads), expected)
+
+
+@given(predictions())
+@settings(max_examples=60, deadline=None)
+def test_mean_over_runs_is_the_mean_of_scores(drawn):
+    probs, labels = drawn
+    if probs.ndim == 3:
+        for name, score in scores.SCORES.items():
+            each = [score(p, labels) for p in probs]
+            np.testing.assert_allclose(score(probs, labels), np.mean(each, 0), err_msg=name)
+        h = features_for(probs)
+        each = [scores.grand_head(p, labels, v) for p, v in zip(probs, h, strict=True)]
+        np.testing.assert_allclose(scores.grand_head(probs, labels, h), np.mean(each, 0))
+
+
+@given(predictions())
+@settings(max_examples=60, deadline=None)
+def test_aum_takes_steps_in_any_order_and_is_the_mean_margin(drawn):
+    probs, labels = drawn
+    if probs.ndim == 3:  # on probabilities in the place of logits, minus the area under the margin is the mean margin
+        np.testing.assert_allclose(scores.aum(probs, labels), scores.margin(probs, labels), atol=1e-12)
+        np.testing.assert_allclose(scores.aum(probs[::-1], labels), scores.aum(probs, labels), atol=1e-12)
+
+
+@given(st.lists(st.integers(0, 1000), min_size=1, max_size=30), st.integers(0, 2**30))
+@settings(max_examples=60, deadline=None)
+def test_two_classes_one_ranking(thousandths, bits):
+    of_label = np.array(thousandths) / 1000
+    labels = (bits >> np.arange(len(of_label))) & 1
+    probs = np.where(np.arange(2) == labels[:, None], of_label[:, None], 1 - of_label[:, None])
+    ranks = [rankdata(np.round(scores.SCORES[name](probs, labels), 9)) for name in LABELS_USED]
+    for other in ranks[1:]:
+        np.testing.assert_array_equal(ranks[0], other)
+    np.testing.assert_allclose(scores.el2n(probs, labels), SQRT2 * (1 - of_label), atol=1e-12)
+
+
+def test_three_classes_three_rankings():
+    probs, labels = [[0.4, 0.6, 0.0], [0.38, 0.31, 0.31]], [0, 0]
+    assert np.diff(scores.cross_entropy(probs, labels)) > 0 > np.diff(scores.el2n(probs, labels))
+    assert np.diff(scores.margin(probs, labels)) < 0
+
+
+def test_class_priors_for_predictions_score_the_label_alone():
+    labels = np.array([0, 1, 1, 0, 0])
+    seen = scores.el2n(np.tile([0.8, 0.2], (5, 1)), labels)
+    np.testing.assert_allclose(seen, SQRT2 * (1 - np.array([0.8, 0.2])[labels]))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_grand_head_is_the_gradient_norm_of_a_linear_head(bias):
+    torch = pytest.importorskip("torch")
+    generator = torch.Generator().manual_seed(0)
+    h = torch.randn(7, 5, generator=generator, dtype=torch.float64)
+    labels = torch.randint(0, 4, (7,), generator=generator)
+    with torch.random.fork_rng():
+        head = torch.nn.Linear(5, 4, bias=bias).double()
+    losses = torch.nn.functional.cross_entropy(head(h), labels, reduction="none")
+    grads = [torch.autograd.grad(loss, list(head.parameters()), retain_graph=True) for loss in losses]
+    slow = [torch.cat([part.flatten() for part in grad]).norm().item() for grad in grads]
+    probs = head(h).softmax(-1).detach().numpy()
+    np.testing.assert_allclose(scores.grand_head(probs, labels.numpy(), h.numpy(), bias), slow, rtol=1e-10)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.longdouble])
+def test_other_float_types_are_raised_to_float64_first(dtype):
+    probs = np.random.default_rng(0).dirichlet(np.ones(3), (2, 20)).astype(dtype)
+    labels = np.arange(20, dtype=np.int8) % 3
+    low, high = all_scores(probs, labels), all_scores(probs.astype(np.float64), labels)
+    for name in set(low) - {"aum"}:  # the helper takes logarithms in the type given
+        assert low[name].dtype == np.float64
+        np.testing.assert_allclose(low[name], high[name], rtol=1e-12, err_msg=name)
+    far_apart = np.array([[[60000, -60000]]], np.float16)
+    assert scores.aum(far_apart, [1]) == 120000  # more than float16 can hold
+
+
+def test_rows_rounded_to_bfloat16_are_accepted():
+    torch = pytest.importorskip("torch")
+    logits = torch.randn(5000, 10, generator=torch.Generator().manual_seed(0)) * 3
+    scores.el2n(logits.softmax(-1).bfloat16().float().numpy(), np.zeros(5000, int))
+
+
+def test_the_scores_need_neither_torch_nor_transformers():
+    code = "import sys, datadiet.scores, datadiet.prune; print(sorted({'torch', 'transformers'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+# --- Bad input
+
+GOOD = np.array([[0.5, 0.5], [0.25, 0.75]])
+BAD = {
+    "a rank too few": (GOOD[0], [0, 1], r"has shape \(2,\); it must be \[N, K\] or \[R, N, K\]"),
+    "no example": (np.zeros((0, 2)), [], r"shape \(0, 2\) is empty"),
+    "one class": (np.ones((2, 1)), [0, 0], r"\(2, 1\), a single class"),
+    "NaN": (np.array([[0.5, 0.5], [np.nan, 1]]), [0, 1], r"is nan at \(1, 0\)"),
+    "infinite": (np.array([[np.inf, 0.5], [0, 1]]), [0, 1], r"is inf at \(0, 0\)"),
+    "logits": (np.array([[0.5, 0.5], [3.0, -1.0]]), [0, 1], r"row \(1,\) has sum 2 and least entry -1.*softmax"),
+    "negative, but the sum is 1": (np.array([[1.5, -0.5], [0, 1]]), [0, 1], r"least entry -0.5"),
+    "ragged": ([[0.5, 0.5], [1.0]], [0, 1], "cannot be read as an array"),
+    "text": (np.array([["a", "b"], ["c", "d"]]), [0, 1], "has type <U1; give real numbers"),
+    "label out of range": (GOOD, [0, 2], "is 2 at 1 .* has 2 classes"),
+    "label below 0": (GOOD, [0, -1], "is -1 at 1"),
+    "labels as floats": (GOOD, [0.0, 1.0], "has type float64; give integers"),
+    "labels as one-hot rows": (GOOD, [[1, 0], [0, 1]], r"has shape \(2, 2\); it must be \[N\]"),
+    "a label too few": (GOOD, [0], r"\(1,\) but probs \(2, 2\)"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+@pytest.mark.parametrize("name", [*scores.SCORES, "grand_head", "datamap", "aum"])
+def test_bad_predictions(name, case):
+    probs, labels, message = BAD[case]
+    if "label" in case and name in ("entropy", "least_confidence"):
+        return
+    if name == "aum" and case in ("logits", "negative, but the sum is 1"):
+        return
+    if name in ("datamap", "aum"):
+        probs = [probs] if case == "ragged" else probs[None]
+        message = message if case in ("ragged", "text") or "label as" in case else rf"scores\.{name}"
+    with pytest.raises(InputError, match=message) as raised:
+        if name == "grand_head":
+            scores.grand_head(probs, labels, np.ones((2, 3)))
+        else:
+            {**scores.SCORES, "datamap": scores.datamap, "aum": scores.aum}[name](probs, labels)
+    assert str(raised.value).startswith(f"scores.{name}: ") and "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("features, message", [
+    (np.ones((3, 4)), r"\(3, 4\) but there are 1 run\(s\) of 2"),
+    (np.ones((2, 2, 4)), r"\(2, 2, 4\) but there are 1 run"),
+    (np.ones(2), r"has shape \(2,\)"),
+    (np.full((2, 4), np.nan), "is nan at"),
+])
+def test_bad_features(features, message):
+    with pytest.raises(InputError, match=message):
+        scores.grand_head(GOOD, [0, 1], features)
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda: scores.aum(GOOD, [0, 1]), "time first"),
+    (lambda: scores.datamap(GOOD, [0, 1]), "time first"),
+    (lambda: scores.forgetting(np.ones((2, 3))), "float64; give booleans"),
+    (lambda: scores.forgetting(np.ones(3, bool)), "time first"),
+    (lambda: scores.forgetting(np.ones((0, 3), bool)), "is empty"),
+    (lambda: scores.input_norm(np.ones(3)), r"has shape \(3,\)"),
+    (lambda: scores.input_norm([[np.inf]]), "is inf at"),
+])
+def test_bad_histories_and_inputs(call, message):
+    with pytest.raises(InputError, match=message):
+        call()
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"combine": "max"}, "combine='max'"),
+    ({"intents": [0, 2]}, "intents of shape"),
+    ({"slots": [[0, 3], [0, 0]]}, "slots .words under the mask. of shape .* is 3"),
+    ({"slots": [[0, 1, 1], [0, 0, 0]]}, r"slots \(2, 3\)"),
+    ({"mask": [[True, True], [False, False]]}, "utterance 1 without a word"),
+    ({"mask": [[1, 1], [1, 0]]}, "give booleans"),
+    ({"slot_probs": np.ones((2, 2, 2))}, "has sum 2"),
+    ({"slot_probs": np.ones((2, 2))}, r"slot_probs \(2, 2\)"),
+])
+def test_bad_joint_input(change, message):
+    good = {"intent_probs": GOOD, "intents": [0, 1], "slot_probs": np.full((2, 2, 2), 0.5), "slots": [[0, 1], [1, 0]],
+            "mask": [[True, True], [True, False]]}
+    with pytest.raises(InputError, match=message):
+        scores.joint_el2n(**good | change)
+
+
+def test_the_tolerance_for_row_sums_is_where_it_is_said_to_be():
+    row = np.array([[0.5, 0.5 + 0.99 * _checks.ROW_SUM_TOLERANCE]])
+    scores.el2n(row, [0])
+    with pytest.raises(InputError, match="sum to 1"):
+        scores.el2n(row + 0.02 * _checks.ROW_SUM_TOLERANCE, [0])

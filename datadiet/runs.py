@@ -91,16 +91,19 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return powers / powers.sum(-1, keepdims=True)
 
 
-def score_values(run: dict, name: str, at) -> np.ndarray:
-    """Score `name` of every training example [N] by one stored scoring run, at its scoring point `at`."""
-    held = store.arrays(key(run))
-    t = run["score_at"].index(at)
+def values_from(held: dict, name: str, t: int) -> np.ndarray:
+    """Score `name` of every training example [N] from a run's arrays, at the t-th of its scoring points."""
+    if name != "grand_head" and name not in scores.SCORES:
+        raise InputError(f"runs.values_from: unknown score {name!r}; known: {', '.join([*scores.SCORES, 'grand_head'])}.")
     probs = softmax(held["logits"][t])
     if name == "grand_head":  # the norm of the features stands for the features: GraNd needs nothing else of them
         return scores.grand_head(probs, held["labels"], held["feature_norms"][t][:, None])
-    if name not in scores.SCORES:
-        raise InputError(f"runs.score_values: unknown score {name!r}; known: {', '.join([*scores.SCORES, 'grand_head'])}.")
     return scores.SCORES[name](probs, held["labels"])
+
+
+def score_values(run: dict, name: str, at) -> np.ndarray:
+    """Score `name` of every training example [N] by one stored scoring run, at its scoring point `at`."""
+    return values_from(store.arrays(key(run)), name, run["score_at"].index(at))
 
 
 @cache
@@ -178,6 +181,11 @@ def _mean_scores(run: dict) -> np.ndarray | None:
     sources = scoring_runs(run)
     keep = run["keep"]
     return np.mean([score_values(source, keep["score"], keep["at"]) for source in sources], axis=0) if sources else None
+
+
+def again(run: dict) -> tuple[dict, dict, dict]:
+    """Compute a run whether or not it is stored, storing nothing; the scores it prunes with must be stored."""
+    return compute(run, _mean_scores(run))
 
 
 class SweepFailed(RuntimeError):

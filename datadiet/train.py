@@ -135,20 +135,17 @@ def _scoring(model):
 def predict(model, encoded: Encoded) -> tuple[np.ndarray, np.ndarray]:
     """Logits [N, K] and norms of the head's input [N] of every example, in eval mode, in the split's order."""
     n = len(encoded.labels)
-    logits, norms, features = np.empty((n, 0)), np.empty(n), []
-    head = models.output_layer(model)
+    head, features = models.output_layer(model), []
+    logits, norms = np.empty((n, head.out_features), np.float32), np.empty(n, np.float32)
     hook = head.register_forward_pre_hook(lambda module, args: features.append(args[0]))
     try:
         with _scoring(model), torch.inference_mode():
             for positions in encoded.in_order_of_length(np.arange(n), EVAL_BATCH):
-                rows = model(**_inputs(encoded.batch(positions))).logits.float().cpu().numpy()
-                if not logits.shape[1]:
-                    logits = np.empty((n, rows.shape[1]), np.float32)
-                logits[positions] = rows
+                logits[positions] = model(**_inputs(encoded.batch(positions))).logits.float().cpu().numpy()
                 norms[positions] = features.pop().float().norm(dim=-1).cpu().numpy()
     finally:
         hook.remove()
-    return logits, norms.astype(np.float32)
+    return logits, norms
 
 
 def grand(model, encoded: Encoded, positions: np.ndarray) -> np.ndarray:
@@ -246,7 +243,9 @@ def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool
         metrics[f"{name}_accuracy"] = float(correct.mean())
         if not np.isfinite(rows).all():
             raise FloatingPointError(f"train.fit: the model diverged (non-finite logits on {name}); lower the learning rate.")
-    arrays = {"ids": task.train.ids, "labels": task.train.labels, "test_predictions": final["test"].argmax(1).astype(np.int16)}
+    arrays = {"ids": task.train.ids, "labels": task.train.labels}
+    if "test" in final:
+        arrays["test_predictions"] = final["test"].argmax(1).astype(np.int16)
     if logits:
         arrays |= {"logits": np.stack([logits[p] for p in points]), "feature_norms": np.stack([norms[p] for p in points])}
         if len(sample):

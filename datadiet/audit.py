@@ -1,0 +1,92 @@
+"""Before and after a sweep: what it will cost on this machine, and whether published runs come out again.
+
+    plan(studies.score_timing(settings))          # runs, updates, minutes, from a timed sample here
+    verify(configs, sample=3)                     # computes three published runs anew and compares
+"""
+
+import time
+
+import numpy as np
+import pandas as pd
+
+from datadiet import runs, store
+from datadiet.data import shrink
+from datadiet.errors import InputError
+
+SAMPLE_UPDATES = 8  # of the timed sample: enough to see the rate, few enough to wait for
+
+
+def _cost(run: dict, n: int) -> dict:
+    """Counts of one run on a training set of `n`: updates, examples trained, scored, and scored by full GraNd."""
+    from datadiet import train
+
+    kept = n if run["keep"] is None else round(run["keep"]["fraction"] * n)
+    updates = train.budget(run, kept, n)
+    passes, points = updates / train.updates_per_epoch(kept, run["batch_size"]), len(run["score_at"])
+    return {"updates": updates, "trained": round(passes * kept), "scored": points * n, "grand": points * min(run["grand_size"], n)}
+
+
+def rates(run: dict) -> dict[str, float]:
+    """Seconds a trained, a scored and a GraNd example cost here, and what a run costs besides, from a short timed run."""
+    from datadiet import train
+
+    task = runs.task_of(run)
+    size = min(len(task.train), SAMPLE_UPDATES * run["batch_size"])
+    short = run | {"epochs": 1, "budget": "epochs", "keep": None, "score_at": [0], "grand_size": min(size, 64)}
+    start = time.perf_counter()
+    metrics = train.fit(short, task if size == len(task.train) else shrink(task, size)).metrics
+    whole = time.perf_counter() - start
+    bare = metrics["scoring_seconds"] / (metrics["scored"] + 4 * metrics["grand_scored"])  # a gradient costs about four passes
+    return {"trained": metrics["train_seconds"] / metrics["examples"], "scored": bare, "grand": 4 * bare,
+            "run": whole - metrics["train_seconds"] - metrics["scoring_seconds"]}
+
+
+def plan(configs) -> pd.DataFrame:
+    """The bill of what is not stored yet, a row for each task and kind of run; minutes are those of one process here.
+
+    Returns
+    -------
+    DataFrame
+        task, kind ("scoring", "pruned", "random"), runs, updates, trained, scored, minutes; empty when all is stored.
+    """
+    todo, timed, rows = runs.missing(configs), {}, []
+    for run in todo:
+        setting = (run["task"], run["encoder"], run["layers"], run["max_length"], run["batch_size"], run["size"])
+        if setting not in timed:
+            timed[setting] = rates(run)
+        cost, rate = _cost(run, len(runs.task_of(run).train)), timed[setting]
+        seconds = rate["run"] + sum(cost[what] * rate[what] for what in ("trained", "scored", "grand"))
+        kind = "scoring" if run["keep"] is None else "random" if run["keep"]["rule"] == "random" else "pruned"
+        rows.append({"task": run["task"], "kind": kind, "runs": 1} | {k: cost[k] for k in ("updates", "trained", "scored")}
+                    | {"minutes": seconds / 60})
+    columns = ["task", "kind", "runs", "updates", "trained", "scored", "minutes"]
+    return pd.DataFrame(rows, columns=columns).groupby(["task", "kind"], sort=False, as_index=False).sum()
+
+
+def verify(configs, sample: int = 3, seed: int = 0, tolerance: float = 0.02) -> pd.DataFrame:
+    """Compute a random sample of the published runs among `configs` anew, storing nothing, and compare.
+
+    Other hardware, thread counts and releases round differently, and training amplifies it; on the same ones a run must come
+    out equal. ``outcome`` is "equal", "close" (test accuracy within `tolerance`) or "differs".
+
+    Raises
+    ------
+    InputError
+        `sample` below 1, or nothing published among `configs`.
+    """
+    if sample < 1:
+        raise InputError(f"audit.verify: a sample of {sample} runs; ask for at least 1.")
+    by_key = {runs.key(run): run for run in configs}
+    held = store.published(by_key)
+    if not held:
+        raise InputError("audit.verify: none of these runs is published in results/; there is nothing to compare with.")
+    chosen = np.random.default_rng(seed).choice(sorted(held), min(sample, len(held)), replace=False)
+    rows = []
+    for key in map(str, chosen):
+        metrics, provenance, _ = runs.again(by_key[key])
+        old, new = held[key]["metrics"]["test_accuracy"], metrics["test_accuracy"]
+        same = all(held[key]["provenance"][name] == provenance[name] for name in ("hardware", "threads", "versions"))
+        outcome = "equal" if old == new else "close" if abs(old - new) <= tolerance else "differs"
+        rows.append({"key": key[:12], "task": by_key[key]["task"], "published": old, "here": new, "same_machine": same,
+                     "outcome": outcome})
+    return pd.DataFrame(rows)

@@ -83,7 +83,7 @@ def grad_norms(model: nn.Module, batch: dict, loss) -> torch.Tensor:
     with torch.enable_grad():
         with torch.random.fork_rng(devices=cuda), catch.hooked(catch.note):
             alone = _losses(loss, model, {name: value[:1] for name, value in batch.items()}, 1)
-            catch.find_added(alone)
+            catch.users = _users(alone)
         with catch.hooked(catch.catch, before=catch.switch):
             losses = _losses(loss, model, batch, n)
             dropout = any(module.training for module in model.modules())
@@ -122,7 +122,7 @@ def _checked(model: nn.Module, batch: dict) -> tuple[int, list[nn.Parameter]]:
                          "number of examples along the first axis.")
     parameters = [p for p in model.parameters() if p.requires_grad]
     if not parameters:
-        raise InputError("gradnorm.grad_norms: the model has no trainable parameter; set requires_grad on those to score.")
+        raise InputError("gradnorm.grad_norms: the model has no trainable parameter; set requires_grad on some.")
     for name, module in model.named_modules():
         if isinstance(module, _BatchNorm) and (module.training or module.running_mean is None):
             raise InputError(f"gradnorm.grad_norms: BatchNorm {name!r} normalises by the batch, which mixes examples; call "
@@ -154,8 +154,8 @@ def _losses(loss, model: nn.Module, batch: dict, n: int, first: int = 0) -> torc
 class _Catch:
     """Catches x and g at each call of a layer with a rule, and turns them into squared norms.
 
-    While such a layer computes, its parameters are switched off, so that the backward skips their gradients (a third of
-    its work). Wherever else a parameter is used autograd still sees it, so nothing goes missing.
+    While such a layer computes, its parameters are switched off, so that the backward skips their gradients. Wherever
+    else a parameter is used autograd still sees it, so nothing goes missing.
     """
 
     def __init__(self, model: nn.Module, n: int):
@@ -164,6 +164,7 @@ class _Catch:
         self.alone = defaultdict(list)  # layer -> for each call with one example: (shape of y, graph node of y)
         self.calls = Counter()  # layer -> calls so far
         self.uses = Counter()  # parameter -> uses
+        self.copied = set()  # layers with one output for all examples
         self.leaves, self.parts = [], []  # where the backward may end; squared norms, each [B]
         self.kept = defaultdict(list)  # parameter with several uses -> (layer, name, x, g) of each
 
@@ -188,14 +189,6 @@ class _Catch:
         if torch.is_grad_enabled():
             self.alone[module].append((y.shape, y.grad_fn))
 
-    def find_added(self, losses: torch.Tensor) -> None:
-        """Which nodes, of that pass, have an output that is only ever added to something."""
-        users = defaultdict(set)
-        for node in _nodes(losses):
-            for below, _ in node.next_functions:
-                users[below].add(node.name())
-        self.added = {node for node, names in users.items() if names == {"AddBackward0"}}
-
     def catch(self, module, args, kwargs, y):
         """Hook for the pass with the batch: keeps x, asks for g, and returns the output to go on with.
 
@@ -208,15 +201,16 @@ class _Catch:
         shape, node = (self.alone[module][self.calls[module]:] or [((), None)])[0]
         self.calls[module] += 1
         own = shape[:1] == (1,) and y.shape == (self.n, *shape[1:])
-        shared = shape[:1] == (1,) and y.shape == shape and node in self.added
+        shared = shape[:1] == (1,) and y.shape == shape and self.users.get(node) == {("AddBackward0", len(shape))}
         if not own and not shared:
             return module.forward(*args, **kwargs)  # again, parameters on: left to autograd, example by example
         x = args[0] if args else next(iter(kwargs.values()))
         if not y.requires_grad:
             self.leaves.append(leaf := y.detach().requires_grad_())
             y = leaf.clone()  # what follows may work in place
-        if shared:  # one output for all: a copy for each example, so that g keeps them apart
+        if shared:  # one output, only added to something: a copy for each example, so that g keeps them apart
             x, y = (t.expand(self.n, *t.shape[1:]) for t in (x, y))
+            self.copied.add(module)
         self.uses.update(self.layers[module].values())
         y.register_hook(partial(self.collect, module, x.detach()))
         return y
@@ -235,13 +229,14 @@ class _Catch:
 
     def squares(self, losses: torch.Tensor) -> torch.Tensor:
         """Squared norms, [B]: one backward for all, then one an example for the parameters without a rule."""
-        for module, alone in self.alone.items():
-            if self.calls[module] != len(alone) and any(node in self.added for _, node in alone):
-                raise InputError(f"gradnorm.grad_norms: {type(module).__name__} is called {len(alone)} time(s) for one "
-                                 f"example and {self.calls[module]} for {self.n}; use reference_grad_norms for this model.")
-        free = {node.variable for node in _nodes(losses) if hasattr(node, "variable")}
-        free = [p for p in self.model.parameters() if p in free]
-        _announce(self.model, free)
+        for module in self.copied:
+            if self.calls[module] != len(self.alone[module]):
+                raise InputError(f"gradnorm.grad_norms: {type(module).__name__} is called {len(self.alone[module])} time(s) for "
+                                 f"one example, {self.calls[module]} for {self.n}; use reference_grad_norms for this model.")
+        self.calls.clear()  # the backward may call layers again (checkpointing)
+        seen = {node.variable for node in _users(losses) if hasattr(node, "variable")}
+        free = [p for p in self.model.parameters() if p in seen]
+        _announce(self.model, seen)
         self.uses.update(free)
         torch.autograd.grad(losses.sum(), self.leaves + free, retain_graph=bool(free), allow_unused=True)
         total = sum(self.parts, _wide(torch.zeros_like(losses)).detach())
@@ -256,26 +251,26 @@ class _Catch:
         return total
 
 
-def _nodes(losses: torch.Tensor) -> set:
-    """The autograd graph under `losses`."""
-    seen, todo = set(), [losses.grad_fn]
+def _users(losses: torch.Tensor) -> dict:
+    """The autograd graph under `losses`: node -> (name, number of axes of the result) of the nodes its output goes to."""
+    users, todo = defaultdict(set), [losses.grad_fn]
     while todo:
         node = todo.pop()
-        if node is not None and node not in seen:
-            seen.add(node)
-            todo += [below for below, _ in node.next_functions]
-    return seen
+        for below, _ in node.next_functions:
+            if below is not None:
+                todo += [] if below in users else [below]
+                users[below].add((node.name(), len(node._input_metadata[0].shape)))
+    return users
 
 
-def _announce(model: nn.Module, free: list[nn.Parameter]) -> None:
+def _announce(model: nn.Module, free: set) -> None:
     names = defaultdict(set)
     for module in model.modules():
-        for name, p in module.named_parameters(recurse=False):
-            if any(p is q for q in free):
-                names[type(module).__name__].add(name)
+        names[type(module).__name__] |= {name for name, p in module.named_parameters(recurse=False) if p in free}
     for kind, own in sorted(names.items()):
-        warnings.warn(f"gradnorm.grad_norms: no rule for {', '.join(sorted(own))} of {kind}, as used here: one backward an "
-                      "example, exact but slow.", stacklevel=4)
+        if own:
+            warnings.warn(f"gradnorm.grad_norms: no rule for {', '.join(sorted(own))} of {kind}, as used here: one backward "
+                          "an example, exact but slow.", stacklevel=4)
 
 
 def _wide(t: torch.Tensor) -> torch.Tensor:

@@ -8,8 +8,11 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import BertConfig, BertForSequenceClassification, DistilBertConfig, DistilBertForSequenceClassification
-from transformers import RobertaConfig, RobertaForSequenceClassification
+from torch.utils.checkpoint import checkpoint
+from transformers import BertConfig, DistilBertConfig, RobertaConfig
+from transformers import BertForSequenceClassification as Bert
+from transformers import DistilBertForSequenceClassification as DistilBert
+from transformers import RobertaForSequenceClassification as Roberta
 
 from datadiet import gradnorm
 from datadiet.errors import InputError
@@ -60,7 +63,8 @@ def check(model, batch, loss, slow=(), rtol=None):
         norms = grad_norms(model, batch, loss)
     same_state(before, state(model))
     assert torch.equal(seed, torch.get_rng_state())
-    kinds = sorted(str(w.message).split(" of ")[-1].split(";")[0] for w in seen)
+    assert torch.is_grad_enabled()
+    kinds = sorted(str(w.message).split(" of ")[-1].split(",")[0] for w in seen)
     assert kinds == sorted(slow), [str(w.message) for w in seen]
     truth = reference_grad_norms(model, batch, loss)
     rtol = rtol or (1e-9 if truth.dtype == torch.float64 else 1e-5)
@@ -76,8 +80,10 @@ def check(model, batch, loss, slow=(), rtol=None):
 
 # Transformers ---------------------------------------------------------------------------------------------------------
 
-SMALL = dict(vocab_size=50, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=40,
-             max_position_embeddings=20, num_labels=3)
+SMALL = {"vocab_size": 50, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 40,
+         "max_position_embeddings": 20, "num_labels": 3}
+SMALL_DISTIL = {"vocab_size": 50, "dim": 24, "n_layers": 2, "n_heads": 3, "hidden_dim": 40, "max_position_embeddings": 20,
+                "num_labels": 3}
 
 
 def cross_entropy(model, batch):
@@ -95,11 +101,10 @@ def sentences(draw, n, length, vocabulary=50, pad=0):
 
 def encoder(kind, attention="sdpa"):
     if kind == "bert":
-        return BertForSequenceClassification(BertConfig(**SMALL, attn_implementation=attention))
+        return Bert(BertConfig(**SMALL, attn_implementation=attention))
     if kind == "roberta":
-        return RobertaForSequenceClassification(RobertaConfig(**SMALL, pad_token_id=1, attn_implementation=attention))
-    small = dict(vocab_size=50, dim=24, n_layers=2, n_heads=3, hidden_dim=40, max_position_embeddings=20, num_labels=3)
-    return DistilBertForSequenceClassification(DistilBertConfig(**small, attn_implementation=attention))
+        return Roberta(RobertaConfig(**SMALL, pad_token_id=1, attn_implementation=attention))
+    return DistilBert(DistilBertConfig(**SMALL_DISTIL, attn_implementation=attention))
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
@@ -114,3 +119,413 @@ def test_padded_sentences(kind, attention, n, length, draw):
 def test_single_precision(kind, draw):
     model = encoder(kind).eval()
     check(model, sentences(draw, 6, 12, pad=int(kind == "roberta")), cross_entropy)
+
+
+def test_token_losses_sum_and_mean(draw):
+    """One loss a sentence that sums or averages over its tokens; neither is scaled by the number of sentences."""
+    from transformers import BertForTokenClassification
+
+    model = randomise(BertForTokenClassification(BertConfig(**SMALL)), draw)
+    batch = sentences(draw, 5, 8)
+    batch["labels"] = torch.randint(0, 3, (5, 8), generator=draw)
+
+    def loss(model, batch, mean):
+        logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+        each = F.cross_entropy(logits.transpose(1, 2), batch["labels"], reduction="none") * batch["attention_mask"]
+        return each.sum(1) / (batch["attention_mask"].sum(1) if mean else 1)
+
+    total = check(model, batch, lambda m, b: loss(m, b, mean=False))
+    mean = check(model, batch, lambda m, b: loss(m, b, mean=True))
+    torch.testing.assert_close(mean * batch["attention_mask"].sum(1), total)
+
+
+@pytest.mark.parametrize("kind", ["bert", "distilbert"])
+def test_frozen_encoder(kind, draw):
+    model = randomise(encoder(kind), draw)
+    for name, p in model.named_parameters():
+        p.requires_grad_("classifier" in name)
+    check(model, sentences(draw, 6, 8), cross_entropy)
+
+
+def test_frozen_at_random(draw):
+    model = randomise(encoder("bert"), draw)
+    for p in model.parameters():
+        p.requires_grad_(bool(torch.rand((), generator=draw) < 0.5))
+    model.classifier.bias.requires_grad_(True)
+    check(model, sentences(draw, 6, 8), cross_entropy)
+
+
+def test_head_only_is_el2n_times_feature_norm(draw):
+    """GraNd of a linear head = |p - y| sqrt(1 + |h|^2)."""
+    model = randomise(encoder("bert"), draw, scale=0.2)
+    for name, p in model.named_parameters():
+        p.requires_grad_(name.startswith("classifier"))
+    batch, features = sentences(draw, 7, 9), []
+    hook = model.classifier.register_forward_hook(lambda module, args, y: features.append(args[0]))
+    with torch.no_grad():
+        p = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits.softmax(1)
+    hook.remove()
+    el2n = (p - F.one_hot(batch["labels"], 3)).norm(dim=1)
+    expected = el2n * (1 + features[0].square().sum(1)).sqrt()
+    torch.testing.assert_close(grad_norms(model, batch, cross_entropy), expected, rtol=1e-9, atol=0)
+
+
+def test_given_gradients_and_no_grad(draw):
+    """.grad of an earlier step is kept, and the caller may be inside no_grad."""
+    model, batch = randomise(encoder("bert"), draw), sentences(draw, 4, 6)
+    cross_entropy(model, batch).mean().backward()
+    norms = check(model, batch, cross_entropy)
+    with torch.no_grad():
+        torch.testing.assert_close(grad_norms(model, batch, cross_entropy), norms, rtol=0, atol=0)
+
+
+def test_dropout_in_train_mode(draw):
+    """The norms are those of the masks drawn; the global generator moves as in one plain forward."""
+    model, batch = randomise(encoder("bert", "eager"), draw).train(), sentences(draw, 5, 7)
+    before = state(model)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        norms = grad_norms(model, batch, cross_entropy)
+        after = torch.get_rng_state()
+        torch.manual_seed(7)
+        losses = cross_entropy(model, batch)
+        assert torch.equal(after, torch.get_rng_state())
+    same_state(before, state(model))
+    for norm, one in zip(norms, losses, strict=True):
+        whole = torch.autograd.grad(one, list(model.parameters()), retain_graph=True)
+        torch.testing.assert_close(torch.cat([g.flatten() for g in whole]).norm(), norm, rtol=1e-9, atol=0)
+
+
+def test_bfloat16_autocast(draw):
+    """Under autocast the accumulation is still in float32."""
+    model, batch = encoder("bert").eval(), sentences(draw, 5, 7)
+    with torch.autocast("cpu", torch.bfloat16):
+        norms, truth = grad_norms(model, batch, cross_entropy), reference_grad_norms(model, batch, cross_entropy)
+    assert norms.dtype == torch.float32
+    torch.testing.assert_close(norms, truth, rtol=0.05, atol=0)
+
+
+# Images ---------------------------------------------------------------------------------------------------------------
+
+
+def images(draw, n, channels=3, size=8, classes=4, dtype=torch.float64):
+    return {"image": torch.randn(n, channels, size, size, generator=draw, dtype=dtype),
+            "labels": torch.randint(0, classes, (n,), generator=draw)}
+
+
+def image_loss(model, batch):
+    return F.cross_entropy(model(batch["image"]).flatten(1), batch["labels"], reduction="none")
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_resnet(dtype, draw):
+    model = randomise(ResNet(4, widths=(6, 10), blocks=2), draw, dtype=dtype)
+    check(model, images(draw, 5, dtype=dtype), image_loss)
+
+
+@pytest.mark.parametrize("options", [
+    {"kernel_size": 3, "stride": 2, "padding": 1, "groups": 2},
+    {"kernel_size": (2, 3), "stride": (1, 2), "padding": (0, 2), "dilation": (2, 1)},
+    {"kernel_size": 3, "padding": "same", "groups": 4, "bias": False},
+    {"kernel_size": 3, "padding": "valid", "padding_mode": "zeros"},
+    {"kernel_size": (2, 3), "padding": "same", "dilation": 2},
+    {"kernel_size": 3, "padding": 1, "padding_mode": "reflect"},
+    {"kernel_size": 3, "padding": (2, 1), "padding_mode": "circular"},
+    {"kernel_size": 8},
+    {"kernel_size": 1},
+], ids=str)
+def test_convolutions(options, draw):
+    model = nn.Sequential(nn.Conv2d(4, 12, **options), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(2), nn.Flatten(),
+                          nn.Linear(48, 4))
+    check(randomise(model, draw), images(draw, 5, channels=4), image_loss)
+
+
+def test_in_place_operations(draw):
+    """What follows a layer may overwrite its output."""
+    model = nn.Sequential(nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), nn.ReLU(inplace=True), nn.Conv2d(5, 6, 3), nn.SiLU(inplace=True),
+                          nn.Flatten(), nn.BatchNorm1d(96), nn.Linear(96, 4), nn.ReLU(inplace=True))
+    check(randomise(model, draw), images(draw, 5), image_loss)
+
+
+# Layers by hand -------------------------------------------------------------------------------------------------------
+
+
+class Net(nn.Module):
+    """A module with some parts and a forward given as a function."""
+
+    def __init__(self, forward, **parts):
+        super().__init__()
+        self.compute = forward
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+    def forward(self, x):
+        return self.compute(self, x)
+
+
+def rows(draw, n, *shape):
+    """A batch of random vectors x, token ids and targets y."""
+    return {"x": torch.randn(n, *shape, generator=draw, dtype=torch.float64),
+            "ids": torch.randint(0, 6, (n, shape[0]), generator=draw),
+            "y": torch.randn(n, generator=draw, dtype=torch.float64)}
+
+
+def squared(model, batch, column="x"):
+    """A loss with curvature, one an example, whatever the shape of the output."""
+    return (model(batch[column]).flatten(1).tanh().sum(1) - batch["y"]).square()
+
+
+def ids_loss(model, batch):
+    return squared(model, batch, "ids")
+
+
+def lengths(draw, n=None):
+    return [int(torch.randint(2, 8, (), generator=draw)) for _ in range(n or 1)]
+
+
+@pytest.mark.parametrize("axes", [0, 1, 2, 3])
+@pytest.mark.parametrize("wide", [2, 40])
+def test_linear_with_leading_axes(axes, wide, draw):
+    """Both sides of the choice between T x T tables and the gradient itself."""
+    n, *shape = lengths(draw, 1 + axes)
+    model = nn.Sequential(nn.Linear(wide, wide + 1), nn.LayerNorm(wide + 1, bias=False), nn.Linear(wide + 1, 3, bias=False))
+    batch = {"x": torch.randn(n, *shape, wide, generator=draw, dtype=torch.float64),
+             "y": torch.randn(n, generator=draw, dtype=torch.float64)}
+    check(randomise(model, draw), batch, squared)
+
+
+@pytest.mark.parametrize("axes", [0, 1, 2])
+@pytest.mark.parametrize("padding", [None, 0, 3])
+def test_embedding(axes, padding, draw):
+    n, *shape = lengths(draw, 1 + axes)
+    model = nn.Sequential(nn.Embedding(6, 5, padding_idx=padding), nn.LayerNorm(5), nn.Tanh())
+    batch = {"ids": torch.randint(0, 6, (n, *shape), generator=draw), "y": torch.randn(n, generator=draw, dtype=torch.float64)}
+    batch["ids"][0] = 3  # the first example repeats one token
+    check(randomise(model, draw), batch, ids_loss)
+
+
+def test_layer_norm_over_two_axes(draw):
+    model = nn.Sequential(nn.Linear(5, 6), nn.LayerNorm((4, 6)), nn.Linear(6, 2))
+    check(randomise(model, draw), rows(draw, 5, 4, 5), squared)
+
+
+@pytest.mark.parametrize("padding", [None, 2])
+def test_tied_weights(padding, draw):
+    """One weight in an Embedding and in a Linear, as in a language model: the cross terms count."""
+    embedding, decoder = nn.Embedding(6, 5, padding_idx=padding), nn.Linear(5, 6)
+    decoder.weight = embedding.weight
+    model = Net(lambda self, ids: self.decoder(torch.tanh(self.body(self.embedding(ids)))),
+                embedding=embedding, body=nn.Linear(5, 5), decoder=decoder)
+    check(randomise(model, draw), rows(draw, 5, 4), ids_loss)
+
+
+def test_weight_used_outside_its_layer(draw):
+    """The same tie written as a bare product: seen, and announced for the Embedding."""
+    model = Net(lambda self, ids: torch.tanh(self.body(self.embedding(ids))) @ self.embedding.weight.T,
+                embedding=nn.Embedding(6, 5), body=nn.Linear(5, 5))
+    check(randomise(model, draw), rows(draw, 5, 4), ids_loss, slow=["Embedding"])
+
+
+def test_layers_used_several_times(draw):
+    """A layer called in a loop (as in ALBERT), with a Linear, a LayerNorm and a convolution."""
+    def forward(self, x):
+        for _ in range(3):
+            x = x + self.norm(torch.tanh(self.linear(x)))
+        return self.convolution(self.convolution(x[:, None]))
+
+    model = Net(forward, linear=nn.Linear(6, 6), norm=nn.LayerNorm(6), convolution=nn.Conv2d(1, 1, 3, padding=1))
+    check(randomise(model, draw), rows(draw, 5, 4, 6), squared)
+
+
+def test_two_layers_share_a_frozen_and_a_trained_part(draw):
+    first, second = nn.Linear(5, 5), nn.Linear(5, 5)
+    second.weight = first.weight
+    first.bias.requires_grad_(False)
+    model = nn.Sequential(first, nn.Tanh(), second)
+    check(randomise(model, draw), rows(draw, 6, 3, 5), squared)
+
+
+def test_unused_and_detached_layers(draw):
+    model = Net(lambda self, x: self.last(self.first(x).detach()) + self.second(x), first=nn.Linear(4, 3),
+                second=nn.Linear(4, 2), last=nn.Linear(3, 2), never=nn.Linear(9, 9))
+    check(randomise(model, draw), rows(draw, 4, 4), squared)
+
+
+def test_input_by_keyword_and_user_hooks(draw):
+    """Hooks of the user change what goes in and what comes out; theirs stay and are counted in."""
+    model = Net(lambda self, x: self.last(input=torch.tanh(self.first(input=x))), first=nn.Linear(4, 3), last=nn.Linear(3, 2))
+    model.last.register_forward_pre_hook(lambda module, args, kwargs: (args, {"input": 2 * kwargs["input"]}), with_kwargs=True)
+    model.first.register_forward_hook(lambda module, args, y: y.square())
+    check(randomise(model, draw), rows(draw, 4, 4), squared)
+
+
+def test_gradient_checkpointing(draw):
+    model = Net(lambda self, x: self.last(checkpoint(self.body, self.first(x), use_reentrant=False)), first=nn.Linear(4, 3),
+                body=nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 3)), last=nn.Linear(3, 2))
+    check(randomise(model, draw), rows(draw, 4, 4), squared)
+
+
+# Positions: one output for the whole batch ----------------------------------------------------------------------------
+
+POSITIONS = {
+    "[1, T, d]": (lambda e, ids: e(torch.arange(ids.shape[1])[None]), []),
+    "[T, d]": (lambda e, ids: e(torch.arange(ids.shape[1])), ["Embedding"]),
+    "[1, T, d][0]": (lambda e, ids: e(torch.arange(ids.shape[1])[None])[0], ["Embedding"]),
+    "scaled": (lambda e, ids: 2 * e(torch.arange(ids.shape[1])[None]), ["Embedding"]),
+    "expanded ids": (lambda e, ids: e(torch.arange(ids.shape[1]).expand_as(ids)), []),
+}
+
+
+@pytest.mark.parametrize("kind", POSITIONS)
+@pytest.mark.parametrize("n, length", [(4, 4), (5, 3), (3, 1)])
+def test_position_embeddings(kind, n, length, draw):
+    """Exact however positions are written, also where T = B; slow only where the fast way is not certain."""
+    look_up, slow = POSITIONS[kind]
+    model = Net(lambda self, ids: self.norm(self.words(ids) + look_up(self.positions, ids)), words=nn.Embedding(6, 5),
+                positions=nn.Embedding(9, 5), norm=nn.LayerNorm(5))
+    check(randomise(model, draw), rows(draw, n, length), ids_loss, slow=slow)
+
+
+def test_relative_positions_through_a_linear(draw):
+    """Layers on top of something shared: neither axis holds examples, though T = B."""
+    model = Net(lambda self, x: torch.tanh(x @ self.linear(self.positions.weight).T), positions=nn.Embedding(4, 3),
+                linear=nn.Linear(3, 5))
+    check(randomise(model, draw), rows(draw, 4, 5), squared, slow=["Embedding", "Linear"])
+
+
+# What has no rule -----------------------------------------------------------------------------------------------------
+
+
+class Scale(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.scale, self.shift = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(1, 1, width))
+
+    def forward(self, x):
+        return x * self.scale.exp() + self.shift
+
+
+class DoubleLinear(nn.Linear):
+    """A subclass may compute anything."""
+
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+def test_custom_parameters(draw):
+    model = nn.Sequential(nn.Linear(5, 6), Scale(6), nn.Tanh(), DoubleLinear(6, 4), Scale(4), nn.Linear(4, 2))
+    check(randomise(model, draw), rows(draw, 5, 3, 5), squared, slow=["Scale", "DoubleLinear"])
+
+
+def test_other_layers_of_torch(draw):
+    """Group norm, a transposed convolution, a recurrent layer: no rule, yet exact."""
+    model = Net(lambda self, x: self.gru(self.norm(self.up(x)))[0].tanh(), up=nn.ConvTranspose1d(4, 6, 3),
+                norm=nn.GroupNorm(2, 6), gru=nn.GRU(7, 3, batch_first=True))
+    check(randomise(model, draw), rows(draw, 4, 4, 5), squared, slow=["ConvTranspose1d", "GroupNorm", "GRU"])
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+def test_torch_transformer(batch_first, draw):
+    """nn.MultiheadAttention uses the weights of its inner Linear without calling it."""
+    layer = nn.TransformerEncoderLayer(6, 2, 8, batch_first=batch_first)
+    model = Net(lambda self, x: self.layer(x) if batch_first else self.layer(x.transpose(0, 1)).transpose(0, 1), layer=layer)
+    slow = ["MultiheadAttention", "NonDynamicallyQuantizableLinear"] + ([] if batch_first else ["Linear", "LayerNorm"])
+    check(randomise(model, draw), rows(draw, 4, 4, 6), squared, slow=slow)
+
+
+def test_parametrised_weight(draw):
+    model = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(5, 4)), nn.Tanh(), nn.Linear(4, 2))
+    check(randomise(model, draw), rows(draw, 4, 5), squared, slow=["ParametrizedLinear", "ParametrizationList"])
+
+
+def test_flattened_examples(draw):
+    """[B * T, d] does not show whose row is whose."""
+    model = Net(lambda self, x: self.last(torch.tanh(self.first(x.flatten(0, 1))).unflatten(0, x.shape[:2])),
+                first=nn.Linear(5, 4), last=nn.Linear(4, 2))
+    check(randomise(model, draw), rows(draw, 4, 3, 5), squared, slow=["Linear"])
+
+
+def test_examples_one_by_one(draw):
+    """A loop over the examples inside the model."""
+    model = Net(lambda self, x: torch.cat([torch.tanh(self.linear(row[None])) for row in x]), linear=nn.Linear(5, 4))
+    check(randomise(model, draw), rows(draw, 4, 5), squared, slow=["Linear"])
+
+
+def test_examples_one_by_one_that_look_shared(draw):
+    model = Net(lambda self, x: sum(F.pad(self.linear(row[None]) + 1, (0, 0, b, len(x) - b - 1)) for b, row in enumerate(x)),
+                linear=nn.Linear(5, 4))
+    with pytest.raises((InputError, RuntimeError)):
+        grad_norms(randomise(model, draw), rows(draw, 4, 5), squared)
+
+
+# Bad input ------------------------------------------------------------------------------------------------------------
+
+
+def refuse(words, model, batch, loss=squared):
+    """Both functions refuse with the same message, and leave the model as it was."""
+    before = state(model)
+    with pytest.raises(InputError, match=words) as error:
+        grad_norms(model, batch, loss)
+    assert "\n" not in str(error.value)
+    same_state(before, state(model))
+    return error
+
+
+def test_batches_without_examples(draw):
+    model = randomise(nn.Linear(4, 2), draw)
+    batch = rows(draw, 3, 4)
+    for bad in ({}, {k: v[:0] for k, v in batch.items()}, batch | {"y": batch["y"][:2]}, batch | {"y": torch.tensor(1.0)},
+                batch | {"y": [1, 2, 3]}):
+        refuse("first axes of the batch", model, bad)
+        with pytest.raises(InputError, match="first axes of the batch"):
+            reference_grad_norms(model, bad, squared)
+
+
+def test_losses_that_are_not_one_an_example(draw):
+    model, batch = randomise(nn.Linear(4, 2), draw), rows(draw, 3, 4)
+    for bad, words in ((lambda m, b: squared(m, b).mean(), "a scalar.*shape .1,"),
+                       (lambda m, b: squared(m, b)[:, None], r"returned \(1, 1\)"),
+                       (lambda m, b: squared(m, b)[:2], r"returned \(2,\) for 3"),
+                       (lambda m, b: 1.0, "returned float"),
+                       (lambda m, b: squared(m, b) / len(b["y"]), "alone.*in its batch of 3"),
+                       (lambda m, b: squared(m, b).detach(), "depends on no trainable parameter")):
+        refuse(words, model, batch, bad)
+
+
+def test_losses_that_are_not_finite(draw):
+    model, batch = randomise(nn.Linear(4, 2), draw), rows(draw, 5, 4)
+    batch["y"][1], batch["y"][3] = float("nan"), float("inf")
+    refuse(r"position\(s\) \[1, 3\]", model, batch)
+    with pytest.raises(InputError, match=r"position\(s\) \[1\]"):
+        reference_grad_norms(model, batch, squared)
+
+
+def test_models_that_cannot_be_scored(draw):
+    batch = rows(draw, 3, 4)
+    refuse("no trainable parameter", randomise(nn.Linear(4, 2), draw).requires_grad_(False), batch)
+    refuse("BatchNorm '1'", randomise(nn.Sequential(nn.Linear(4, 2), nn.BatchNorm1d(2)), draw).train(), batch)
+    refuse("BatchNorm '0'", nn.Sequential(nn.BatchNorm1d(4, track_running_stats=False)).double().eval(), batch)
+    refuse("scale_grad_by_freq", randomise(nn.Embedding(6, 3, scale_grad_by_freq=True), draw), batch, ids_loss)
+    centred = Net(lambda self, x: self.linear(x) - self.linear(x).mean(0), linear=nn.Linear(4, 2))
+    refuse("mixes examples", randomise(centred, draw), batch)
+
+
+def test_error_inside_the_model_leaves_it_as_it_was(draw):
+    """An exception of the model or the loss comes through, and every flag and hook is back."""
+    model, calls = randomise(nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2)), draw), []
+    before = state(model)
+
+    def loss(model, batch):
+        calls.append(len(batch["y"]))
+        if len(calls) == 2:
+            model[1](model[0](batch["x"])[:, :2])  # a layer that fails in the middle of the pass with the batch
+        return squared(model, batch)
+
+    with pytest.raises(RuntimeError):
+        grad_norms(model, rows(draw, 3, 4), loss)
+    assert calls == [1, 3]
+    same_state(before, state(model))
+
+
+def test_docstrings():
+    assert doctest.testmod(gradnorm).failed == 0

@@ -4,4 +4,9 @@ The package behind the book of the same name. Importing it costs nothing: torch 
 modules that train (``models``, ``gradnorm``, ``train``).
 """
 
+import warnings
+
 __version__ = "0.1.0"
+
+# Without widgets a notebook shows its progress bars as text, which is all we want; tqdm warns of it on every page.
+warnings.filterwarnings("ignore", message="IProgress not found")

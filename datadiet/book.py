@@ -215,12 +215,19 @@ def assemble(root: Path, build: Path) -> Path:
     config = yaml.safe_load((root / "_config.yml").read_text())
     config["execute"] = config.get("execute", {}) | {"execute_notebooks": "off"}
     (source / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False))
-    for page in pages(root):
-        executed = build / "executed" / f"{page}.ipynb"
-        text = root / f"{page}.md"
-        place = executed if is_notebook(text.read_text()) else text
+    texts = {page: (root / f"{page}.md").read_text() for page in pages(root)}
+    notebooks = "|".join(re.escape(Path(page).name) for page, text in texts.items() if is_notebook(text))
+    link = re.compile(rf"(\]\((?:\.?[\w./-]*/)?(?:{notebooks}))\.md(?=[#)])")  # chapters link to each other's text
+    for page, text in texts.items():
         (source / page).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(place, (source / page).parent / place.name)
+        if not is_notebook(text):
+            (source / f"{page}.md").write_text(link.sub(r"\1.ipynb", text))
+            continue
+        notebook = nbformat.read(build / "executed" / f"{page}.ipynb", as_version=4)
+        for cell in notebook.cells:
+            if cell.cell_type == "markdown":
+                cell.source = link.sub(r"\1.ipynb", cell.source)
+        nbformat.write(notebook, source / f"{page}.ipynb")
     return source
 
 
@@ -232,7 +239,8 @@ def render(root: Path, build: Path, force: bool = False) -> bool:
     if not force and stamp.is_file() and stamp.read_text() == wanted + _tree(*html.rglob("*.html")):
         return False
     stamp.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "jupyter_book", "build", str(source), "-n", "-W", "--keep-going", "--quiet"]
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(source), "-n", "-W",
+               "--keep-going", "--quiet"]
     done = subprocess.run(command, capture_output=True, text=True)
     out = source / "_build" / "html"
     if done.returncode or not (out / "index.html").is_file():

@@ -1,0 +1,28 @@
+# make book    execute every chapter (profile lab) and render _build/html/index.html; PROFILE=standard for another
+# make test    everything that CI runs
+# make clean   remove what was built, not what was trained (.datadiet) or installed (.venv)
+# Each sets up .venv from requirements.lock first, once. PYTHON=python3.12 to choose another Python.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+PROFILE ?= lab
+INSTALLED := .venv/.installed
+
+.PHONY: book test clean
+
+book: $(INSTALLED)
+	.venv/bin/datadiet book --profile $(PROFILE)
+
+test: $(INSTALLED)
+	.venv/bin/ruff check .
+	.venv/bin/python -m pytest
+
+# The package is installed in place without an index: setuptools is in the lock.
+$(INSTALLED): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("make: Python 3.11 or newer is needed; set PYTHON=...")'
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --disable-pip-version-check --quiet -r requirements.lock
+	.venv/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+clean:
+	rm -rf _build .pytest_cache .ruff_cache .hypothesis

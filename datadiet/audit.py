@@ -1,7 +1,7 @@
 """Before and after a sweep: what it will cost on this machine, and whether published runs come out again.
 
-    plan(studies.score_timing(settings))          # runs, updates, minutes, from a timed sample here
-    verify(configs, sample=3)                     # computes three published runs anew and compares
+plan(studies.score_timing(settings))          # runs, updates, minutes, from a timed sample here
+verify(configs, sample=3)                     # computes three published runs anew and compares
 """
 
 import time
@@ -23,7 +23,12 @@ def _cost(run: dict, n: int) -> dict:
     kept = n if run["keep"] is None else round(run["keep"]["fraction"] * n)
     updates = train.budget(run, kept, n)
     passes, points = updates / train.updates_per_epoch(kept, run["batch_size"]), len(run["score_at"])
-    return {"updates": updates, "trained": round(passes * kept), "scored": points * n, "grand": points * min(run["grand_size"], n)}
+    return {
+        "updates": updates,
+        "trained": round(passes * kept),
+        "scored": points * n,
+        "grand": points * min(run["grand_size"], n),
+    }
 
 
 def rates(run: dict) -> dict[str, float]:
@@ -37,8 +42,12 @@ def rates(run: dict) -> dict[str, float]:
     metrics = train.fit(short, task if size == len(task.train) else shrink(task, size)).metrics
     whole = time.perf_counter() - start
     bare = metrics["scoring_seconds"] / (metrics["scored"] + 4 * metrics["grand_scored"])  # a gradient costs about four passes
-    return {"trained": metrics["train_seconds"] / metrics["examples"], "scored": bare, "grand": 4 * bare,
-            "run": whole - metrics["train_seconds"] - metrics["scoring_seconds"]}
+    return {
+        "trained": metrics["train_seconds"] / metrics["examples"],
+        "scored": bare,
+        "grand": 4 * bare,
+        "run": whole - metrics["train_seconds"] - metrics["scoring_seconds"],
+    }
 
 
 def plan(configs) -> pd.DataFrame:
@@ -57,8 +66,11 @@ def plan(configs) -> pd.DataFrame:
         cost, rate = _cost(run, len(runs.task_of(run).train)), timed[setting]
         seconds = rate["run"] + sum(cost[what] * rate[what] for what in ("trained", "scored", "grand"))
         kind = "scoring" if run["keep"] is None else "random" if run["keep"]["rule"] == "random" else "pruned"
-        rows.append({"task": run["task"], "kind": kind, "runs": 1} | {k: cost[k] for k in ("updates", "trained", "scored")}
-                    | {"minutes": seconds / 60})
+        rows.append(
+            {"task": run["task"], "kind": kind, "runs": 1}
+            | {k: cost[k] for k in ("updates", "trained", "scored")}
+            | {"minutes": seconds / 60}
+        )
     columns = ["task", "kind", "runs", "updates", "trained", "scored", "minutes"]
     return pd.DataFrame(rows, columns=columns).groupby(["task", "kind"], sort=False, as_index=False).sum()
 
@@ -87,6 +99,14 @@ def verify(configs, sample: int = 3, seed: int = 0, tolerance: float = 0.02) -> 
         old, new = held[key]["metrics"]["test_accuracy"], metrics["test_accuracy"]
         same = all(held[key]["provenance"][name] == provenance[name] for name in ("hardware", "threads", "versions"))
         outcome = "equal" if old == new else "close" if abs(old - new) <= tolerance else "differs"
-        rows.append({"key": key[:12], "task": by_key[key]["task"], "published": old, "here": new, "same_machine": same,
-                     "outcome": outcome})
+        rows.append(
+            {
+                "key": key[:12],
+                "task": by_key[key]["task"],
+                "published": old,
+                "here": new,
+                "same_machine": same,
+                "outcome": outcome,
+            }
+        )
     return pd.DataFrame(rows)

@@ -13,11 +13,17 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from datadiet import claims, studies
+from datadiet import rules, studies
 from datadiet.errors import InputError
 
-RULE_NAMES = {"hardest": "hardest", "balanced": "hardest of each class", "easiest": "easiest", "middle": "middle",
-              "stratified": "stratified", "random": "random"}
+RULE_NAMES = {
+    "hardest": "hardest",
+    "balanced": "hardest of each class",
+    "easiest": "easiest",
+    "middle": "middle",
+    "stratified": "stratified",
+    "random": "random",
+}
 COLOURS = dict(zip([*RULE_NAMES.values(), "full data"], sns.color_palette("colorblind", 7), strict=True))
 MARKERS = dict(zip(COLOURS, "osvDP^X", strict=True))
 WIDTH, HEIGHT = 4.6, 3.4  # inches of one panel
@@ -43,7 +49,7 @@ def views(settings: dict, here: pd.DataFrame, published_settings: dict, publishe
 def t95(values) -> tuple[float, float]:
     """Ends of the 95 % t-interval of the mean; both the mean where there is a single value."""
     values = np.asarray(values, float)
-    return claims.interval(values)[1:] if len(values) > 1 else (float(values.mean()),) * 2
+    return rules.interval(values)[1:] if len(values) > 1 else (float(values.mean()),) * 2
 
 
 def _panels(sides: list[View], wanted=lambda view, task: True):
@@ -71,8 +77,16 @@ def _line(ax, x, groups, name, **style):
     means = np.array([values.mean() for _, values in filled])
     ends = np.array([t95(values) for _, values in filled])
     style = {"color": COLOURS.get(name), "marker": MARKERS.get(name, "o")} | style
-    ax.errorbar([place for place, _ in filled], means, yerr=[means - ends[:, 0], ends[:, 1] - means], label=name,
-                capsize=3, lw=1.6, ms=5, **style)
+    ax.errorbar(
+        [place for place, _ in filled],
+        means,
+        yerr=[means - ends[:, 0], ends[:, 1] - means],
+        label=name,
+        capsize=3,
+        lw=1.6,
+        ms=5,
+        **style,
+    )
 
 
 def _level(ax, values, name):
@@ -98,8 +112,14 @@ def _by_point(sides, tidy, columns: dict, ylabel):
         for (column, name), colour, marker in zip(columns.items(), sns.color_palette("colorblind"), "os^D", strict=False):
             if len(rows) and column in rows:
                 one = rows[rows["task"] == task]
-                _line(ax, range(len(points)), [one.loc[one["at"] == at, column].dropna() for at in points], name,
-                      color=colour, marker=marker)
+                _line(
+                    ax,
+                    range(len(points)),
+                    [one.loc[one["at"] == at, column].dropna() for at in points],
+                    name,
+                    color=colour,
+                    marker=marker,
+                )
         ax.set(ylabel=ylabel, ylim=(-0.25, 1.03))
         ax.axhline(0, color="0.6", lw=0.8)
         ax.legend(frameon=False, fontsize="small", loc="lower right")
@@ -108,14 +128,22 @@ def _by_point(sides, tidy, columns: dict, ylabel):
 
 def agreement(sides: list[View]):
     """Do two runs rank alike, and do early scores rank as late ones do? EL2N, Spearman's rho, by scoring point."""
-    return _by_point(sides, studies.agreement, {"reliability": "with other runs, same point",
-                                                "validity": "with other runs, last point"}, "Spearman's rho")
+    return _by_point(
+        sides,
+        studies.agreement,
+        {"reliability": "with other runs, same point", "validity": "with other runs, last point"},
+        "Spearman's rho",
+    )
 
 
 def approximation(sides: list[View]):
     """How close EL2N comes to GraNd, by scoring point."""
-    return _by_point(sides, studies.approximation, {"head_rho": "GraNd of the head", "full_rho": "GraNd of all parameters"},
-                     "rho with EL2N")
+    return _by_point(
+        sides,
+        studies.approximation,
+        {"head_rho": "GraNd of the head", "full_rho": "GraNd of all parameters"},
+        "rho with EL2N",
+    )
 
 
 def averaging(sides: list[View]):
@@ -137,8 +165,17 @@ def class_shares(sides: list[View]):
         if len(rows):
             one = rows[rows["task"] == task]
             grid = one.pivot_table(index="label", columns="at", values="kept_share", aggfunc="mean", sort=False)
-            sns.heatmap(grid, ax=ax, vmin=0, vmax=1, cmap="vlag", annot=True, fmt=".2f", annot_kws={"size": 7},
-                        cbar_kws={"label": "share kept"})
+            sns.heatmap(
+                grid,
+                ax=ax,
+                vmin=0,
+                vmax=1,
+                cmap="vlag",
+                annot=True,
+                fmt=".2f",
+                annot_kws={"size": 7},
+                cbar_kws={"label": "share kept"},
+            )
         ax.set(xlabel="scoring point", ylabel="")
         ax.tick_params(axis="y", rotation=0)
     return plt.gcf()
@@ -149,8 +186,10 @@ def accuracy_by_point(sides: list[View]):
     for ax, view, task in _panels(sides):
         points, fraction = _points(ax, view.settings), view.settings["timing_fraction"]
         for balanced, name in ((False, "hardest"), (True, "hardest of each class")):
-            arms = [studies.arm(view.table, task, "hardest", fraction=fraction, at=at, balanced=balanced)
-                    for at in view.settings["score_at"]]
+            arms = [
+                studies.arm(view.table, task, "hardest", fraction=fraction, at=at, balanced=balanced)
+                for at in view.settings["score_at"]
+            ]
             _line(ax, range(len(points)), arms, name)
         _level(ax, studies.arm(view.table, task, "random", fraction=fraction), "random")
         _level(ax, studies.arm(view.table, task, "full"), "full data")
@@ -163,10 +202,19 @@ def accuracy_by_fraction(sides: list[View]):
     """Test accuracy against the kept fraction: hardest, hardest of each class, easiest and random; the full data as a level."""
     for ax, view, task in _panels(sides):
         fractions = sorted(view.settings["tasks"][task])
-        for rule, balanced, name in (("random", False, "random"), ("hardest", False, "hardest"),
-                                     ("hardest", True, "hardest of each class"), ("easiest", False, "easiest")):
+        for rule, balanced, name in (
+            ("random", False, "random"),
+            ("hardest", False, "hardest"),
+            ("hardest", True, "hardest of each class"),
+            ("easiest", False, "easiest"),
+        ):
             at = {} if rule == "random" else {"at": studies.RETRAIN_AT}
-            _line(ax, fractions, [studies.arm(view.table, task, rule, fraction=f, balanced=balanced, **at) for f in fractions], name)
+            _line(
+                ax,
+                fractions,
+                [studies.arm(view.table, task, rule, fraction=f, balanced=balanced, **at) for f in fractions],
+                name,
+            )
         _level(ax, studies.arm(view.table, task, "full"), "full data")
         ax.set_xscale("log")
         ax.set_xticks(fractions, [f"{f:.0%}" for f in fractions])
@@ -181,12 +229,21 @@ def windows(sides: list[View]):
     for ax, view, task in _panels(sides):
         fraction, offsets = view.settings["timing_fraction"], [0.0, *view.settings["offsets"]]
         at = {"fraction": fraction, "at": studies.RETRAIN_AT}
-        _line(ax, range(len(offsets)), [studies.arm(view.table, task, "hardest", offset=o, **at) for o in offsets], "hardest")
+        _line(
+            ax,
+            range(len(offsets)),
+            [studies.arm(view.table, task, "hardest", offset=o, **at) for o in offsets],
+            "hardest",
+        )
         for place, rule in enumerate(("middle", "stratified", "easiest"), start=len(offsets)):
             _line(ax, [place], [studies.arm(view.table, task, rule, **at)], rule)
         _level(ax, studies.arm(view.table, task, "random", fraction=fraction), "random")
-        ax.set_xticks(range(len(offsets) + 3), [f"skip {o:.0%}" for o in offsets] + ["middle", "stratified", "easiest"],
-                      rotation=30, ha="right")
+        ax.set_xticks(
+            range(len(offsets) + 3),
+            [f"skip {o:.0%}" for o in offsets] + ["middle", "stratified", "easiest"],
+            rotation=30,
+            ha="right",
+        )
         ax.set(xlabel="what is kept", ylabel=f"test accuracy, {fraction:.0%} kept")
     return plt.gcf()
 
@@ -196,11 +253,17 @@ def budgets(sides: list[View]):
     for ax, view, task in _panels(sides):
         for rule in ("random", "hardest", "easiest"):
             at = {} if rule == "random" else {"at": studies.RETRAIN_AT}
-            arms = [studies.arm(view.table, task, rule, fraction=view.settings["timing_fraction"], budget=budget, **at)
-                    for budget in ("epochs", "steps")]
+            arms = [
+                studies.arm(view.table, task, rule, fraction=view.settings["timing_fraction"], budget=budget, **at)
+                for budget in ("epochs", "steps")
+            ]
             _line(ax, range(2), arms, rule)
         _level(ax, studies.arm(view.table, task, "full"), "full data")
         ax.set_xticks(range(2), ["equal epochs", "equal steps"])
-        ax.set(xlim=(-0.4, 1.4), xlabel="training budget", ylabel=f"test accuracy, {view.settings['timing_fraction']:.0%} kept")
+        ax.set(
+            xlim=(-0.4, 1.4),
+            xlabel="training budget",
+            ylabel=f"test accuracy, {view.settings['timing_fraction']:.0%} kept",
+        )
         ax.legend(frameon=False, fontsize="small")
     return plt.gcf()

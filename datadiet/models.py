@@ -1,8 +1,8 @@
 """Classifiers to score and retrain: a pretrained encoder with a fresh head, and a small residual net for images.
 
-    model = classifier("minilm", n_classes=6, seed=0)      # the pip-installed MiniLM encoder, 6 layers
-    model = classifier("tiny", n_classes=6, seed=0)        # a random two-layer BERT: seconds in tests, no evidence
-    model = classifier("bert-base-uncased", n_classes=3)   # any encoder of the Hugging Face hub, at its pinned revision
+model = classifier("minilm", n_classes=6, seed=0)      # the pip-installed MiniLM encoder, 6 layers
+model = classifier("tiny", n_classes=6, seed=0)        # a random two-layer BERT: seconds in tests, no evidence
+model = classifier("bert-base-uncased", n_classes=3)   # any encoder of the Hugging Face hub, at its pinned revision
 """
 
 import hashlib
@@ -100,15 +100,23 @@ def classifier(encoder: str, n_classes: int, layers: int | None = None, seed: in
     if n_classes < 2:
         raise InputError(f"models.classifier: {n_classes} class(es); a classifier needs at least 2.")
     if encoder == "tiny":
-        config = BertConfig(vocab_size=len(tokenizer("tiny")), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
-                            intermediate_size=64, max_position_embeddings=512)
+        config = BertConfig(
+            vocab_size=len(tokenizer("tiny")),
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=64,
+            max_position_embeddings=512,
+        )
     else:
         config = _fetch(AutoConfig, encoder)
     depth = getattr(config, "num_hidden_layers", None)
     if layers is not None:
         if depth is None or not 1 <= layers <= depth:
-            raise InputError(f"models.classifier: {layers} layers asked of {encoder!r}, which has {depth}; "
-                             f"give a number from 1 to {depth}, or none for all.")
+            raise InputError(
+                f"models.classifier: {layers} layers asked of {encoder!r}, which has {depth}; "
+                f"give a number from 1 to {depth}, or none for all."
+            )
         config.num_hidden_layers = layers
     config.num_labels = n_classes
     before = transformers_logging.get_verbosity()
@@ -185,8 +193,7 @@ class Residual(nn.Module):
         self.conv2 = nn.Conv2d(n_out, n_out, 3, 1, 1, bias=False)
         self.norm2 = nn.BatchNorm2d(n_out)
         same = stride == 1 and n_in == n_out
-        self.skip = nn.Identity() if same else nn.Sequential(nn.Conv2d(n_in, n_out, 1, stride, bias=False),
-                                                              nn.BatchNorm2d(n_out))
+        self.skip = nn.Identity() if same else nn.Sequential(nn.Conv2d(n_in, n_out, 1, stride, bias=False), nn.BatchNorm2d(n_out))
 
     def forward(self, x):  # [B, n_in, H, W] -> [B, n_out, H/stride, W/stride]
         y = torch.relu(self.norm1(self.conv1(x)))
@@ -202,7 +209,11 @@ class ResNet(nn.Module):
 
     def __init__(self, n_classes: int, channels: int = 3, widths=(64, 128, 256, 512), blocks: int = 2):
         super().__init__()
-        layers: list[nn.Module] = [nn.Conv2d(channels, widths[0], 3, 1, 1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()]
+        layers: list[nn.Module] = [
+            nn.Conv2d(channels, widths[0], 3, 1, 1, bias=False),
+            nn.BatchNorm2d(widths[0]),
+            nn.ReLU(),
+        ]
         n_in = widths[0]
         for stage, width in enumerate(widths):
             for block in range(blocks):

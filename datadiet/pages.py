@@ -11,8 +11,13 @@ import pandas as pd
 from datadiet import claims
 from datadiet.figures import View
 
-MARKS = {"reproduced": "\N{CHECK MARK}", "partly reproduced": "\N{ALMOST EQUAL TO}", "not reproduced": "\N{BALLOT X}",
-         "undecided": "?"}
+DASH, DOT = "\N{EN DASH}", "\N{MIDDLE DOT}"
+MARKS = {
+    "reproduced": "\N{CHECK MARK}",
+    "partly reproduced": "\N{ALMOST EQUAL TO}",
+    "not reproduced": "\N{BALLOT X}",
+    "undecided": "?",
+}
 
 
 @dataclass(frozen=True)
@@ -32,12 +37,12 @@ class Page:
 def mark(verdict: str) -> str:
     """A verdict with the sign that doubles its colour."""
     bare = verdict.split(": ")[-1]
-    return f"{MARKS.get(bare, '\N{MIDDLE DOT}')} {verdict}"
+    return f"{MARKS.get(bare, DOT)} {verdict}"
 
 
 def number(value: float, digits: int = 3) -> str:
     """A signed number, or a dash where there is none."""
-    return "\N{EN DASH}" if pd.isna(value) else f"{value:+.{digits}f}"
+    return DASH if pd.isna(value) else f"{value:+.{digits}f}"
 
 
 def spread(effect: float, low: float, high: float) -> str:
@@ -47,27 +52,38 @@ def spread(effect: float, low: float, high: float) -> str:
 
 def table(rows: list[list[str]], head: list[str], caption: str) -> str:
     """An HTML table with a caption and column scopes; cells are escaped, except those that are links made here."""
+
     def cell(value):
         return value if value.startswith("<a ") else escape(value)
+
     lines = ["".join(f'<th scope="col">{escape(name)}</th>' for name in head)]
     lines += ["".join(f"<td>{cell(value)}</td>" for value in row) for row in rows]
     body = "".join(f"<tr>{line}</tr>" for line in lines[1:])
-    return (f'<div class="dd-table" tabindex="0"><table class="table"><caption>{escape(caption)}</caption>'
-            f"<thead><tr>{lines[0]}</tr></thead><tbody>{body}</tbody></table></div>")
+    return (
+        f'<div class="dd-table" tabindex="0"><table class="table"><caption>{escape(caption)}</caption>'
+        f"<thead><tr>{lines[0]}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
 
 
 def verdict(claim: str, sides: list[View]) -> Page:
     """A claim's card: what the paper says, what the rule found in each view, and the verdict."""
-    entry, html, text = claims.claims()[claim], [], [f"{claim}: {entry['claim']}", f"published: {entry['published']}"]
+    entry, html = claims.claims()[claim], []
+    text = [f"{claim}: {entry['claim']}", f"published: {entry['published']}"]
     for side in sides:
         found = claims.decide(claim, side.settings, side.table)
-        rows = [[part.name, spread(part.effect, part.low, part.high), part.claimed, part.outcome, str(part.n)] for part in found.parts]
-        html.append(f'<p class="dd-verdict"><strong>{escape(side.name)}:</strong> {escape(mark(found.verdict))}</p>'
-                    + table(rows, ["part", "effect [95 % interval]", "claimed", "outcome", "seeds"], f"{claim}, {side.name}"))
+        rows = [
+            [part.name, spread(part.effect, part.low, part.high), part.claimed, part.outcome, str(part.n)] for part in found.parts
+        ]
+        html.append(
+            f'<p class="dd-verdict"><strong>{escape(side.name)}:</strong> {escape(mark(found.verdict))}</p>'
+            + table(rows, ["part", "effect [95 % interval]", "claimed", "outcome", "seeds"], f"{claim}, {side.name}")
+        )
         text += [f"{side.name}: {found.verdict}", *("  " + " | ".join(row) for row in rows)]
-    head = (f'<p><strong>{claim}.</strong> {escape(entry["claim"])}<br><em>The paper:</em> {escape(entry["published"])} '
-            f'({escape(entry["known"])}).</p><details><summary>The rule, written before the runs</summary>'
-            f'<p>{escape(entry["rule"])}</p></details>')
+    head = (
+        f"<p><strong>{claim}.</strong> {escape(entry['claim'])}<br><em>The paper:</em> {escape(entry['published'])} "
+        f"({escape(entry['known'])}).</p><details><summary>The rule, written before the runs</summary>"
+        f"<p>{escape(entry['rule'])}</p></details>"
+    )
     return Page(f'<div class="dd-claim" id="{claim.lower()}">{head}{"".join(html)}</div>', "\n".join(text))
 
 
@@ -84,27 +100,40 @@ def _origin(side: View) -> list[str]:
     runs, absent = side.table, side.table.attrs.get("missing", 0)
     stored = f"{len(runs)} of {len(runs) + absent}"
     if not len(runs):
-        return [side.settings["profile"], stored, *["\N{EN DASH}"] * 6]
+        return [side.settings["profile"], stored, *[DASH] * 6]
     runs = runs.drop_duplicates("key")
     versions = sorted({", ".join(f"{name} {number}" for name, number in held.items()) for held in runs["versions"]})
-    data = sorted({f"{source}, SHA-256 {check[:12]}" for source, check in zip(runs["data_source"], runs["data_checksum"], strict=True)})
+    data = sorted(
+        {f"{source}, SHA-256 {check[:12]}" for source, check in zip(runs["data_source"], runs["data_checksum"], strict=True)}
+    )
     minutes = runs["seconds"].sum() / 60
-    return [side.settings["profile"], stored, "; ".join(sorted(set(runs["hardware"]))),
-            f"{minutes:.1f} min over {len(runs)} distinct runs", f"{runs['examples'].sum():,}", "; ".join(versions),
-            ", ".join(sorted(set(runs["commit"]))), "; ".join(data)]
+    return [
+        side.settings["profile"],
+        stored,
+        "; ".join(sorted(set(runs["hardware"]))),
+        f"{minutes:.1f} min over {len(runs)} distinct runs",
+        f"{runs['examples'].sum():,}",
+        "; ".join(versions),
+        ", ".join(sorted(set(runs["commit"]))),
+        "; ".join(data),
+    ]
 
 
 def rerun(chapter: str, sides: list[View]) -> Page:
     """How to run a chapter again, with the time its runs took where they were made."""
-    lines = [f"datadiet run {chapter} --profile lab",
-             f"jupytext --to ipynb -o - chapters/{chapter}.md | papermill - {chapter}.ipynb -f profiles/lab.yml",
-             f"datadiet run {chapter} --profile standard -p engine processes"]
+    lines = [
+        f"datadiet run {chapter} --profile lab",
+        f"jupytext --to ipynb -o - chapters/{chapter}.md | papermill - {chapter}.ipynb -f profiles/lab.yml",
+        f"datadiet run {chapter} --profile standard -p engine processes",
+    ]
     times = []
     for side in sides:
         if len(side.table):
             runs = side.table.drop_duplicates("key")
-            times.append(f"{side.name} ({side.settings['profile']}): {len(runs)} runs, {runs['seconds'].sum() / 60:.1f} min of run time on "
-                         f"{'; '.join(sorted(set(runs['hardware'])))}.")
+            times.append(
+                f"{side.name} ({side.settings['profile']}): {len(runs)} runs, {runs['seconds'].sum() / 60:.1f} min of runs on "
+                f"{'; '.join(sorted(set(runs['hardware'])))}."
+            )
     html = f"<pre>{escape(chr(10).join(lines))}</pre>" + "".join(f"<p>{escape(time)}</p>" for time in times)
     return Page(f'<div class="dd-rerun">{html}</div>', "\n".join(lines + times))
 
@@ -113,13 +142,19 @@ def ledger(profile: str = "standard") -> Page:
     """Every claim with its verdict, effect, interval and chapter."""
     found, rows, text = claims.ledger(profile), [], []
     for row in found.to_dict("records"):
-        place = (f'<a href="{row["chapter"].replace(".md", ".html")}#{row["id"].lower()}">{row["chapter"].removesuffix(".md")}</a>'
-                 if row["id"] in claims.RULES else row["why"])
+        place = (
+            f'<a href="{row["chapter"].replace(".md", ".html")}#{row["id"].lower()}">{row["chapter"].removesuffix(".md")}</a>'
+            if row["id"] in claims.RULES
+            else row["why"]
+        )
         effect = spread(row["effect"], row["low"], row["high"])
-        rows.append([row["id"], row["claim"], row["published"], mark(row["verdict"]), effect, str(row["seeds"] or "\N{EN DASH}"), place])
+        rows.append([row["id"], row["claim"], row["published"], mark(row["verdict"]), effect, str(row["seeds"] or DASH), place])
         text.append(f"{row['id']:7} {row['verdict']:18} {effect:28} {row['what']}")
-    html = table(rows, ["id", "claim", "the paper", "verdict", "effect [95 % interval]", "seeds", "where, or why not"],
-                 f"The ledger: {len(rows)} claims, {profile} profile")
+    html = table(
+        rows,
+        ["id", "claim", "the paper", "verdict", "effect [95 % interval]", "seeds", "where, or why not"],
+        f"The ledger: {len(rows)} claims, {profile} profile",
+    )
     return Page(html, "\n".join(text))
 
 

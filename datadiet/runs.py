@@ -1,18 +1,15 @@
 """Load, else compute. A run is a config; its result is stored under the config's key and comes back at once when asked again.
 
-    table = sweep([config(task="docstrings", seed=s) for s in range(3)])                 # three full-data runs
-    table = sweep(configs, engine="processes")                                           # a run a core
-    table = sweep(configs, engine="dask://scheduler:8786")                               # a cluster
-    table = sweep(configs, engine="stored")                                              # look up, compute nothing
+table = sweep([config(task="docstrings", seed=s) for s in range(3)])                 # three full-data runs
+table = sweep(configs, engine="processes")                                           # a run a core
+table = sweep(configs, engine="dask://scheduler:8786")                               # a cluster
+table = sweep(configs, engine="stored")                                              # look up, compute nothing
 """
 
 import datetime
 import hashlib
-import importlib.metadata
 import json
 import os
-import platform
-import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -21,11 +18,12 @@ from multiprocessing import get_context
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
-from datadiet import __version__, paths, prune, scores, store
+from datadiet import prune, scores, store
 from datadiet.data import flip_labels, load, shrink
 from datadiet.errors import InputError
+from datadiet.provenance import commit, hardware, versions
 
 PROTOCOL = 1  # raised when the same config comes to mean another run
 
@@ -118,33 +116,6 @@ def task_of(run: dict):
     return _task(run["task"], run["validation"], run["size"], run["noise"])
 
 
-@cache
-def hardware() -> str:
-    """One line that names this machine's processor, cores and GPU."""
-    cpu = platform.processor() or platform.machine()
-    try:
-        with open("/proc/cpuinfo") as file:
-            cpu = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), cpu)
-    except OSError:
-        pass
-    import torch
-
-    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    return f"{cpu}, {os.cpu_count()} cores{gpu}"
-
-
-@cache
-def commit() -> str:
-    """Short commit of the book's repository, with a plus sign where the package differs from it; "unknown" outside git."""
-    try:
-        git = ["git", "-C", str(paths.root())]
-        head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run([*git, "status", "--porcelain", "--", "datadiet"], capture_output=True, text=True).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return head + ("+" if changed.strip() else "")
-
-
 def compute(run: dict, values: np.ndarray | None = None, progress: bool = False) -> tuple[dict, dict, dict]:
     """Carry out one run, storing nothing: (metrics, provenance, arrays). `values` are the scores it prunes with."""
     import torch
@@ -156,15 +127,25 @@ def compute(run: dict, values: np.ndarray | None = None, progress: bool = False)
     kept = None
     if keep is not None:
         values = np.zeros(len(task.train)) if values is None else values
-        kept = prune.keep(values, keep["fraction"], keep["rule"], offset=keep["offset"], seed=run["seed"],
-                          labels=task.train.labels if keep["balanced"] else None)
+        kept = prune.keep(
+            values,
+            keep["fraction"],
+            keep["rule"],
+            offset=keep["offset"],
+            seed=run["seed"],
+            labels=task.train.labels if keep["balanced"] else None,
+        )
     fitted = train.fit(run, task, kept, progress)
     provenance = {
-        "hardware": hardware(), "threads": torch.get_num_threads(), "commit": commit(), "protocol": PROTOCOL,
-        "versions": {"python": platform.python_version(), "datadiet": __version__} | {
-            name: importlib.metadata.version(name) for name in ("torch", "transformers", "accelerate", "numpy")},
-        "data_checksum": task.checksum, "data_source": task.source,
-        "label_names": list(task.label_names), "started": started.isoformat(timespec="seconds"),
+        "hardware": hardware(),
+        "threads": torch.get_num_threads(),
+        "commit": commit(),
+        "protocol": PROTOCOL,
+        "versions": versions(),
+        "data_checksum": task.checksum,
+        "data_source": task.source,
+        "label_names": list(task.label_names),
+        "started": started.isoformat(timespec="seconds"),
         "seconds": time.perf_counter() - clock,
     }
     return fitted.metrics, provenance, fitted.arrays
@@ -193,7 +174,10 @@ class SweepFailed(RuntimeError):
 
     def __init__(self, failures: dict, of: int):
         self.failures = failures
-        lines = [f"{k[:12]}: {type(e).__name__}: {e}" for k, e in failures.items()]
+        seen: dict[str, list] = {}
+        for k, e in failures.items():
+            seen.setdefault(f"{type(e).__name__}: {e}", []).append(k[:12])
+        lines = [f"{len(keys)} run(s), {keys[0]} first: {what}" for what, keys in seen.items()]
         super().__init__(f"runs.sweep: {len(failures)} of {of} runs failed, the others are stored.\n" + "\n".join(lines))
 
 
@@ -216,6 +200,7 @@ def _pool(engine: str):
 
 def _carry_out(wave: list[dict], engine: str, bar, failures: dict) -> None:
     """Compute and store the runs of one wave; a failure is noted and the wave goes on."""
+
     def keep_result(run, result):
         try:
             metrics, provenance, arrays = result()
@@ -275,6 +260,8 @@ def sweep(configs, engine: str = "here") -> pd.DataFrame:
         raise InputError(f"runs.sweep: unknown engine {engine!r}; choose 'here', 'processes', 'dask://host:port' or 'stored'.")
     todo = [] if engine == "stored" else missing(configs)
     failures: dict = {}
+    for run in todo:
+        task_of(run)  # a set that cannot be had is an error now, before anything is trained
     if todo:
         with tqdm(total=len(todo), desc="runs", unit="run", file=sys.stderr, leave=False) as bar:
             _carry_out([run for run in todo if not scoring_runs(run)], engine, bar, failures)
@@ -308,9 +295,26 @@ def _table(configs: list[dict], found: dict) -> pd.DataFrame:
 def _flat(k: str, run: dict) -> dict:
     """One row: what was asked for, what came out, where and how."""
     keep = run["config"]["keep"] or KEEP | {"rule": "full", "fraction": 1.0}
-    provenance = {name: run["provenance"].get(name) for name in
-                  ("hardware", "threads", "commit", "versions", "data_checksum", "data_source", "label_names", "started",
-                   "seconds")}
-    return ({"key": k} | {name: value for name, value in run["config"].items() if name != "keep"}
-            | {name: keep[name] for name in ("rule", "fraction", "offset", "balanced", "score", "at")}
-            | {"score_seeds": len(keep["seeds"])} | run["metrics"] | provenance | {"origin": run["origin"]})
+    provenance = {
+        name: run["provenance"].get(name)
+        for name in (
+            "hardware",
+            "threads",
+            "commit",
+            "versions",
+            "data_checksum",
+            "data_source",
+            "label_names",
+            "started",
+            "seconds",
+        )
+    }
+    return (
+        {"key": k}
+        | {name: value for name, value in run["config"].items() if name != "keep"}
+        | {name: keep[name] for name in ("rule", "fraction", "offset", "balanced", "score", "at")}
+        | {"score_seeds": len(keep["seeds"])}
+        | run["metrics"]
+        | provenance
+        | {"origin": run["origin"]}
+    )

@@ -46,8 +46,10 @@ def save(key: str, config: dict, metrics: dict, provenance: dict, arrays: dict) 
             Path(temporary).unlink(missing_ok=True)
             raise
         with db:
-            db.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)",
-                       (key, *(json.dumps(part, sort_keys=True) for part in (config, metrics, provenance))))
+            db.execute(
+                "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)",
+                (key, *(json.dumps(part, sort_keys=True) for part in (config, metrics, provenance))),
+            )
 
 
 def live(keys) -> dict[str, dict]:

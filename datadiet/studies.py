@@ -58,13 +58,26 @@ def _base(settings: dict, task: str) -> dict:
 
 
 def scoring(settings: dict, task: str) -> list[dict]:
-    """The scoring runs of a task: full data, a seed each, recorded at every scoring point. They are the full-data baseline too."""
-    return [runs.config(**_base(settings, task), seed=seed, score_at=settings["score_at"], grand_size=settings["grand_size"])
-            for seed in range(settings["seeds"])]
+    """The scoring runs of a task: full data, a seed each, recorded at every scoring point. Also the full-data baseline."""
+    return [
+        runs.config(**_base(settings, task), seed=seed, score_at=settings["score_at"], grand_size=settings["grand_size"])
+        for seed in range(settings["seeds"])
+    ]
 
 
-def pruned(settings: dict, task: str, rule: str, fraction: float, *, at=RETRAIN_AT, score: str = "el2n", offset: float = 0.0,
-           balanced: bool = False, budget: str = "epochs", single: bool = False) -> list[dict]:
+def pruned(
+    settings: dict,
+    task: str,
+    rule: str,
+    fraction: float,
+    *,
+    at=RETRAIN_AT,
+    score: str = "el2n",
+    offset: float = 0.0,
+    balanced: bool = False,
+    budget: str = "epochs",
+    single: bool = False,
+) -> list[dict]:
     """Retraining runs, a seed each, on the examples that `rule` keeps.
 
     Seed s prunes with scores averaged over the *other* scoring seeds, so that no run is chosen by its own initialisation;
@@ -141,12 +154,21 @@ def agreement(settings: dict, table: pd.DataFrame, name: str = "el2n") -> pd.Dat
     """
     rows = []
     for task, at in _stored(settings, table):
-        now, late = _scores(settings, table, task, name, at), _scores(settings, table, task, name, settings["score_at"][-1])
+        now, late = (
+            _scores(settings, table, task, name, at),
+            _scores(settings, table, task, name, settings["score_at"][-1]),
+        )
         for seed in range(len(now)):
             others = np.arange(len(now)) != seed
-            rows.append({"task": task, "at": str(at), "seed": seed,
-                         "reliability": spearmanr(now[seed], now[others].mean(0))[0],
-                         "validity": spearmanr(now[seed], late[others].mean(0))[0]})
+            rows.append(
+                {
+                    "task": task,
+                    "at": str(at),
+                    "seed": seed,
+                    "reliability": spearmanr(now[seed], now[others].mean(0))[0],
+                    "validity": spearmanr(now[seed], late[others].mean(0))[0],
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -174,8 +196,10 @@ def skew(settings: dict, table: pd.DataFrame, fraction: float = 0.5) -> pd.DataF
         for seed, values in enumerate(_scores(settings, table, task, "el2n", at)):
             chosen = np.bincount(labels[keep(values, fraction)], minlength=len(names))
             distance = np.abs(chosen / chosen.sum() - whole / whole.sum()).sum() / 2
-            rows += [{"task": task, "at": str(at), "seed": seed, "skew": distance, "label": names[k], "kept_share": share}
-                     for k, share in enumerate(chosen / whole)]
+            rows += [
+                {"task": task, "at": str(at), "seed": seed, "skew": distance, "label": names[k], "kept_share": share}
+                for k, share in enumerate(chosen / whole)
+            ]
     return pd.DataFrame(rows)
 
 
@@ -186,8 +210,13 @@ def approximation(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
         el2n, head = (_scores(settings, table, task, name, at) for name in ("el2n", "grand_head"))
         for seed in range(len(el2n)):
             held = runs.store.arrays(runs.key(scoring(settings, task)[seed]))
-            row = {"task": task, "at": str(at), "seed": seed, "head_rho": spearmanr(el2n[seed], head[seed])[0],
-                   "head_overlap": np.isin(keep(el2n[seed], 0.5), keep(head[seed], 0.5)).mean()}
+            row = {
+                "task": task,
+                "at": str(at),
+                "seed": seed,
+                "head_rho": spearmanr(el2n[seed], head[seed])[0],
+                "head_overlap": np.isin(keep(el2n[seed], 0.5), keep(head[seed], 0.5)).mean(),
+            }
             if "grand" in held:
                 sample = held["grand_positions"]
                 row["full_rho"] = spearmanr(el2n[seed][sample], held["grand"][settings["score_at"].index(at)])[0]

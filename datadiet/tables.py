@@ -1,8 +1,8 @@
 """Score the rows of anybody's table, and keep the rows worth keeping: what ``datadiet score`` and ``datadiet prune`` do.
 
-    frame = read("mine.csv")
-    scored = score(frame, text="question", label="topic")          # adds columns datadiet_el2n and datadiet_runs
-    kept = prune_rows(scored, "datadiet_el2n", keep=0.7)
+frame = read("mine.csv")
+scored = score(frame, text="question", label="topic")          # adds columns datadiet_el2n and datadiet_runs
+kept = prune_rows(scored, "datadiet_el2n", keep=0.7)
 """
 
 import hashlib
@@ -16,8 +16,12 @@ from datadiet import prune, runs, scores
 from datadiet.data import Split, Task
 from datadiet.errors import InputError
 
-READERS = {".csv": pd.read_csv, ".tsv": lambda file: pd.read_csv(file, sep="\t"), ".parquet": pd.read_parquet,
-           ".jsonl": lambda file: pd.read_json(file, lines=True)}
+READERS = {
+    ".csv": pd.read_csv,
+    ".tsv": lambda file: pd.read_csv(file, sep="\t"),
+    ".parquet": pd.read_parquet,
+    ".jsonl": lambda file: pd.read_json(file, lines=True),
+}
 AT = "1ep"  # the scoring point: after one epoch, which is when a score starts to mean something
 MOST_RUNS = 10  # Paul et al. (2021) average ten; more change little
 
@@ -62,8 +66,10 @@ def _column(frame: pd.DataFrame, name: str, what: str) -> pd.Series:
         raise InputError(f"tables.score: there is no {what} column {name!r}; the table has {', '.join(map(str, frame.columns))}.")
     empty = np.flatnonzero(frame[name].isna())
     if len(empty):
-        raise InputError(f"tables.score: the {what} column {name!r} is empty in {len(empty)} rows, the first is row {empty[0]}; "
-                         "fill or drop them first, so that every row has a score.")
+        raise InputError(
+            f"tables.score: the {what} column {name!r} is empty in {len(empty)} rows, the first is row {empty[0]}; "
+            "fill or drop them first, so that every row has a score."
+        )
     return frame[name]
 
 
@@ -74,18 +80,42 @@ def as_task(frame: pd.DataFrame, text: str, label: str, text_pair: str | None = 
         inputs["text_pair"] = _column(frame, text_pair, "second text").astype(str).tolist()
     names, labels = np.unique(_column(frame, label, "label").astype(str), return_inverse=True)
     if len(names) < 2:
-        raise InputError(f"tables.score: the label column {label!r} holds one class only ({names[0]!r}); scores need two or more.")
+        raise InputError(
+            f"tables.score: the label column {label!r} holds one class only ({names[0]!r}); scores need two or more."
+        )
     if len(names) > max(2, len(frame) // 2):
-        raise InputError(f"tables.score: the label column {label!r} holds {len(names)} different values in {len(frame)} rows; "
-                         "it does not look like a class. Name the right column with --label.")
+        raise InputError(
+            f"tables.score: the label column {label!r} holds {len(names)} different values in {len(frame)} rows; "
+            "it does not look like a class. Name the right column with --label."
+        )
     train = Split(np.arange(len(frame)), labels.astype(np.int64), inputs)
     digest = hashlib.sha256(repr((inputs, labels.tolist())).encode()).hexdigest()
-    return Task(name="table", kind="pair" if text_pair else "text", label_names=tuple(map(str, names)), train=train, validation=None,
-                test=None, checksum=digest, source="a table of the user's", notes=(), truth=None, slot_names=None)
+    return Task(
+        name="table",
+        kind="pair" if text_pair else "text",
+        label_names=tuple(map(str, names)),
+        train=train,
+        validation=None,
+        test=None,
+        checksum=digest,
+        source="a table of the user's",
+        notes=(),
+        truth=None,
+        slot_names=None,
+    )
 
 
-def score(frame: pd.DataFrame, *, text: str, label: str, text_pair: str | None = None, score: str = "el2n", budget: float = 5.0,
-          encoder: str = "minilm", progress: bool = False) -> pd.DataFrame:
+def score(
+    frame: pd.DataFrame,
+    *,
+    text: str,
+    label: str,
+    text_pair: str | None = None,
+    score: str = "el2n",
+    budget: float = 5.0,
+    encoder: str = "minilm",
+    progress: bool = False,
+) -> pd.DataFrame:
     """The table with a score for every row: fine-tune for one epoch, read the score, average over as many runs as time allows.
 
     Parameters
@@ -131,9 +161,17 @@ def score(frame: pd.DataFrame, *, text: str, label: str, text_pair: str | None =
     return frame.assign(**{f"datadiet_{score}": np.mean(values, axis=0), "datadiet_runs": len(values)})
 
 
-def prune_rows(frame: pd.DataFrame, column: str, *, keep: float, rule: str = "hardest", offset: float = 0.0,
-               balanced: str | None = None, seed: int = 0) -> pd.DataFrame:
-    """The rows that `rule` keeps by the scores in `column`, in their order; `balanced` names a label column to keep the shares of.
+def prune_rows(
+    frame: pd.DataFrame,
+    column: str,
+    *,
+    keep: float,
+    rule: str = "hardest",
+    offset: float = 0.0,
+    balanced: str | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """The rows that `rule` keeps by the scores in `column`, in their order; `balanced` names a column whose shares stay.
 
     Raises
     ------
@@ -142,9 +180,13 @@ def prune_rows(frame: pd.DataFrame, column: str, *, keep: float, rule: str = "ha
     """
     for name in (column, balanced):
         if name is not None and name not in frame.columns:
-            raise InputError(f"tables.prune_rows: there is no column {name!r}; the table has {', '.join(map(str, frame.columns))}.")
+            raise InputError(
+                f"tables.prune_rows: there is no column {name!r}; the table has {', '.join(map(str, frame.columns))}."
+            )
     if not pd.api.types.is_numeric_dtype(frame[column]):
-        raise InputError(f"tables.prune_rows: the column {column!r} holds {frame[column].dtype}, not numbers; name the score column.")
+        raise InputError(
+            f"tables.prune_rows: the column {column!r} holds {frame[column].dtype}, not numbers; name the score column."
+        )
     labels = None if balanced is None else np.unique(frame[balanced].astype(str), return_inverse=True)[1]
     kept = prune.keep(frame[column].to_numpy(float), keep, rule, offset=offset, labels=labels, seed=seed)
     return frame.iloc[kept]

@@ -18,7 +18,7 @@ import torch
 from accelerate import Accelerator
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
-from tqdm.auto import tqdm
+from tqdm import tqdm
 from transformers import get_linear_schedule_with_warmup
 
 from datadiet import gradnorm, models
@@ -81,12 +81,12 @@ class Encoded:
 
     def in_order_of_length(self, positions, size):
         order = positions[np.argsort(self.lengths[positions], kind="stable")]
-        return [order[i:i + size] for i in range(0, len(order), size)]
+        return [order[i : i + size] for i in range(0, len(order), size)]
 
     def shuffled(self, positions, size, rng):
         """One epoch: random batches whose members have similar lengths, in random order."""
         positions, pool = rng.permutation(positions), 50 * size
-        pools = [self.in_order_of_length(positions[i:i + pool], size) for i in range(0, len(positions), pool)]
+        pools = [self.in_order_of_length(positions[i : i + pool], size) for i in range(0, len(positions), pool)]
         # The smaller batch must come from the last pool only, so that an epoch has exactly ceil(n / size) updates.
         batches = [batch for group in pools for batch in group]
         return [batches[i] for i in rng.permutation(len(batches))]
@@ -192,16 +192,20 @@ def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool
     total = budget(config, len(keep), n_all)
     points = [step_of(at, n_all, config["batch_size"]) for at in config["score_at"]]
     if points and max(points) > total:
-        raise InputError(f"train.fit: the scoring point {max(points)} lies beyond the last of {total} updates; "
-                         "train for more epochs or score earlier.")
+        raise InputError(
+            f"train.fit: the scoring point {max(points)} lies beyond the last of {total} updates; "
+            "train for more epochs or score earlier."
+        )
     accelerator = Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
     device, rng = accelerator.device, np.random.default_rng(config["seed"])
     model = models.classifier(config["encoder"], task.n_classes, config["layers"], config["seed"])
     splits = encode(config, task, model, device)
-    train, sample = splits["train"], np.sort(np.random.default_rng(0).permutation(n_all)[:config["grand_size"]])
+    train, sample = splits["train"], np.sort(np.random.default_rng(0).permutation(n_all)[: config["grand_size"]])
     model = accelerator.prepare(model)
     # No weight decay: the papers' settings are unknown or zero, and it keeps the trimmed vocabulary exact.
-    optimizer = accelerator.prepare(torch.optim.AdamW(model.parameters(), lr=config["learning_rate"], weight_decay=0.0, fused=True))
+    optimizer = accelerator.prepare(
+        torch.optim.AdamW(model.parameters(), lr=config["learning_rate"], weight_decay=0.0, fused=True)
+    )
     schedule = get_linear_schedule_with_warmup(optimizer, math.ceil(WARMUP * total), total)
     logits, norms, grands, examples = {}, {}, {}, 0
     clock = {"train": 0.0, "scoring": 0.0}
@@ -213,7 +217,10 @@ def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool
             grands[step] = grand(model, train, sample)
         clock["scoring"] += time.perf_counter() - start
 
-    with torch.random.fork_rng(), tqdm(total=total, disable=not progress, desc=task.name, unit="step", leave=False) as bar:
+    with (
+        torch.random.fork_rng(),
+        tqdm(total=total, disable=not progress, desc=task.name, unit="step", leave=False) as bar,
+    ):
         torch.manual_seed(DROPOUT_STREAM + config["seed"])
         step = 0
         if 0 in points:
@@ -236,8 +243,15 @@ def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool
                 if step == total:
                     break
         final = {name: predict(model, split)[0] for name, split in splits.items() if name != "train"}
-    metrics = {"n_kept": len(keep), "updates": total, "examples": examples, "scored": n_all * len(logits),
-               "grand_scored": len(sample) * len(logits), "train_seconds": clock["train"], "scoring_seconds": clock["scoring"]}
+    metrics = {
+        "n_kept": len(keep),
+        "updates": total,
+        "examples": examples,
+        "scored": n_all * len(logits),
+        "grand_scored": len(sample) * len(logits),
+        "train_seconds": clock["train"],
+        "scoring_seconds": clock["scoring"],
+    }
     for name, rows in final.items():
         correct = rows.argmax(1) == getattr(task, name).labels
         metrics[f"{name}_accuracy"] = float(correct.mean())
@@ -247,7 +261,10 @@ def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool
     if "test" in final:
         arrays["test_predictions"] = final["test"].argmax(1).astype(np.int16)
     if logits:
-        arrays |= {"logits": np.stack([logits[p] for p in points]), "feature_norms": np.stack([norms[p] for p in points])}
+        arrays |= {
+            "logits": np.stack([logits[p] for p in points]),
+            "feature_norms": np.stack([norms[p] for p in points]),
+        }
         if len(sample):
             arrays |= {"grand": np.stack([grands[p] for p in points]), "grand_positions": sample}
     if task.truth is not None:

@@ -13,8 +13,9 @@ ROOT = Path(__file__).resolve().parent.parent
 MODULES = {path.stem: path for path in sorted((ROOT / "datadiet").glob("*.py")) if path.stem != "__init__"}
 
 # Ground floor first: a module imports only from modules on its left.
-ORDER = ("errors paths _checks scores prune sources data models gradnorm train store runs studies claims figures book cli").split()
-LIGHT = ("errors", "paths", "scores", "prune", "sources", "data", "store", "runs", "studies", "claims")
+ORDER = ("errors paths _checks scores prune sources embedded data models gradnorm train store provenance runs studies rules claims audit tables "
+         "figures pages doctor book cli").split()
+LIGHT = ("errors", "paths", "scores", "prune", "sources", "data", "store", "runs", "studies", "rules", "claims", "audit", "tables")
 HEAVY = ("torch", "transformers", "accelerate")
 DATA_SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl", ".arrow", ".npy", ".npz", ".pkl", ".pt", ".bin", ".safetensors",
                  ".zip", ".gz", ".tar", ".sqlite")

@@ -1,0 +1,46 @@
+"""What a run's record says about where it was made: processor, releases, commit."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from functools import cache
+
+from datadiet import __version__, paths
+
+RELEASES = ("torch", "transformers", "accelerate", "numpy")
+
+
+@cache
+def hardware() -> str:
+    """One line that names this machine's processor, cores and GPU."""
+    cpu = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo") as file:
+            cpu = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), cpu)
+    except OSError:
+        pass
+    import torch
+
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return f"{cpu}, {os.cpu_count()} cores{gpu}"
+
+
+@cache
+def commit() -> str:
+    """Short commit of the book's repository, with a plus sign where the package differs from it; "unknown" outside git."""
+    try:
+        git = ["git", "-C", str(paths.root())]
+        head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run([*git, "status", "--porcelain", "--", "datadiet"], capture_output=True, text=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head + ("+" if changed.strip() else "")
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Releases of Python, this package and the libraries a run's numbers depend on."""
+    return {"python": platform.python_version(), "datadiet": __version__} | {
+        name: importlib.metadata.version(name) for name in RELEASES
+    }

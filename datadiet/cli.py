@@ -1,0 +1,286 @@
+"""The ``datadiet`` command. What it does stands in the modules; here are the options, and the errors a user reads.
+
+datadiet run score-timing --profile smoke
+datadiet score mine.csv --text question --label topic && datadiet prune mine.scored.csv --keep 0.7
+"""
+
+import difflib
+import re
+from pathlib import Path
+
+import click
+import yaml
+
+from datadiet import __version__
+from datadiet.errors import InputError
+
+
+class Bad(click.ClickException):
+    """Bad input: one paragraph on stderr, exit code 2."""
+
+    exit_code = 2
+
+
+class Commands(click.Group):
+    """A group that turns InputError into a message, and a misspelt command into the nearest one."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except InputError as problem:
+            raise Bad(str(problem)) from None
+
+    def resolve_command(self, ctx, args):
+        if args and args[0] not in self.commands:
+            near = difflib.get_close_matches(args[0], self.commands, n=3)
+            hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+            raise Bad(f"datadiet: there is no command {args[0]!r}.{hint} Commands: {', '.join(self.commands)}.")
+        return super().resolve_command(ctx, args)
+
+
+def parsed(pairs) -> dict:
+    """``-p name value`` pairs, values read as YAML; 1e-4 is a number here, as everywhere but in YAML 1.1."""
+    out = {}
+    for name, text in pairs:
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise InputError(f"-p {name}: {text!r} is not a YAML value; quote it, or mend the brackets.") from None
+        number = isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value)
+        out[name] = float(value) if number else value
+    return out
+
+
+def placed(out: Path | None, file: Path, ending: str) -> Path:
+    """Where a table goes, checked before anything is computed: beside its source unless said otherwise, never over it."""
+    from datadiet.tables import READERS
+
+    out = out or file.with_name(f"{file.stem}.{ending}{file.suffix}")
+    if out.suffix not in READERS:
+        raise InputError(f"--out: {out.name} ends in {out.suffix!r}; give a {', '.join(READERS)} file.")
+    if not out.parent.is_dir():
+        raise InputError(f"--out: there is no folder {out.parent}; make it first.")
+    if out.resolve() == file.resolve():
+        raise InputError(f"--out: {out} is the table that is read; name another file.")
+    return out
+
+
+def studied(chapters, profile: str, changes) -> tuple[dict, list[dict]]:
+    """Settings of a profile, and the runs that chapters ask for with them; all chapters with runs where none is named."""
+    from datadiet import studies
+
+    for name in chapters:
+        if name not in studies.STUDIES:
+            near = difflib.get_close_matches(name, studies.STUDIES, n=3)
+            hint = f"Did you mean {near[0]!r}? " if near else ""
+            raise InputError(f"datadiet: no chapter {name!r} asks for runs. {hint}Those that do: {', '.join(studies.STUDIES)}.")
+    settings = studies.settings_of(profile, **parsed(changes))
+    wanted = [run for name in (chapters or studies.STUDIES) for run in studies.STUDIES[name](settings)]
+    return settings, wanted
+
+
+file_argument = click.argument("file", type=click.Path(path_type=Path))
+out_option = click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Where to write.")
+chapters_argument = click.argument("chapters", nargs=-1)
+change_option = click.option("-p", "changes", nargs=2, multiple=True, metavar="NAME VALUE", help="Set a parameter; VALUE is YAML.")
+
+
+def profile_option(default):
+    return click.option("--profile", default=default, show_default=default is not None, help="Name of a file in profiles/.")
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__)
+def main():
+    """Which training examples matter, and how much data can go: the book, its runs, and your own tables."""
+
+
+@main.command()
+@profile_option("lab")
+@click.option("--force", is_flag=True, help="Execute and render even what is unchanged.")
+def book(profile, force):
+    """Execute every chapter, render _build/html and check it.
+
+    \b
+    Example: datadiet book --profile smoke
+    """
+    from datadiet import book
+
+    book.build(profile, force)
+
+
+@main.command()
+@click.argument("chapter")
+@profile_option(None)
+@change_option
+@out_option
+def run(chapter, profile, changes, out):
+    """Execute one CHAPTER to a notebook with outputs, CHAPTER.ipynb unless --out says otherwise.
+
+    Without --profile the chapter's own defaults stand: it shows published runs and trains nothing.
+
+    \b
+    Example: datadiet run score-timing --profile lab -p seeds 5 -p score_at "[0, 10, 1ep]"
+    """
+    from datadiet import book
+
+    if out and (out.suffix != ".ipynb" or not out.parent.is_dir()):
+        raise InputError(f"--out: {out} must end in .ipynb and lie in a folder that exists.")
+    click.echo(book.run(chapter, parsed(changes), profile, out))
+
+
+@main.command()
+@chapters_argument
+@profile_option("standard")
+@change_option
+def plan(chapters, profile, changes):
+    """Say what the runs of CHAPTERS (default: all) would cost here: runs, updates, and minutes from a timed sample.
+
+    \b
+    Example: datadiet plan pruning-fractions --profile standard -p seeds 10
+    """
+    from datadiet import audit
+
+    _, wanted = studied(chapters, profile, changes)
+    bill = audit.plan(wanted)
+    if not len(bill):
+        click.echo(f"All runs of profile {profile} are stored: nothing to compute.")
+        return
+    click.echo(bill.round({"minutes": 1}).to_string(index=False))
+    click.echo(f"In all {bill['runs'].sum()} runs, {bill['updates'].sum()} updates, {bill['minutes'].sum():.0f} minutes in one process.")
+
+
+@main.command()
+@chapters_argument
+@profile_option("standard")
+@change_option
+@click.option("--engine", help="here, processes, dask://host:port, or stored; the profile's where not given.")
+def sweep(chapters, profile, changes, engine):
+    """Compute the runs of CHAPTERS (default: all) that are not stored yet. Stopped at any moment, it resumes.
+
+    \b
+    Example: datadiet sweep score-timing --profile lab --engine processes
+    """
+    from datadiet import runs
+
+    settings, wanted = studied(chapters, profile, changes)
+    try:
+        table = runs.sweep(wanted, engine or settings["engine"])
+    except runs.SweepFailed as problem:
+        raise click.ClickException(str(problem)) from None
+    held = table.drop_duplicates("key")["origin"].value_counts().to_dict() if len(table) else {}
+    counts = ", ".join(f"{count} {name}" for name, count in held.items()) or "none"
+    click.echo(f"Runs stored: {counts}; missing: {table.attrs['missing']}.")
+
+
+@main.command()
+@chapters_argument
+@profile_option("standard")
+@change_option
+@click.option("--sample", default=3, show_default=True, help="How many runs to compute anew.")
+def verify(chapters, profile, changes, sample):
+    """Compute a sample of the published runs anew and compare. Exit code 1 if one differs.
+
+    \b
+    Example: datadiet verify --sample 2
+    """
+    from datadiet import audit
+
+    _, wanted = studied(chapters, profile, changes)
+    compared = audit.verify(wanted, sample)
+    click.echo(compared.to_string(index=False))
+    if (compared["outcome"] == "differs").any():
+        raise click.exceptions.Exit(1)
+
+
+@main.command()
+@profile_option("standard")
+def claims(profile):
+    """Print the ledger from the published runs, one line a claim: id, verdict, effect, interval.
+
+    \b
+    Example: datadiet claims
+    """
+    from datadiet import claims
+
+    for row in claims.ledger(profile).to_dict("records"):
+        effect = "-" if row["effect"] != row["effect"] else f"{row['effect']:+.4f}  [{row['low']:+.4f}, {row['high']:+.4f}]"
+        click.echo(f"{row['id']:<8}{row['verdict']:<28}{effect}")
+
+
+@main.command()
+@file_argument
+@click.option("--text", required=True, help="Column of the text.")
+@click.option("--text-pair", help="Column of the second text of a pair.")
+@click.option("--label", required=True, help="Column of the class.")
+@click.option("--score", default="el2n", show_default=True, help="Which score; higher = harder.")
+@click.option("--budget", default=5.0, show_default=True, help="Minutes to spend; more runs are averaged while they last.")
+@out_option
+def score(file, text, text_pair, label, score, budget, out):
+    """Score every row of FILE (.csv, .tsv, .jsonl, .parquet): fine-tune for one epoch, and read how hard each row was.
+
+    Writes the rows with datadiet_SCORE and datadiet_runs to --out, or to FILE.scored.SUFFIX.
+
+    \b
+    Example: datadiet score questions.csv --text question --label topic --budget 2
+    """
+    from datadiet import tables
+
+    frame, out = tables.read(file), placed(out, file, "scored")
+    scored = tables.score(frame, text=text, label=label, text_pair=text_pair, score=score, budget=budget, progress=True)
+    tables.write(scored, out)
+    click.echo(f"{len(scored)} rows scored, mean of {scored['datadiet_runs'].iloc[0]} runs -> {out}")
+
+
+@main.command()
+@file_argument
+@click.option("--keep", "fraction", type=float, required=True, help="Share of the rows to keep, in (0, 1].")
+@click.option("--score", "column", help="Column of the scores; found by itself where `datadiet score` wrote it.")
+@click.option("--rule", default="hardest", show_default=True, help="hardest, easiest, middle, random or stratified.")
+@click.option("--offset", default=0.0, show_default=True, help="Share of the rows to skip at the end that is kept.")
+@click.option("--balanced", metavar="COLUMN", help="Keep the shares of the classes in this column.")
+@click.option("--seed", default=0, show_default=True, help="For rule random, and for what stratified draws.")
+@out_option
+def prune(file, fraction, column, rule, offset, balanced, seed, out):
+    """Keep a share of the rows of a scored FILE, in their order; higher scores are harder.
+
+    Writes them to --out, or to FILE.kept.SUFFIX.
+
+    \b
+    Example: datadiet prune questions.scored.csv --keep 0.7 --offset 0.05 --balanced topic
+    """
+    from datadiet import tables
+
+    frame, out = tables.read(file), placed(out, file, "kept")
+    column = column or score_column(frame)
+    kept = tables.prune_rows(frame, column, keep=fraction, rule=rule, offset=offset, balanced=balanced, seed=seed)
+    tables.write(kept, out)
+    click.echo(f"{len(kept)} of {len(frame)} rows kept ({rule} by {column}) -> {out}")
+
+
+def score_column(frame) -> str:
+    """The one score column that ``datadiet score`` wrote."""
+    found = [name for name in frame.columns if str(name).startswith("datadiet_") and name != "datadiet_runs"]
+    if len(found) != 1:
+        raise InputError(
+            f"datadiet prune: {len(found) or 'no'} columns start with datadiet_; name the score column with --score. "
+            f"The table has {', '.join(map(str, frame.columns))}."
+        )
+    return found[0]
+
+
+@main.command()
+def doctor():
+    """Say what this machine has of what the book needs, and the command that mends what is missing.
+
+    \b
+    Example: datadiet doctor
+    """
+    from datadiet import doctor
+
+    found = doctor.examine()
+    click.echo("\n".join(map(str, found)))
+    bad = sum(each.good is False for each in found)
+    click.echo(f"{bad} to mend." if bad else "Nothing to mend. -- marks what the book can do without.")
+    if bad:
+        raise click.exceptions.Exit(1)

@@ -1,13 +1,12 @@
 """Exact norms of every example's gradient, over all trainable parameters, for a whole batch at once.
 
-GraNd needs the length of each example's own gradient, and ``backward`` only gives their sum. Yet what one example adds to
-the gradient of a layer is fixed by two things that a batch keeps apart: its x, what went into the layer, and its g, the
-gradient of the loss at what came out. For a linear layer over T tokens with weights W, for one example,
+GraNd needs the length of each example's own gradient, and ``backward`` only gives their sum. Yet what one example adds
+to the gradient of a layer is fixed by two things that a batch keeps apart: its x, what went into the layer, and its g,
+the gradient of the loss at what came out. For a linear layer over T tokens with weights W, for one example,
 
     dL/dW = sum_t g_t x_t'        |dL/dW|^2 = sum_{s,t} (g_s . g_t) (x_s . x_t)
 
 so two T x T tables of inner products give the norm, and the gradient itself is never formed ("ghost norm").
-
 Top to bottom: the two public functions, what is checked, how x and g are caught, the rule of each layer.
 """
 
@@ -25,12 +24,12 @@ from datadiet.errors import InputError
 
 
 def grad_norms(model: nn.Module, batch: dict, loss) -> torch.Tensor:
-    r"""L2 norm of each example's gradient over all trainable parameters (GraNd, one draw), in one forward and one backward.
+    """L2 norm of each example's gradient over all trainable parameters (GraNd, one draw): one forward, one backward.
 
-    .. math:: \mathrm{GraNd}_b = \lVert \nabla_w \, \ell_b(w) \rVert_2
-
-    Large = hard. Unit: that of the loss (nats for cross-entropy) per unit of parameter. The norm of an example does not
-    depend on the batch it came in, and is not scaled by 1/B.
+    GraNd_b = |grad_w loss_b(w)|_2. Large = hard. Unit: that of the loss (nats for cross-entropy) per unit of parameter.
+    The norm of an example does not depend on the batch it came in, and is not scaled by 1/B. Source: Paul, Ganguli,
+    Dziugaite 2021, who average it over about ten initialisations. Norms from x and g: Goodfellow 2015; over sequences,
+    by tables or by the gradient as is cheaper: Li, Tramer, Liang, Hashimoto 2022.
 
     Parameters
     ----------
@@ -41,7 +40,7 @@ def grad_norms(model: nn.Module, batch: dict, loss) -> torch.Tensor:
     batch : dict of Tensor[B, ...]
         First axis = example.
     loss : callable
-        ``loss(model, batch) -> Tensor[B]``, one loss an example (``reduction="none"``), over its tokens a sum or a mean.
+        ``loss(model, batch) -> Tensor[B]``: one loss an example (``reduction="none"``), over its tokens a sum or mean.
 
     Returns
     -------
@@ -60,11 +59,6 @@ def grad_norms(model: nn.Module, batch: dict, loss) -> torch.Tensor:
         Once per module type with parameters outside the rules for Linear, Embedding, LayerNorm, Conv2d and BatchNorm:
         these take one backward an example, exact but slow. A parameter used several times (tied) is exact but slower.
 
-    Notes
-    -----
-    GraNd: Paul, Ganguli, Dziugaite 2021, who average it over about ten initialisations. Norms from x and g: Goodfellow
-    2015; over sequences, tables or gradient as is cheaper: Li, Tramer, Liang, Hashimoto 2022.
-
     Examples
     --------
     An untrained linear head has p = (1/2, 1/2), so GraNd = |p - y| sqrt(1 + |h|^2) = sqrt(1/2) sqrt(1 + 9):
@@ -76,21 +70,17 @@ def grad_norms(model: nn.Module, batch: dict, loss) -> torch.Tensor:
     tensor([2.2361, 0.7071])
     """
     n, parameters = _checked(model, batch)
-    if n == 1:
-        return reference_grad_norms(model, batch, loss)
     catch = _Catch(model, n)
-    cuda = {p.device.index for p in parameters if p.device.type == "cuda"}
     with torch.enable_grad():
-        with torch.random.fork_rng(devices=cuda), catch.hooked(catch.note):
-            alone = _losses(loss, model, {name: value[:1] for name, value in batch.items()}, 1)
+        with torch.random.fork_rng({p.device.index for p in parameters if p.is_cuda}), catch.hooked(catch.note):
+            alone = _losses(loss, model, {name: t[:1] for name, t in batch.items()}, 1)
             catch.users = _users(alone)
         with catch.hooked(catch.catch, before=catch.switch):
             losses = _losses(loss, model, batch, n)
-            dropout = any(module.training for module in model.modules())
-            if not dropout and not torch.isclose(alone[0], losses[0], rtol=1e-2, atol=1e-3):
-                raise InputError(f"gradnorm.grad_norms: the first example has loss {alone[0]:.4g} alone and {losses[0]:.4g} "
-                                 f"in its batch of {n}: a layer or the loss mixes examples or divides by their number; "
-                                 "return each example's own loss.")
+            same = torch.isclose(alone[0], losses[0], rtol=0.1, atol=1e-6)
+            if not same and not any(module.training for module in model.modules()):  # dropout may differ
+                raise InputError(f"gradnorm: the first example has loss {alone[0]:.4g} alone but {losses[0]:.4g} in a "
+                                 f"batch of {n}: something mixes examples or divides by B; return each one's own loss.")
             return catch.squares(losses).sqrt()
 
 
@@ -105,31 +95,29 @@ def reference_grad_norms(model: nn.Module, batch: dict, loss) -> torch.Tensor:
     norms = []
     for b in range(n):
         with torch.enable_grad():
-            one = _losses(loss, model, {name: value[b:b + 1] for name, value in batch.items()}, 1, first=b)
+            one = _losses(loss, model, {name: t[b:b + 1] for name, t in batch.items()}, 1, first=b)
             gradients = torch.autograd.grad(one.sum(), parameters, allow_unused=True)
-        norms.append(torch.stack([_wide(g.to_dense()).square().sum() for g in gradients if g is not None]).sum().sqrt())
+        squares = [_wide(g.to_dense()).square().sum() for g in gradients if g is not None]
+        norms.append(sum(squares, _wide(torch.zeros_like(one[0]))).sqrt().detach())
     return torch.stack(norms)
 
 
-# What is checked ------------------------------------------------------------------------------------------------------
-
-
+# What is checked ----------------------------------------------------------------------------------------------------
 def _checked(model: nn.Module, batch: dict) -> tuple[int, list[nn.Parameter]]:
     """Number of examples and trainable parameters."""
-    sizes = {name: len(value) if isinstance(value, torch.Tensor) and value.dim() else None for name, value in batch.items()}
+    sizes = {name: len(t) if isinstance(t, torch.Tensor) and t.dim() else None for name, t in batch.items()}
     if len(set(sizes.values())) != 1 or None in sizes.values() or 0 in sizes.values():
-        raise InputError(f"gradnorm.grad_norms: first axes of the batch are {sizes}; give tensors with the same, non-zero "
-                         "number of examples along the first axis.")
+        raise InputError(f"gradnorm: first axes of the batch are {sizes}; give tensors with the same, non-zero number "
+                         "of examples along the first axis.")
     parameters = [p for p in model.parameters() if p.requires_grad]
     if not parameters:
-        raise InputError("gradnorm.grad_norms: the model has no trainable parameter; set requires_grad on some.")
-    for name, module in model.named_modules():
-        if isinstance(module, _BatchNorm) and (module.training or module.running_mean is None):
-            raise InputError(f"gradnorm.grad_norms: BatchNorm {name!r} normalises by the batch, which mixes examples; call "
-                             "model.eval() first (it needs running statistics).")
-        if isinstance(module, nn.Embedding) and (module.max_norm is not None or module.scale_grad_by_freq):
-            raise InputError(f"gradnorm.grad_norms: Embedding {name!r} has max_norm or scale_grad_by_freq, which mix "
-                             "examples; build it without.")
+        raise InputError("gradnorm: the model has no trainable parameter; set requires_grad on those to score.")
+    mixing = [name for name, module in model.named_modules()
+              if isinstance(module, _BatchNorm) and (module.training or module.running_mean is None)
+              or getattr(module, "scale_grad_by_freq", False) or getattr(module, "max_norm", None) is not None]
+    if mixing:
+        raise InputError(f"gradnorm: layer(s) {mixing} mix the examples of a batch. BatchNorm: call model.eval() first "
+                         "(it needs running statistics). Embedding: leave out max_norm and scale_grad_by_freq.")
     return next(iter(sizes.values())), parameters
 
 
@@ -137,20 +125,18 @@ def _losses(loss, model: nn.Module, batch: dict, n: int, first: int = 0) -> torc
     losses = loss(model, batch)
     seen = tuple(losses.shape) if isinstance(losses, torch.Tensor) else type(losses).__name__
     if seen != (n,):
-        raise InputError(f"gradnorm.grad_norms: the loss returned {'a scalar' if seen == () else seen} for {n} example(s); "
-                         f'return one loss an example, shape ({n},): no mean over the batch (reduction="none").')
+        raise InputError(f"gradnorm: the loss returned {seen or 'a scalar'} for {n} example(s); return one loss an "
+                         f'example, shape ({n},): no mean over the batch (reduction="none").')
     if not losses.isfinite().all():
         where = [first + b for b in (~losses.isfinite()).nonzero()[:, 0].tolist()]
-        raise InputError(f"gradnorm.grad_norms: the loss is not finite at batch position(s) {where}; look at these examples, "
-                         "or at the learning rate the model was trained with.")
+        raise InputError(f"gradnorm: the loss is not finite at batch position(s) {where}; look at these examples, or "
+                         "at the learning rate the model was trained with.")
     if not losses.requires_grad:
-        raise InputError("gradnorm.grad_norms: the loss depends on no trainable parameter; leave out detach() and no_grad().")
+        raise InputError("gradnorm: the loss depends on no trainable parameter; leave out detach() and no_grad().")
     return losses
 
 
-# How x and g are caught -----------------------------------------------------------------------------------------------
-
-
+# How x and g are caught ---------------------------------------------------------------------------------------------
 class _Catch:
     """Catches x and g at each call of a layer with a rule, and turns them into squared norms.
 
@@ -162,10 +148,9 @@ class _Catch:
         self.model, self.n = model, n
         self.layers = {module: trained for module in model.modules() if (trained := _trained(module))}
         self.alone = defaultdict(list)  # layer -> for each call with one example: (shape of y, graph node of y)
-        self.calls = Counter()  # layer -> calls so far
-        self.uses = Counter()  # parameter -> uses
+        self.calls, self.uses = Counter(), Counter()  # layer -> calls so far; parameter -> uses
         self.copied = set()  # layers with one output for all examples
-        self.leaves, self.parts = [], []  # where the backward may end; squared norms, each [B]
+        self.parts = []  # squared norms, each [B]
         self.kept = defaultdict(list)  # parameter with several uses -> (layer, name, x, g) of each
 
     @contextmanager
@@ -185,29 +170,26 @@ class _Catch:
             p.requires_grad_(on)
 
     def note(self, module, args, kwargs, y):
-        """Hook for the pass with one example."""
-        if torch.is_grad_enabled():
-            self.alone[module].append((y.shape, y.grad_fn))
+        self.alone[module].append((y.shape, y.grad_fn))
 
     def catch(self, module, args, kwargs, y):
-        """Hook for the pass with the batch: keeps x, asks for g, and returns the output to go on with.
+        """Forward hook: keeps x, asks for g, and returns the output to go on with.
 
         The shape of the same output for one example tells whether it has an example axis: position embeddings may come
         as [1, T, d] or [T, d] for all examples, and T may happen to equal B.
         """
         self.switch(module, on=True)
-        if not torch.is_grad_enabled():
-            return y
         shape, node = (self.alone[module][self.calls[module]:] or [((), None)])[0]
         self.calls[module] += 1
+        if not torch.is_grad_enabled():
+            return y
         own = shape[:1] == (1,) and y.shape == (self.n, *shape[1:])
         shared = shape[:1] == (1,) and y.shape == shape and self.users.get(node) == {("AddBackward0", len(shape))}
         if not own and not shared:
             return module.forward(*args, **kwargs)  # again, parameters on: left to autograd, example by example
-        x = args[0] if args else next(iter(kwargs.values()))
+        x = (*args, *kwargs.values())[0]
         if not y.requires_grad:
-            self.leaves.append(leaf := y.detach().requires_grad_())
-            y = leaf.clone()  # what follows may work in place
+            y = y.detach().requires_grad_().clone()  # a copy, for what follows may work in place
         if shared:  # one output, only added to something: a copy for each example, so that g keeps them apart
             x, y = (t.expand(self.n, *t.shape[1:]) for t in (x, y))
             self.copied.add(module)
@@ -229,16 +211,15 @@ class _Catch:
 
     def squares(self, losses: torch.Tensor) -> torch.Tensor:
         """Squared norms, [B]: one backward for all, then one an example for the parameters without a rule."""
-        for module in self.copied:
-            if self.calls[module] != len(self.alone[module]):
-                raise InputError(f"gradnorm.grad_norms: {type(module).__name__} is called {len(self.alone[module])} time(s) for "
-                                 f"one example, {self.calls[module]} for {self.n}; use reference_grad_norms for this model.")
-        self.calls.clear()  # the backward may call layers again (checkpointing)
-        seen = {node.variable for node in _users(losses) if hasattr(node, "variable")}
-        free = [p for p in self.model.parameters() if p in seen]
-        _announce(self.model, seen)
+        if any(self.calls[module] != len(self.alone[module]) for module in self.copied):
+            raise InputError("gradnorm: the model calls layers more often for more examples; use reference_grad_norms.")
+        self.calls.clear()  # checkpointing calls layers again
+        leaves = {node.variable for node in _users(losses) if hasattr(node, "variable")}
+        free = [p for p in self.model.parameters() if p in leaves]
+        for kind in sorted({type(m).__name__ for m in self.model.modules() if {*m._parameters.values()} & {*free}}):
+            warnings.warn(f"gradnorm: the parameters of {kind} take one backward an example: slow.", stacklevel=3)
         self.uses.update(free)
-        torch.autograd.grad(losses.sum(), self.leaves + free, retain_graph=bool(free), allow_unused=True)
+        torch.autograd.grad(losses.sum(), list(leaves), retain_graph=bool(free), allow_unused=True)
         total = sum(self.parts, _wide(torch.zeros_like(losses)).detach())
         self.parts = None  # the hooks rest from here on
         for b in range(self.n if free or self.kept else 0):
@@ -252,7 +233,7 @@ class _Catch:
 
 
 def _users(losses: torch.Tensor) -> dict:
-    """The autograd graph under `losses`: node -> (name, number of axes of the result) of the nodes its output goes to."""
+    """The autograd graph under `losses`: node -> (name, number of axes of the result) of those its output goes to."""
     users, todo = defaultdict(set), [losses.grad_fn]
     while todo:
         node = todo.pop()
@@ -263,23 +244,11 @@ def _users(losses: torch.Tensor) -> dict:
     return users
 
 
-def _announce(model: nn.Module, free: set) -> None:
-    names = defaultdict(set)
-    for module in model.modules():
-        names[type(module).__name__] |= {name for name, p in module.named_parameters(recurse=False) if p in free}
-    for kind, own in sorted(names.items()):
-        if own:
-            warnings.warn(f"gradnorm.grad_norms: no rule for {', '.join(sorted(own))} of {kind}, as used here: one backward "
-                          "an example, exact but slow.", stacklevel=4)
-
-
 def _wide(t: torch.Tensor) -> torch.Tensor:
     return t.to(torch.promote_types(t.dtype, torch.float32)) if t.is_floating_point() else t
 
 
-# The rule of each layer -----------------------------------------------------------------------------------------------
-
-
+# The rule of each layer ---------------------------------------------------------------------------------------------
 def _trained(module: nn.Module) -> dict[str, nn.Parameter]:
     """Trainable parameters of a layer with a rule. Subclasses may compute something else, so they have none."""
     if type(module) not in (nn.Linear, nn.Embedding, nn.LayerNorm, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d):
@@ -289,45 +258,43 @@ def _trained(module: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def _pairs(module, x, g):
-    """Linear or Conv2d as matrices, one a group: x [B, G, T, d_in], g [B, G, T, d_out] with dL/dW = sum_t g_t x_t'."""
+    """The call as matrices with dL/dW = sum_t g_t x_t': x [B, G, T, d_in] and g [B, G, T, d_out] for G groups.
+
+    For an Embedding, x are the tokens [B, T], in place of their one-hot rows, and g is [B, T, d].
+    """
+    if isinstance(module, nn.Embedding):
+        x, g = x.reshape(len(x), -1), g.reshape(len(g), -1, g.shape[-1])
+        return x, g if module.padding_idx is None else g * (x != module.padding_idx)[..., None]
     if isinstance(module, nn.Linear):
         return x.reshape(len(x), 1, -1, x.shape[-1]), g.reshape(len(g), 1, -1, g.shape[-1])
-    mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
-    x = F.pad(x, module._reversed_padding_repeated_twice, mode=mode)
+    x = F.pad(x, module._reversed_padding_repeated_twice, module.padding_mode.replace("zeros", "constant"))
     x = F.unfold(x, module.kernel_size, module.dilation, stride=module.stride)  # [B, G * d_in, T]
-    return tuple(t.unflatten(1, (module.groups, -1)).transpose(2, 3) for t in (x, g.flatten(2)))
+    return tuple(t.unflatten(1, (module.groups, -1)).mT for t in (x, g.flatten(2)))
 
 
 def _gradient(module, name, x, g):
     """Gradient of each example for one parameter, [B, *shape]."""
-    if isinstance(module, nn.Embedding):
-        ids, g = x.reshape(len(x), -1, 1), g.reshape(len(g), -1, g.shape[-1])
-        g = g if module.padding_idx is None else g * (ids != module.padding_idx)
-        return g.new_zeros(len(g), *module.weight.shape).scatter_add_(1, ids.expand_as(g), g)
-    if isinstance(module, (nn.Linear, nn.Conv2d)):
-        x, g = _pairs(module, x, g)
-        whole = g.sum(2) if name == "bias" else g.transpose(2, 3) @ x
-        return whole.reshape(len(g), *getattr(module, name).shape)
     if isinstance(module, nn.LayerNorm):
         whole = g if name == "bias" else g * F.layer_norm(x, module.normalized_shape, eps=module.eps)
         return whole.reshape(len(g), -1, *module.normalized_shape).sum(1)
-    mean, var = _wide(module.running_mean), _wide(module.running_var)
-    whole = g if name == "bias" else g * F.batch_norm(x, mean, var, eps=module.eps)
-    return whole.reshape(len(g), len(mean), -1).sum(2)
+    if isinstance(module, _BatchNorm):
+        mean, var = _wide(module.running_mean), _wide(module.running_var)
+        whole = g if name == "bias" else g * F.batch_norm(x, mean, var, eps=module.eps)
+        return whole.reshape(len(g), len(mean), -1).sum(2)
+    x, g = _pairs(module, x, g)
+    if isinstance(module, nn.Embedding):
+        return g.new_zeros(len(g), *module.weight.shape).scatter_add_(1, x[..., None].expand_as(g), g)
+    whole = g.sum(2) if name == "bias" else g.mT @ x
+    return whole.reshape(len(g), *getattr(module, name).shape)
 
 
 def _squares(module, name, x, g):
-    """Squared norm of each example's gradient for one parameter, [B], without forming the gradient where that is dearer."""
-    if isinstance(module, nn.Embedding):  # add up the rows of g with the same token in the same example
-        example = torch.arange(len(x), device=x.device).repeat_interleave(x[0].numel())
-        token, g = x.reshape(-1), g.reshape(-1, g.shape[-1])
-        kept = token != (-1 if module.padding_idx is None else module.padding_idx)
-        rows, row = torch.unique((example * module.num_embeddings + token)[kept], return_inverse=True)
-        sums = g.new_zeros(len(rows), g.shape[1]).index_add_(0, row, g[kept])
-        return g.new_zeros(len(x)).index_add_(0, rows // module.num_embeddings, sums.square().sum(1))
-    if isinstance(module, (nn.Linear, nn.Conv2d)) and name == "weight":
+    """Squared norm of each example's gradient for one parameter, [B]; forms the gradient only where that is cheap."""
+    if isinstance(module, (nn.Linear, nn.Conv2d, nn.Embedding)) and name == "weight":
         x, g = _pairs(module, x, g)
-        if x.shape[2] * (x.shape[3] + g.shape[3]) < x.shape[3] * g.shape[3]:  # two tables cost less than one gradient
-            return ((x @ x.transpose(2, 3)) * (g @ g.transpose(2, 3))).sum((1, 2, 3))
-        return (g.transpose(2, 3) @ x).square().sum((1, 2, 3))
+        if isinstance(module, nn.Embedding):
+            return ((x[:, :, None] == x[:, None]) * (g @ g.mT)).sum((1, 2))
+        length, wide, high = x.shape[2], x.shape[3], g.shape[3]
+        tables = length * (wide + high) < wide * high  # two tables cost less than one gradient
+        return ((x @ x.mT) * (g @ g.mT) if tables else (g.mT @ x).square()).sum((1, 2, 3))
     return _gradient(module, name, x, g).flatten(1).square().sum(1)

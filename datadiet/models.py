@@ -177,8 +177,7 @@ def trim_vocabulary(model: nn.Module, used: torch.Tensor) -> torch.Tensor:
     renamed = torch.full((old.num_embeddings,), -1, dtype=torch.int64)
     renamed[used] = torch.arange(len(used))
     padding = None if old.padding_idx is None else int(renamed[old.padding_idx])
-    new = nn.Embedding(len(used), old.embedding_dim, padding_idx=padding, dtype=old.weight.dtype)
-    new.weight = nn.Parameter(old.weight.detach()[used].clone())
+    new = nn.Embedding.from_pretrained(old.weight.detach()[used], freeze=False, padding_idx=padding)
     model.set_input_embeddings(new)
     return renamed
 

@@ -66,7 +66,7 @@ def interval(values) -> tuple[float, float, float]:
     values = np.asarray(values, float)
     if len(values) < 2 or not np.isfinite(values).all():
         raise InputError(
-            f"claims.interval: {len(values)} value(s), all finite: {bool(np.isfinite(values).all())}; "
+            f"rules.interval: {len(values)} value(s), all finite: {bool(np.isfinite(values).all())}; "
             "an interval needs at least two finite ones."
         )
     half = student.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))

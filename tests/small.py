@@ -1,0 +1,48 @@
+"""Small things that several tests use: a data folder with one tiny set, a store of its own, settings that run in a second."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from datadiet import runs, studies
+
+WORDS = {"fruit": "apple pear plum grape melon cherry".split(), "tool": "saw axe drill hammer wrench pliers".split(),
+         "river": "rhine elbe danube spree main oder".split()}
+TINY = {"encoder": "tiny", "max_length": 12, "learning_rate": 1e-3, "validation": 0.2}
+
+
+def write_words(folder, n_train=61, n_test=30, seed=0):
+    """A three-class set of two-word texts, in the layout of the real ones; n is not a multiple of the batch size on purpose."""
+    rng, names = np.random.default_rng(seed), list(WORDS)
+    for split, n in (("train", n_train), ("test", n_test)):
+        labels = rng.integers(0, 3, n)
+        texts = [" ".join(rng.choice(WORDS[names[k]], 2)) + f" {i}" for i, k in enumerate(labels)]
+        table = pa.table({"text": texts, "label": labels})
+        table = table.replace_schema_metadata({"label_names": json.dumps(names)})
+        (folder / "words").mkdir(parents=True, exist_ok=True)
+        pq.write_table(table, folder / "words" / f"{split}.parquet")
+
+
+@pytest.fixture
+def words(tmp_path, monkeypatch):
+    """A data folder that holds the set "words", and an empty live store."""
+    write_words(tmp_path / "data")
+    monkeypatch.setenv("DATADIET_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("DATADIET_STORE", str(tmp_path / "store"))
+    runs._task.cache_clear()  # the same name may mean another folder's set
+    yield tmp_path
+    runs._task.cache_clear()
+
+
+def config(**changes):
+    """A run on "words" that takes a fraction of a second."""
+    return runs.config(**({"task": "words", "epochs": 1, "batch_size": 8, "score_at": [0, "1ep"]} | TINY | changes))
+
+
+def settings(**changes):
+    """Settings of a study on "words"."""
+    return studies.settings_of("smoke", **({"tasks": {"words": [0.3, 0.6]}, "size": None, "batch_size": 8, "noise": 0.0,
+                                            "score_at": [0, 2, "1ep", "2ep"]} | TINY | changes))

@@ -1,0 +1,163 @@
+"""The training loop and its models: exact where it is fast, the same run from the same config, nothing global touched."""
+
+import numpy as np
+import pytest
+import torch
+from small import config, words  # noqa: F401
+
+from datadiet import gradnorm, models, runs, scores, train
+from datadiet.errors import InputError
+
+
+@pytest.fixture
+def task(words):  # noqa: F811
+    return runs.task_of(config())
+
+
+def test_trimming_the_vocabulary_leaves_training_as_it_was(task):
+    """Fast path: a small embedding. Slow truth: the whole one. Same losses, same logits, to the bit."""
+    tokens = models.tokenizer("tiny")(list(task.train.inputs["text"][:16]), padding=True, return_tensors="pt")
+    labels, ids = torch.as_tensor(task.train.labels[:16]), tokens["input_ids"]
+    outcomes = []
+    for trim in (False, True):
+        model = models.classifier("tiny", 3, seed=5)
+        renamed = models.trim_vocabulary(model, ids.unique()) if trim else None
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.0)
+        for _ in range(3):
+            loss = torch.nn.functional.cross_entropy(
+                model(input_ids=renamed[ids] if trim else ids, attention_mask=tokens["attention_mask"]).logits, labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        outcomes.append(loss.item())
+    assert outcomes[0] == outcomes[1]
+
+
+def test_trimming_needs_the_padding_id():
+    with pytest.raises(InputError, match="padding id 0"):
+        models.trim_vocabulary(models.classifier("tiny", 2), torch.tensor([5, 6]))
+
+
+def test_the_same_config_gives_the_same_run_and_touches_no_global_generator(task):
+    before = torch.random.get_rng_state(), np.random.get_state()[1].copy()
+    first, second = (train.fit(config(), task) for _ in range(2))
+    assert torch.equal(before[0], torch.random.get_rng_state()) and (before[1] == np.random.get_state()[1]).all()
+    clocks = ("train_seconds", "scoring_seconds")
+    assert {k: v for k, v in first.metrics.items() if k not in clocks} == {k: v for k, v in second.metrics.items() if k not in clocks}
+    for name in first.arrays:
+        np.testing.assert_array_equal(first.arrays[name], second.arrays[name])
+
+
+def test_recording_does_not_disturb_training(task):
+    quiet, recorded = train.fit(config(score_at=[]), task), train.fit(config(score_at=[0, 1, 2, 3, "1ep"], grand_size=8), task)
+    np.testing.assert_array_equal(quiet.arrays["test_predictions"], recorded.arrays["test_predictions"])
+
+
+def test_another_seed_gives_another_run(task):
+    one, other = (train.fit(config(seed=s), task).arrays["logits"] for s in range(2))
+    assert not np.array_equal(one[0], other[0])  # the head is drawn from the seed
+
+
+def test_recorded_logits_are_those_of_a_plain_pass_in_the_public_order(task):
+    """Batches are cut by length; what comes back is in the order of the set, and dropout is off."""
+    model = models.classifier("tiny", 3, seed=0)
+    encoded = train.encode(config(), task, model, "cpu")["train"]
+    model.train()
+    logits, norms = train.predict(model, encoded)
+    assert model.training  # the mode is kept
+    model.eval()
+    with torch.inference_mode():
+        one_by_one = torch.cat([model(**train._inputs(encoded.batch([i]))).logits for i in range(len(task.train))])
+    np.testing.assert_allclose(logits, one_by_one.numpy(), rtol=1e-4, atol=1e-6)
+    assert norms.shape == (len(task.train),) and (norms > 0).all()
+
+
+def test_recorded_grand_is_the_gradient_norm_of_the_batch_of_one(task):
+    model = models.classifier("tiny", 3, seed=1)
+    encoded = train.encode(config(), task, model, "cpu")["train"]
+    positions = np.array([3, 17, 40])
+    slow = [gradnorm.reference_grad_norms(model, encoded.batch([p]), train.example_loss).item() for p in positions]
+    np.testing.assert_allclose(train.grand(model, encoded, positions), slow, rtol=1e-5)
+
+
+def test_head_grand_from_feature_norms_is_the_gradient_norm_of_the_head(task):
+    model = models.classifier("tiny", 3, seed=2)
+    encoded = train.encode(config(), task, model, "cpu")["train"]
+    logits, norms = train.predict(model, encoded)
+    fast = scores.grand_head(runs.softmax(logits), task.train.labels, norms[:, None])
+    model.requires_grad_(False)
+    models.output_layer(model).requires_grad_(True)
+    slow = gradnorm.reference_grad_norms(model, encoded.batch(np.arange(20)), train.example_loss)
+    np.testing.assert_allclose(fast[:20], slow.numpy(), rtol=1e-4)
+
+
+def test_an_epoch_sees_every_kept_example_once(task):
+    model = models.classifier("tiny", 3)
+    encoded = train.encode(config(), task, model, "cpu")["train"]
+    kept = np.array([1, 4, 9, 16, 25, 36, 8, 30, 31, 2, 3])
+    batches = encoded.shuffled(kept, 4, np.random.default_rng(0))
+    assert [len(b) for b in batches].count(4) == 2 and len(batches) == 3
+    assert sorted(np.concatenate(batches)) == sorted(kept)
+
+
+@pytest.mark.parametrize("budget, updates", [("epochs", 2 * 3), ("steps", 2 * 7)])
+def test_budgets(task, budget, updates):
+    """49 examples are 7 batches of 8; 20 kept ones are 3."""
+    fitted = train.fit(config(epochs=2, budget=budget, score_at=[]), task, np.arange(20))
+    assert len(task.train) == 49 and fitted.metrics["updates"] == updates and fitted.metrics["n_kept"] == 20
+
+
+def test_training_learns(task):
+    assert train.fit(config(epochs=25, score_at=[]), task).metrics["test_accuracy"] > 0.8
+
+
+@pytest.mark.parametrize("at, step", [(0, 0), (10, 10), ("1ep", 7), ("3ep", 21)])
+def test_scoring_points(at, step):
+    assert train.step_of(at, 49, 8) == step
+
+
+@pytest.mark.parametrize("at", [-1, "ep", "1 epoch", 1.5, True, None])
+def test_a_scoring_point_that_means_nothing(at):
+    with pytest.raises(InputError, match="scoring point"):
+        train.step_of(at, 49, 8)
+
+
+def test_a_scoring_point_beyond_the_end(task):
+    with pytest.raises(InputError, match="beyond the last of 7 updates"):
+        train.fit(config(score_at=[0, 100]), task)
+
+
+def test_bad_requests(task):
+    with pytest.raises(InputError, match="budget 'hours'"):
+        train.fit(config(budget="hours"), task)
+    with pytest.raises(InputError, match="no training example"):
+        train.fit(config(), task, np.array([], int))
+
+
+@pytest.mark.parametrize("encoder, layers, classes, message", [
+    ("no/such-encoder", None, 3, "could not be loaded"), ("tiny", 9, 3, "9 layers"), ("tiny", None, 1, "at least 2")])
+def test_models_that_cannot_be(encoder, layers, classes, message, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # else it waits and tries again
+    if encoder == "tiny" and layers:
+        encoder = "minilm"
+    with pytest.raises(InputError, match=message):
+        models.classifier(encoder, classes, layers)
+
+
+def test_the_encoder_is_the_one_we_say(monkeypatch, tmp_path):
+    models._minilm_folder.cache_clear()
+    monkeypatch.setattr(models, "MINILM_SHA256", "0" * 64)
+    with pytest.raises(InputError, match="SHA-256"):
+        models.classifier("minilm", 2)
+    models._minilm_folder.cache_clear()
+
+
+def test_minilm_is_cut_to_its_first_layers():
+    assert len(models.classifier("minilm", 2, layers=2).bert.encoder.layer) == 2
+
+
+def test_an_image_task_is_refused():
+    from datadiet.data import load
+
+    with pytest.raises(InputError, match="kind 'image'"):
+        train.fit(runs.config(task="digits", encoder="tiny"), load("digits"))

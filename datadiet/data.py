@@ -4,6 +4,8 @@
     task = flip_labels(task, 0.1, seed=0)      # 10 % of the training labels are now wrong; task.truth knows which
     task = shrink(task, 2000)                  # 2,000 training examples, every class in proportion
     task.train.labels, task.train.inputs["text"], task.train.ids
+
+Sets are embedded, read from a folder, or fetched from the Hugging Face hub: see :func:`load`.
 """
 
 import difflib
@@ -14,29 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from datadiet import paths, sources
+from datadiet import embedded, paths, sources
 from datadiet.errors import InputError
-from datadiet.sources import Images, Raw
+from datadiet.sources import Images, Raw, Split, stratified, wrong_labels
 
 HOLDOUT_SEED = 20_210_715  # fixes which training rows become validation, for every set and every user
-
-
-@dataclass(frozen=True)
-class Split:
-    """Examples in the public order of their set."""
-
-    ids: np.ndarray  # int64[N], row number in the public order of the official split
-    labels: np.ndarray  # int64[N], the intent where the kind is "joint"
-    inputs: dict  # column name -> N rows
-
-    def __len__(self):
-        return len(self.labels)
-
-    def take(self, positions) -> "Split":
-        """The examples at `positions` (0 .. N-1, in the order given), with their ids."""
-        positions = np.asarray(positions, dtype=np.int64)
-        return Split(self.ids[positions], self.labels[positions],
-                     {name: _take(rows, positions) for name, rows in self.inputs.items()})
 
 
 @dataclass(frozen=True)
@@ -58,12 +42,6 @@ class Task:
     @property
     def n_classes(self) -> int:
         return len(self.label_names)
-
-
-def _take(rows, positions):
-    if isinstance(rows, Images):
-        return rows.take(positions)
-    return rows[positions] if isinstance(rows, np.ndarray) else [rows[int(p)] for p in positions]
 
 
 def checksum(splits: dict) -> str:
@@ -102,18 +80,33 @@ def load(name: str, root: str | Path | None = None, *, validation: float = 0.1) 
     Parameters
     ----------
     name : str
-        A sub-folder of the data folder ("trec6", "sst2_sentences", "atis", ...).
+        An embedded set ("docstrings", "digits", "assistant"), a sub-folder of the data folder ("trec6", "atis", ...), or a
+        set of the Hugging Face hub at its pinned revision ("hub:ag_news", ...; see :data:`datadiet.sources.HUB`).
     root : path, optional
         The data folder; ``$DATADIET_DATA`` where not given.
     validation : float
         Share of the training split held out as validation, stratified by class, the same rows every time; in [0, 0.5].
-        Only for sets that publish no validation split, and for those that publish no test split: there the official
-        validation split is the test split. 0 holds nothing out.
+        Only for sets that publish no validation split, and for those that publish no labelled test split: there the
+        official validation split is the test split. 0 holds nothing out. The embedded sets come with all three splits.
+
+    Returns
+    -------
+    Task
+        Ids are row numbers in the public order of each official split.
 
     Raises
     ------
     InputError
-        Unknown name, missing folder or file, null inputs, labels out of range, an empty split, a single class.
+        Unknown name, missing folder or file, null inputs, labels out of range, an empty split, a single class, a hub out
+        of reach.
+
+    Examples
+    --------
+    >>> task = load("digits")
+    >>> task.kind, task.n_classes, len(task.train), len(task.validation), len(task.test)
+    ('image', 10, 1197, 200, 400)
+    >>> task.train.inputs["image"].shape
+    (1197, 1, 8, 8)
     """
     if not 0 <= validation <= 0.5:
         raise InputError(f"data.load: validation={validation}; it is the share of the training split held out, from 0 to 0.5.")
@@ -121,31 +114,76 @@ def load(name: str, root: str | Path | None = None, *, validation: float = 0.1) 
 
 
 def _raw(name: str, root: Path | None) -> Raw:
+    if name in embedded.SETS:
+        raw = embedded.SETS[name]()  # read once a process: hand out copies, so that nobody changes it for the next
+        return replace(raw, splits={split: rows.take(np.arange(len(rows))) for split, rows in raw.splits.items()})
+    if name.removeprefix("hub:") in sources.HUB and name.startswith("hub:"):
+        return sources.read_hub(name.removeprefix("hub:"))
     if name in sources.SIDE_TABLES:
         raise InputError(f"data.load: {name!r} is a side table of {sources.SIDE_TABLES[name]!r}, not a task; read it with "
                          f"load_side_table({name!r}) and load({sources.SIDE_TABLES[name]!r}).")
-    if root is not None and not root.is_dir():
-        raise InputError(f"data.load: the data folder {root} does not exist; correct DATADIET_DATA or `root`.")
-    found = sources.names_in(root)
+    found = _folder(name, root)
     if name in found:
         return sources.read_folder(name, root)
-    near = difflib.get_close_matches(name, found, n=1)
-    where = "no data folder is set: name one with DATADIET_DATA" if root is None else f"the folder {root} was searched"
+    found = [each for each in found if each not in sources.SIDE_TABLES]
+    known = [*embedded.SETS, *found, *(f"hub:{each}" for each in sources.HUB)]
+    near = difflib.get_close_matches(name, known, n=1)
+    where = "DATADIET_DATA names no data folder" if root is None else f"the data folder {root} was searched"
     raise InputError(f"data.load: unknown set {name!r}; {where}. {f'Did you mean {near[0]!r}? ' if near else ''}"
-                     f"Known: {', '.join(found)}.")
+                     f"Known: {', '.join(known)}.")
+
+
+def _folder(name: str, root: Path | None) -> list[str]:
+    """Names in the data folder, which has to exist if it is named."""
+    if root is not None and not root.is_dir():
+        raise InputError(f"data.load: {name!r} is looked for in the data folder {root}, which does not exist; "
+                         "correct DATADIET_DATA or `root`.")
+    return sources.names_in(root)
+
+
+def load_side_table(name: str, root: str | Path | None = None):
+    """A table that belongs, row by row, to a split of another set: "cifar10n" or "imdb_label_errors".
+
+    Row i of ``load_side_table("cifar10n")`` is about training image i of ``load("cifar10")`` (five human labels), and row i
+    of "imdb_label_errors" about test review i of ``load("imdb")``: join on the ids of the split.
+
+    Parameters
+    ----------
+    name : str
+        Name of the table.
+    root : path, optional
+        The data folder; ``$DATADIET_DATA`` where not given.
+
+    Returns
+    -------
+    pandas.DataFrame
+
+    Raises
+    ------
+    InputError
+        Not a side table; no data folder; a folder without it.
+    """
+    root = Path(root) if root is not None else paths.data()
+    if name not in sources.SIDE_TABLES:
+        raise InputError(f"data.load_side_table: {name!r} is not a side table; known: {', '.join(sources.SIDE_TABLES)}. "
+                         f"Tasks are read with load({name!r}).")
+    if name not in _folder(name, root):
+        raise InputError(f"data.load_side_table: {name!r} is not in the data folder ({root}); name one that has it with "
+                         "DATADIET_DATA or `root`.")
+    return sources.read_side_table(name, root)
 
 
 def _assemble(name: str, raw: Raw, validation: float) -> Task:
     """Check what was read, settle the three splits, and sum it up."""
-    splits = {}
-    for split, (inputs, labels) in raw.splits.items():
+    for split, found in raw.splits.items():
+        labels = found.labels
         if not len(labels):
             raise InputError(f"data.load: the {split} split of {name!r} is empty; every split needs examples.")
         outside = np.flatnonzero((labels < 0) | (labels >= len(raw.label_names)))
         if len(outside):
             raise InputError(f"data.load: row {outside[0]} of the {split} split of {name!r} has the label {labels[outside[0]]}, "
                              f"but label_names has {len(raw.label_names)} classes; correct one of the two.")
-        splits[split] = Split(np.arange(len(labels)), labels, inputs)
+    splits = raw.splits
     if len(np.unique(splits["train"].labels)) < 2:
         raise InputError(f"data.load: the training split of {name!r} has a single class; a task needs at least two.")
     train, held, test, truth = splits["train"], splits.get("validation"), splits.get("test"), raw.truth
@@ -155,7 +193,7 @@ def _assemble(name: str, raw: Raw, validation: float) -> Task:
         raise InputError(f"data.load: {name!r} has neither a test nor a validation split; add one of them.")
     if held is None and validation:
         size = len(train) - round(validation * len(train))
-        kept = _stratified(train.labels, size, HOLDOUT_SEED, f"data.load: holding {validation} of {name!r} out for validation")
+        kept = stratified(train.labels, size, HOLDOUT_SEED, f"data.load: holding {validation} of {name!r} out for validation")
         held = train.take(np.setdiff1d(np.arange(len(train)), kept))
         train, truth = train.take(kept), None if truth is None else truth[kept]
         if not len(held):
@@ -165,25 +203,8 @@ def _assemble(name: str, raw: Raw, validation: float) -> Task:
                                raw.slot_names))
 
 
-def _stratified(labels: np.ndarray, size: int, seed: int, what: str) -> np.ndarray:
-    """`size` sorted positions, each class in proportion (largest remainders) and no class lost."""
-    classes, counts = np.unique(labels, return_counts=True)
-    if not len(classes) <= size <= len(labels):
-        raise InputError(f"{what} leaves {size} of {len(labels)} training examples; with {len(classes)} classes present, "
-                         f"choose a size from {len(classes)} to {len(labels)}.")
-    quota = counts * size / len(labels)
-    take = np.maximum(np.floor(quota).astype(np.int64), 1)
-    while take.sum() < size:  # to the class furthest below its share
-        take[np.argmax(np.where(take < counts, quota - take, -np.inf))] += 1
-    while take.sum() > size:  # many rare classes were rounded up to one: from the class furthest above its share
-        take[np.argmin(np.where(take > 1, quota - take, np.inf))] -= 1
-    rng = np.random.default_rng(seed)
-    chosen = [rng.permutation(np.flatnonzero(labels == c))[:n] for c, n in zip(classes, take, strict=True)]
-    return np.sort(np.concatenate(chosen))
-
-
 def shrink(task: Task, size: int, seed: int = 0) -> Task:
-    """A subset of the training split: exactly `size` examples, every class in proportion, ids kept.
+    """A subset of the training split: exactly `size` examples, every class in proportion, ids and order kept.
 
     Every class that is present stays present. Validation and test are untouched.
 
@@ -191,8 +212,15 @@ def shrink(task: Task, size: int, seed: int = 0) -> Task:
     ------
     InputError
         `size` above the number of training examples, or below the number of classes present.
+
+    Examples
+    --------
+    >>> len(shrink(load("digits"), 100).train)
+    100
     """
-    kept = _stratified(task.train.labels, size, seed, f"data.shrink: size={size} of {task.name!r}")
+    if isinstance(size, bool) or not isinstance(size, (int, np.integer)):
+        raise InputError(f"data.shrink: size={size!r}; give a whole number of training examples.")
+    kept = stratified(task.train.labels, size, seed, f"data.shrink: size={size} of {task.name!r}")
     return _with_checksum(replace(task, train=task.train.take(kept), truth=None if task.truth is None else task.truth[kept]))
 
 
@@ -221,17 +249,19 @@ def flip_labels(task: Task, rate: float, seed: int, kind: str = "symmetric") -> 
     ------
     InputError
         A rate outside [0, 1), an unknown kind, a task that was flipped already.
+
+    Examples
+    --------
+    >>> noisy = flip_labels(load("digits"), 0.1, seed=0)
+    >>> int((noisy.train.labels != noisy.truth).sum())
+    120
     """
     if task.truth is not None:
-        raise InputError(f"data.flip_labels: the labels of {task.name!r} are flipped already; start from a task as loaded.")
+        raise InputError(f"data.flip_labels: the training labels of {task.name!r} are flipped already (task.truth holds "
+                         "the right ones); start from a task without flips.")
     if not 0 <= rate < 1:
         raise InputError(f"data.flip_labels: rate={rate}; it is the share of labels to change, from 0 to below 1.")
     if kind not in ("symmetric", "pairwise"):
         raise InputError(f"data.flip_labels: kind={kind!r}; choose 'symmetric' or 'pairwise'.")
-    n, k = len(task.train), task.n_classes
-    rng = np.random.default_rng(seed)
-    chosen = rng.choice(n, round(rate * n), replace=False)
-    shift = rng.integers(1, k, len(chosen)) if kind == "symmetric" else 1
-    labels = task.train.labels.copy()
-    labels[chosen] = (labels[chosen] + shift) % k
+    labels = wrong_labels(task.train.labels, task.n_classes, rate, seed, kind)
     return _with_checksum(replace(task, train=replace(task.train, labels=labels), truth=task.train.labels))

@@ -23,19 +23,6 @@ COLUMNS = {"joint": ("tokens", "slots", "intent"), "image": ("image", "label"),
            "pair": ("text", "text_pair", "label"), "text": ("text", "label")}
 
 
-@dataclass(frozen=True)
-class Raw:
-    """A set as it was found: official splits only, nothing held out."""
-
-    kind: str  # "text", "pair", "image" or "joint"
-    label_names: tuple[str, ...]
-    splits: dict  # split name -> (inputs, labels), rows in the public order
-    source: str
-    notes: tuple[str, ...] = ()
-    slot_names: tuple[str, ...] | None = None
-    truth: np.ndarray | None = None  # training labels before any planted flips
-
-
 class Images:
     """Encoded images that are decoded when they are asked for: ``images[positions]`` is float32 [M, C, H, W] in [0, 1].
 
@@ -69,6 +56,71 @@ class Images:
         return Images([self.encoded[int(row)] for row in positions])
 
 
+@dataclass(frozen=True)
+class Split:
+    """Examples in the public order of their set."""
+
+    ids: np.ndarray  # int64[N], row number in the public order of the official split
+    labels: np.ndarray  # int64[N], the intent where the kind is "joint"
+    inputs: dict  # column name -> N rows
+
+    def __len__(self):
+        return len(self.labels)
+
+    def take(self, positions) -> "Split":
+        """The examples at `positions` (0 .. N-1, in the order given), with their ids."""
+        positions = np.asarray(positions, dtype=np.int64)
+        return Split(self.ids[positions], self.labels[positions],
+                     {name: _take(rows, positions) for name, rows in self.inputs.items()})
+
+
+def _take(rows, positions):
+    if isinstance(rows, Images):
+        return rows.take(positions)
+    return rows[positions] if isinstance(rows, np.ndarray) else [rows[int(p)] for p in positions]
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A set as it was found: official splits only, nothing held out."""
+
+    kind: str  # "text", "pair", "image" or "joint"
+    label_names: tuple[str, ...]
+    splits: dict[str, Split]
+    source: str
+    notes: tuple[str, ...] = ()
+    slot_names: tuple[str, ...] | None = None
+    truth: np.ndarray | None = None  # training labels before any planted flips
+
+
+def stratified(labels: np.ndarray, size: int, seed: int, what: str) -> np.ndarray:
+    """`size` sorted positions, each class in proportion (largest remainders) and no class lost."""
+    classes, counts = np.unique(labels, return_counts=True)
+    if not len(classes) <= size <= len(labels):
+        raise InputError(f"{what} leaves {size} of {len(labels)} training examples; with {len(classes)} classes present, "
+                         f"choose a size from {len(classes)} to {len(labels)}.")
+    quota = counts * size / len(labels)
+    take = np.maximum(np.floor(quota).astype(np.int64), 1)
+    while take.sum() < size:  # to the class furthest below its share
+        take[np.argmax(np.where(take < counts, quota - take, -np.inf))] += 1
+    while take.sum() > size:  # many rare classes were rounded up to one: from the class furthest above its share
+        take[np.argmin(np.where(take > 1, quota - take, np.inf))] -= 1
+    rng = np.random.default_rng(seed)
+    chosen = [rng.permutation(np.flatnonzero(labels == c))[:n] for c, n in zip(classes, take, strict=True)]
+    return np.sort(np.concatenate(chosen))
+
+
+def wrong_labels(labels: np.ndarray, n_classes: int, rate: float, seed: int, kind: str = "symmetric") -> np.ndarray:
+    """A copy of `labels` of which exactly ``round(rate * N)`` are wrong (see :func:`datadiet.data.flip_labels`)."""
+    rng = np.random.default_rng(seed)
+    chosen = rng.choice(len(labels), round(rate * len(labels)), replace=False)
+    # Adding 1 .. K-1 mod K always leaves the true class; a draw from all K classes would leave 1/K of the labels right.
+    shift = rng.integers(1, n_classes, len(chosen)) if kind == "symmetric" else 1
+    flipped = labels.copy()
+    flipped[chosen] = (flipped[chosen] + shift) % n_classes
+    return flipped
+
+
 def names_in(root: Path | None) -> list[str]:
     """Sets and side tables that the folder `root` holds."""
     if root is None or not root.is_dir():
@@ -93,12 +145,15 @@ def _names(table: pa.Table, key: str, path: Path) -> tuple[str, ...]:
 
 
 def _column(table: pa.Table, name: str, path: Path) -> list:
-    """A column as a list; a null, at the top or inside a list, is an error and not a guess."""
-    rows = table.column(name).to_pylist()
+    return _whole(table.column(name).to_pylist(), name, str(path))
+
+
+def _whole(rows: list, name: str, where: str) -> list:
+    """The rows as they are; a null, at the top or inside a list, is an error and not a guess."""
     empty = [i for i, row in enumerate(rows) if row is None or (isinstance(row, list) and (not row or None in row))]
     if empty:
-        raise InputError(f"data.load: column {name!r} of {path} has {len(empty)} null row(s), the first is row {empty[0]}; "
-                         "fill or drop them before writing the file.")
+        raise InputError(f"data.load: column {name!r} of {where} has {len(empty)} null row(s), the first is row {empty[0]}; "
+                         "fill or drop them first.")
     return rows
 
 
@@ -113,7 +168,7 @@ def _coded(values: list[str], names: tuple[str, ...], what: str, path: Path) -> 
 
 def read_folder(name: str, root: Path) -> Raw:
     """Read the set `name` from the folder `root`."""
-    folder, splits, slot_names = root / name, {}, None
+    folder, splits, kinds, names, slot_names = root / name, {}, {}, {}, None
     if not (folder / "train.parquet").is_file():
         raise InputError(f"data.load: {folder} holds no train.parquet; every set needs one.")
     for split in SPLITS:
@@ -125,13 +180,11 @@ def read_folder(name: str, root: Path) -> Raw:
         if kind is None:
             raise InputError(f"data.load: {path} has the columns {table.column_names}; "
                              f"expected one of {[list(columns) for columns in COLUMNS.values()]}.")
-        if splits and kind != first:
-            raise InputError(f"data.load: {path} is of kind {kind!r}, train.parquet of kind {first!r}; "
-                             "the splits of a set have the same columns.")
-        first, names = kind, _names(table, "label_names", path)
-        if splits and names != label_names:
-            raise InputError(f"data.load: label_names of {path} differ from those of train.parquet; write the same list to both.")
-        label_names, inputs = names, {}
+        kinds[kind], names[label_names := _names(table, "label_names", path)] = path, path
+        if len(kinds) > 1 or len(names) > 1:
+            what = "columns" if len(kinds) > 1 else "label_names"
+            raise InputError(f"data.load: {path} differs from train.parquet in its {what}; the splits of a set agree on both.")
+        inputs = {}
         if kind == "joint":
             slot_names = _names(table, "slot_labels", path)
             tokens, slots = _column(table, "tokens", path), _column(table, "slots", path)
@@ -149,8 +202,8 @@ def read_folder(name: str, root: Path) -> Raw:
             if not pa.types.is_integer(table.schema.field("label").type):
                 raise InputError(f"data.load: column 'label' of {path} is {table.schema.field('label').type}; "
                                  "write integers that index label_names.")
-        splits[split] = (inputs, np.asarray(labels, dtype=np.int64))
-    return Raw(first, label_names, splits, f"Parquet folder {name}", _notes(name, root), slot_names)
+        splits[split] = Split(np.arange(len(labels)), np.asarray(labels, dtype=np.int64), inputs)
+    return Raw(kind, label_names, splits, f"Parquet folder {name}", _notes(name, root), slot_names)
 
 
 def _notes(name: str, root: Path) -> tuple[str, ...]:
@@ -167,3 +220,78 @@ def _notes(name: str, root: Path) -> tuple[str, ...]:
         if count:
             facts.append(f"{' and '.join(pair.split('&'))} share {count} distinct inputs.")
     return tuple(facts)
+
+
+def read_side_table(name: str, root: Path):
+    """The one table of a side-table folder, as a pandas frame."""
+    return _read(next((root / name).glob("*.parquet"))).to_pandas()
+
+
+@dataclass(frozen=True)
+class HubSet:
+    """Where a set lies on the Hugging Face hub, and what its columns are called there."""
+
+    repository: str
+    config: str | None
+    revision: str
+    splits: dict[str, str]  # our name -> theirs
+    columns: dict[str, str]  # our name -> theirs
+
+
+# Each revision is a commit that many public repositories pin for this set and whose files are Parquet: no code of the hub
+# is run. GLUE publishes no labels for its test splits, so they are left out.
+GLUE = ("nyu-mll/glue", "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c")
+NO_TEST, TRAIN_TEST = {"train": "train", "validation": "validation"}, {"train": "train", "test": "test"}
+SENTENCE, NLI = {"text": "sentence"}, {"text": "premise", "text_pair": "hypothesis"}
+HUB = {
+    "ag_news": HubSet("fancyzhx/ag_news", None, "eb185aade064a813bc0b7f42de02595523103ca4", TRAIN_TEST, {"text": "text"}),
+    "mnli": HubSet(GLUE[0], "mnli", GLUE[1], {"train": "train", "validation": "validation_matched"}, NLI),
+    "sst2": HubSet(GLUE[0], "sst2", GLUE[1], NO_TEST, SENTENCE),
+    "cola": HubSet(GLUE[0], "cola", GLUE[1], NO_TEST, SENTENCE),
+    "rte": HubSet(GLUE[0], "rte", GLUE[1], NO_TEST, {"text": "sentence1", "text_pair": "sentence2"}),
+    "snli": HubSet("stanfordnlp/snli", None, "cdb5c3d5eed6ead6e5a341c8e56e669bb666725b", {each: each for each in SPLITS}, NLI),
+    "imdb": HubSet("stanfordnlp/imdb", None, "e6281661ce1c48d982bc483cf8a173c1bbeb5d31", TRAIN_TEST, {"text": "text"}),
+    "cifar10": HubSet("uoft-cs/cifar10", None, "0b2714987fa478483af9968de7c934580d0bb9a2", TRAIN_TEST, {"image": "img"}),
+}
+
+
+def load_hub(entry: HubSet):
+    """What ``datasets.load_dataset`` gives for `entry`: a mapping of split name -> dataset. Tests put a stand-in here."""
+    import datasets
+
+    return datasets.load_dataset(entry.repository, entry.config, revision=entry.revision)
+
+
+def read_hub(name: str) -> Raw:
+    """Read the set `name` of :data:`HUB`; rows without a gold label (-1, in SNLI) are dropped, ids are the hub's rows."""
+    entry, notes, splits = HUB[name], [], {}
+    try:
+        found = load_hub(entry)
+    except Exception as problem:  # the hub client fails in many ways: no network, no such revision, no space, a proxy
+        first = (str(problem).splitlines() or ["no message"])[0][:120]
+        raise InputError(f"data.load: 'hub:{name}' ({entry.repository} at {entry.revision[:12]}) could not be fetched from the "
+                         f"Hugging Face hub ({type(problem).__name__}: {first}). Fetch it once with a network (it stays in the "
+                         "local cache), or use a set of the data folder or an embedded one.") from None
+    for split, theirs in entry.splits.items():
+        if theirs not in found:
+            raise InputError(f"data.load: 'hub:{name}' has no split {theirs!r}, only {sorted(found)}; its layout is not the "
+                             "pinned one: empty the local cache of the hub and load again.")
+        table = found[theirs]
+        missing = {*entry.columns.values(), "label"} - set(table.column_names)
+        if missing:
+            raise InputError(f"data.load: the split {theirs!r} of 'hub:{name}' lacks the column(s) {sorted(missing)}; its layout "
+                             "is not the pinned one: empty the local cache of the hub and load again.")
+        labels = np.asarray(table["label"], dtype=np.int64)
+        gold = np.flatnonzero(labels >= 0)
+        if len(gold) < len(labels):
+            notes.append(f"{split}: {len(labels) - len(gold)} of {len(labels)} rows have no gold label and were dropped.")
+        if "image" in entry.columns:
+            column = table.data.column(entry.columns["image"]).combine_chunks().field("bytes").to_pylist()
+            inputs = {"image": Images(column)}
+        else:
+            inputs = {ours: _whole(list(table[column]), column, f"the split {theirs!r} of 'hub:{name}'")
+                      for ours, column in entry.columns.items()}
+        splits[split] = Split(np.arange(len(labels)), labels, inputs).take(gold)
+    kind = "image" if "image" in entry.columns else "pair" if "text_pair" in entry.columns else "text"
+    names = tuple(found[entry.splits["train"]].features["label"].names)
+    return Raw(kind, names, splits, f"Hugging Face hub {entry.repository}@{entry.revision}", tuple(notes))

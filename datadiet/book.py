@@ -31,7 +31,7 @@ from datadiet.errors import InputError
 
 FIGURE = re.compile(r"^```+\{figure\}.*?^:name: *(\S+)", re.MULTILINE | re.DOTALL)
 OWN = ("book.py", "cli.py", "doctor.py")  # modules that no chapter imports: a change of these executes nothing again
-STATIC = ("_config.yml", "_toc.yml", "references.bib", "_static")
+STATIC = ("_config.yml", "_toc.yml", "references.bib", "_static", "_ext")
 
 
 def pages(root: Path) -> list[str]:
@@ -162,7 +162,7 @@ def _tree(*places: Path) -> str:
 
 
 def _surroundings(root: Path) -> str:
-    """Digest of what every chapter depends on: the package, published results, the ledger, profiles, versions, the data folder."""
+    """Digest of what every chapter depends on: package, published results, ledger, profiles, versions, data folder."""
     package = [file for file in Path(__file__).parent.glob("*.py") if file.name not in OWN]
     versions = sorted(f"{each.name} {each.version}" for each in distributions())
     return _sha(_tree(*package, root / "results", root / "claims.yml", root / "profiles").encode(),
@@ -266,7 +266,7 @@ def promised_figures(source: Path) -> list[str]:
 
 
 def check(root: Path, build: Path) -> list[str]:
-    """What is missing from the rendered book: pages of the table of contents, figures, their texts for those who cannot see them."""
+    """What is missing from the rendered book: pages of the table of contents, figures, text alternatives of figures."""
     found = [] if (build / "html" / "index.html").is_file() else ["index.html is missing"]
     for page in pages(root):
         html = build / "html" / f"{page}.html"

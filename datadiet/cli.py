@@ -82,7 +82,7 @@ def studied(chapters, profile: str, changes) -> tuple[dict, list[dict]]:
 file_argument = click.argument("file", type=click.Path(path_type=Path))
 out_option = click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Where to write.")
 chapters_argument = click.argument("chapters", nargs=-1)
-change_option = click.option("-p", "changes", nargs=2, multiple=True, metavar="NAME VALUE", help="Set a parameter; VALUE is YAML.")
+change_option = click.option("-p", "changes", nargs=2, multiple=True, metavar="NAME VALUE", help="Set a parameter (YAML).")
 
 
 def profile_option(default):
@@ -147,7 +147,8 @@ def plan(chapters, profile, changes):
         click.echo(f"All runs of profile {profile} are stored: nothing to compute.")
         return
     click.echo(bill.round({"minutes": 1}).to_string(index=False))
-    click.echo(f"In all {bill['runs'].sum()} runs, {bill['updates'].sum()} updates, {bill['minutes'].sum():.0f} minutes in one process.")
+    whole = bill[["runs", "updates", "minutes"]].sum()
+    click.echo(f"In all {whole['runs']:.0f} runs, {whole['updates']:.0f} updates, {whole['minutes']:.1f} minutes in one process.")
 
 
 @main.command()

@@ -24,19 +24,19 @@ from datadiet.errors import InputError
 
 
 def grad_norms(model: nn.Module, batch: dict, loss) -> torch.Tensor:
-    """L2 norm of each example's gradient over all trainable parameters (GraNd, one draw): one forward, one backward.
+    """L2 norm of each example's gradient over all trainable parameters: GraNd, of which this is one draw.
 
     GraNd_b = |grad_w loss_b(w)|_2. Large = hard. Unit: that of the loss (nats for cross-entropy) per unit of parameter.
     The norm of an example does not depend on the batch it came in, and is not scaled by 1/B. Source: Paul, Ganguli,
     Dziugaite 2021, who average it over about ten initialisations. Norms from x and g: Goodfellow 2015; over sequences,
-    by tables or by the gradient as is cheaper: Li, Tramer, Liang, Hashimoto 2022.
+    by tables or by the gradient as is cheaper: Li, Tramer, Liang, Hashimoto 2022. The cost is one forward and one
+    backward without gradients of weights, and a forward of the first example.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Examples keep their order along the first axis inside it. Only parameters with ``requires_grad`` count. The mode
-        is kept as found; scores are meant for eval mode. With dropout active, the norms belong to the masks that this
-        one forward pass drew.
+        Examples keep their order along the first axis inside it. Only parameters with ``requires_grad`` count. Its mode
+        is kept; scores are meant for eval mode. With dropout active, the norms belong to the masks that were drawn.
     batch : dict of Tensor[B, ...]
         First axis = example.
     loss : callable
@@ -50,8 +50,8 @@ def grad_norms(model: nn.Module, batch: dict, loss) -> torch.Tensor:
     Raises
     ------
     InputError
-        Empty batch, unequal first axes, a loss that is not one finite number an example, nothing trainable, a layer or
-        loss that mixes examples, such as BatchNorm in train mode.
+        Empty batch, unequal first axes, a loss that is not one finite number an example, nothing trainable, BatchNorm
+        in train mode, a loss of the first example that is not the same alone and in the batch.
 
     Warns
     -----
@@ -73,11 +73,11 @@ def grad_norms(model: nn.Module, batch: dict, loss) -> torch.Tensor:
     catch = _Catch(model, n)
     with torch.enable_grad():
         with torch.random.fork_rng({p.device.index for p in parameters if p.is_cuda}), catch.hooked(catch.note):
-            alone = _losses(loss, model, {name: t[:1] for name, t in batch.items()}, 1)
+            alone = _losses(loss, model, {name: t[:1] for name, t in batch.items()}, 1, first=None)
             catch.users = _users(alone)
         with catch.hooked(catch.catch, before=catch.switch):
             losses = _losses(loss, model, batch, n)
-            same = torch.isclose(alone[0], losses[0], rtol=0.1, atol=1e-6)
+            same = torch.isclose(alone[0], losses[0], rtol=0.2, atol=1e-6)  # room for bfloat16
             if not same and not any(module.training for module in model.modules()):  # dropout may differ
                 raise InputError(f"gradnorm: the first example has loss {alone[0]:.4g} alone but {losses[0]:.4g} in a "
                                  f"batch of {n}: something mixes examples or divides by B; return each one's own loss.")
@@ -121,13 +121,13 @@ def _checked(model: nn.Module, batch: dict) -> tuple[int, list[nn.Parameter]]:
     return next(iter(sizes.values())), parameters
 
 
-def _losses(loss, model: nn.Module, batch: dict, n: int, first: int = 0) -> torch.Tensor:
+def _losses(loss, model: nn.Module, batch: dict, n: int, first: int | None = 0) -> torch.Tensor:
     losses = loss(model, batch)
     seen = tuple(losses.shape) if isinstance(losses, torch.Tensor) else type(losses).__name__
     if seen != (n,):
         raise InputError(f"gradnorm: the loss returned {seen or 'a scalar'} for {n} example(s); return one loss an "
                          f'example, shape ({n},): no mean over the batch (reduction="none").')
-    if not losses.isfinite().all():
+    if first is not None and not losses.isfinite().all():
         where = [first + b for b in (~losses.isfinite()).nonzero()[:, 0].tolist()]
         raise InputError(f"gradnorm: the loss is not finite at batch position(s) {where}; look at these examples, or "
                          "at the learning rate the model was trained with.")

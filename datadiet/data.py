@@ -128,7 +128,8 @@ def _raw(name: str, root: Path | None) -> Raw:
     found = [each for each in found if each not in sources.SIDE_TABLES]
     known = [*embedded.SETS, *found, *(f"hub:{each}" for each in sources.HUB)]
     near = difflib.get_close_matches(name, known, n=1)
-    where = "DATADIET_DATA names no data folder" if root is None else f"the data folder {root} was searched"
+    where = (f"DATADIET_DATA is not set; set it to a folder that holds {name}/train.parquet" if root is None
+             else f"the data folder {root} was searched")
     raise InputError(f"data.load: unknown set {name!r}; {where}. {f'Did you mean {near[0]!r}? ' if near else ''}"
                      f"Known: {', '.join(known)}.")
 

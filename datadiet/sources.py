@@ -1,8 +1,8 @@
 """Where examples come from: a folder of Parquet files, or the Hugging Face hub. Both are read into one plain form, `Raw`.
 
 A folder holds one sub-folder a set, with ``train.parquet`` and, where they exist, ``validation.parquet`` and
-``test.parquet``. The columns tell the kind of the set: ``text`` (and ``text_pair``), ``image`` (JPEG or PNG bytes), each
-with an integer ``label``; or ``tokens``, ``slots`` and ``intent``. Names of the classes, in label order, are in the schema
+``test.parquet``. The columns tell the kind: ``text`` (and ``text_pair``) or ``image`` (JPEG or PNG bytes), each with
+an integer ``label``; or ``tokens``, ``slots`` and ``intent``. Names of the classes, in label order, are in the schema
 metadata of the file (``label_names``, and ``slot_labels`` for joint sets).
 """
 
@@ -24,10 +24,9 @@ COLUMNS = {"joint": ("tokens", "slots", "intent"), "image": ("image", "label"),
 
 
 class Images:
-    """Encoded images that are decoded when they are asked for: ``images[positions]`` is float32 [M, C, H, W] in [0, 1].
+    """Encoded images, decoded when asked for: ``images[positions]`` is float32 [M, C, H, W] in [0, 1].
 
-    50,000 CIFAR images are 15 MB encoded and 614 MB as floats, and a task is often shrunk before it is used.
-    ``numpy.asarray(images)`` decodes them all.
+    CIFAR-10's training images are 15 MB encoded and 614 MB as floats. ``numpy.asarray(images)`` decodes them all.
     """
 
     def __init__(self, encoded: list[bytes]):
@@ -43,13 +42,17 @@ class Images:
         from PIL import Image
 
         def pixels(row):  # [C, H, W] uint8
-            with Image.open(io.BytesIO(self.encoded[row])) as picture:
-                return np.asarray(picture.convert("RGB")).transpose(2, 0, 1)
+            try:
+                with Image.open(io.BytesIO(self.encoded[row])) as picture:
+                    return np.asarray(picture.convert("RGB")).transpose(2, 0, 1)
+            except OSError:
+                raise InputError(f"data.Images: image {row} is no picture that Pillow can read; fetch it again.") from None
 
         chosen = np.arange(len(self))[positions]
-        if chosen.ndim == 0:
-            return pixels(int(chosen)).astype(np.float32) / 255
-        return np.stack([pixels(int(row)) for row in chosen]).astype(np.float32) / 255
+        decoded = [pixels(int(row)) for row in np.atleast_1d(chosen)]
+        if len(sizes := {each.shape for each in decoded}) > 1:
+            raise InputError(f"data.Images: images of {len(sizes)} sizes, such as {sorted(sizes)[:2]}; make them one size.")
+        return np.stack(decoded if chosen.ndim else decoded[0]).astype(np.float32) / 255
 
     def take(self, positions) -> "Images":
         """The images at `positions`, still encoded."""
@@ -196,6 +199,11 @@ def read_folder(name: str, root: Path) -> Raw:
             labels = _coded(_column(table, "intent", path), label_names, "intent", path)
         else:
             inputs = {column: _column(table, column, path) for column in COLUMNS[kind][:-1]}
+            wanted = bytes if kind == "image" else str
+            wrong = [column for column, rows in inputs.items() if rows and not isinstance(rows[0], wanted)]
+            if wrong:
+                raise InputError(f"data.load: column {wrong[0]!r} of {path} is {table.schema.field(wrong[0]).type}; "
+                                 f"write {'the bytes of JPEG or PNG files' if kind == 'image' else 'strings'}.")
             if kind == "image":
                 inputs = {"image": Images(inputs["image"])}
             labels = _column(table, "label", path)
@@ -211,7 +219,7 @@ def _notes(name: str, root: Path) -> tuple[str, ...]:
     path = root / "manifest.json"
     if not path.is_file():
         return ()
-    entry = next((each for each in json.loads(path.read_text())["datasets"] if each["name"] == name), {})
+    entry = next((each for each in json.loads(path.read_text(encoding="utf-8"))["datasets"] if each["name"] == name), {})
     facts = list(entry.get("notes", ()))
     for split, about in entry.get("splits", {}).items():
         if about.get("duplicate_rows"):
@@ -222,8 +230,7 @@ def _notes(name: str, root: Path) -> tuple[str, ...]:
     return tuple(facts)
 
 
-def read_side_table(name: str, root: Path):
-    """The one table of a side-table folder, as a pandas frame."""
+def read_side_table(name: str, root: Path):  # -> pandas.DataFrame
     return _read(next((root / name).glob("*.parquet"))).to_pandas()
 
 
@@ -273,21 +280,17 @@ def read_hub(name: str) -> Raw:
                          f"Hugging Face hub ({type(problem).__name__}: {first}). Fetch it once with a network (it stays in the "
                          "local cache), or use a set of the data folder or an embedded one.") from None
     for split, theirs in entry.splits.items():
-        if theirs not in found:
-            raise InputError(f"data.load: 'hub:{name}' has no split {theirs!r}, only {sorted(found)}; its layout is not the "
-                             "pinned one: empty the local cache of the hub and load again.")
-        table = found[theirs]
-        missing = {*entry.columns.values(), "label"} - set(table.column_names)
-        if missing:
-            raise InputError(f"data.load: the split {theirs!r} of 'hub:{name}' lacks the column(s) {sorted(missing)}; its layout "
-                             "is not the pinned one: empty the local cache of the hub and load again.")
+        table = found.get(theirs)
+        wanted = {*entry.columns.values(), "label"}
+        if table is None or not wanted <= set(table.column_names):
+            raise InputError(f"data.load: 'hub:{name}' has no split {theirs!r} with the columns {sorted(wanted)}, so it is not "
+                             "the pinned one; empty the local cache of the hub and load again.")
         labels = np.asarray(table["label"], dtype=np.int64)
         gold = np.flatnonzero(labels >= 0)
         if len(gold) < len(labels):
             notes.append(f"{split}: {len(labels) - len(gold)} of {len(labels)} rows have no gold label and were dropped.")
         if "image" in entry.columns:
-            column = table.data.column(entry.columns["image"]).combine_chunks().field("bytes").to_pylist()
-            inputs = {"image": Images(column)}
+            inputs = {"image": Images(table.data.column(entry.columns["image"]).combine_chunks().field("bytes").to_pylist())}
         else:
             inputs = {ours: _whole(list(table[column]), column, f"the split {theirs!r} of 'hub:{name}'")
                       for ours, column in entry.columns.items()}

@@ -1,0 +1,51 @@
+"""What several test files share: a store of their own, and the chapters executed once by plain papermill."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from datadiet import book
+
+ROOT = Path(__file__).resolve().parent.parent
+CHAPTERS = [page for page in book.pages(ROOT) if book.is_notebook((ROOT / f"{page}.md").read_text())]
+
+
+@pytest.fixture(scope="session")
+def alone(tmp_path_factory):
+    """An environment for commands: this Python's, an empty store, no data folder, no hub."""
+    env = os.environ | {"DATADIET_STORE": str(tmp_path_factory.mktemp("store")), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env["PATH"]])
+    env.pop("DATADIET_DATA", None)
+    return env
+
+
+@pytest.fixture(scope="session")
+def executed(tmp_path_factory, alone):
+    """A function: a page of the book -> its notebook, executed once by the pipe that the README gives, smoke profile."""
+    build, done = tmp_path_factory.mktemp("build"), {}
+
+    def execute(page: str):
+        if page not in done:
+            output = build / "executed" / f"{page}.ipynb"
+            output.parent.mkdir(parents=True, exist_ok=True)
+            pipe = f"set -o pipefail; jupytext --to ipynb -o - {page}.md | papermill - {output} -f profiles/smoke.yml"
+            done[page] = subprocess.run(["bash", "-c", pipe], cwd=ROOT, env=alone, capture_output=True, text=True), output
+        ran, output = done[page]
+        assert ran.returncode == 0, ran.stderr[-3000:]
+        return nbformat.read(output, as_version=4)
+
+    execute.build = build
+    return execute
+
+
+@pytest.fixture(scope="session")
+def html(executed):
+    """Folder of the rendered book, every chapter executed with the smoke profile."""
+    for page in CHAPTERS:
+        executed(page)
+    book.render(ROOT, executed.build)
+    return executed.build / "html"

@@ -1,0 +1,88 @@
+"""pyproject.toml, requirements.lock and environment.yml say the same; the lock is whole, on every Python it is for."""
+
+import re
+import sys
+import tomllib
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.markers import default_environment
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name as canonical
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+LOCK = [Requirement(line) for line in (ROOT / "requirements.lock").read_text().splitlines() if line and line[0] != "#"]
+WANTED = [Requirement(line) for line in
+          [*PROJECT["dependencies"], *(each for extra in PROJECT["optional-dependencies"].values() for each in extra)]]
+
+
+def pins(python: str) -> dict[str, str]:
+    """Package -> pinned version, for a Python."""
+    env = default_environment() | {"python_version": python, "python_full_version": f"{python}.0"}
+    chosen = [pin for pin in LOCK if pin.marker is None or pin.marker.evaluate(env)]
+    return {canonical(pin.name): str(pin.specifier).removeprefix("==") for pin in chosen}
+
+
+def test_every_line_of_the_lock_pins_one_version_of_one_package():
+    assert [str(pin) for pin in LOCK if not re.fullmatch(r"==[\w.]+", str(pin.specifier))] == []
+    names = [canonical(pin.name) for pin in LOCK]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("wanted", WANTED, ids=str)
+def test_what_pyproject_asks_for_is_pinned_within_its_range(wanted):
+    pinned = pins("3.11").get(canonical(wanted.name))
+    assert pinned and wanted.specifier.contains(pinned, prereleases=True)
+
+
+@pytest.mark.parametrize("python", ["3.11", "3.12"])
+def test_the_lock_holds_all_that_its_packages_need(python):
+    """Walks from what pyproject asks for, as that Python would; packages missing here, for another Python, end the walk."""
+    env = default_environment() | {"python_version": python, "python_full_version": f"{python}.0"}
+    held, seen, problems, todo = pins(python), set(), [], list(WANTED)
+    while todo:
+        need = todo.pop()
+        name, extras = canonical(need.name), frozenset(need.extras)
+        if name not in held:
+            problems.append(f"{need} is not in the lock")
+        elif not need.specifier.contains(held[name], prereleases=True):
+            problems.append(f"{need}, but the lock has {held[name]}")
+        if (name, extras) in seen:
+            continue
+        seen.add((name, extras))
+        try:
+            requires = distribution(name).requires or []
+        except PackageNotFoundError:
+            continue
+        for line in requires:
+            each = Requirement(line)
+            cuda = canonical(each.name).startswith(("nvidia-", "cuda-", "triton"))  # PyPI's torch pins its own, exactly
+            if not cuda and (each.marker is None or any(each.marker.evaluate(env | {"extra": extra}) for extra in ("", *extras))):
+                todo.append(each)
+    assert problems == []
+    unneeded = set(held) - {name for name, _ in seen}
+    assert unneeded <= FOR_AIOHTTP, "pinned, but nothing asks for it"
+
+
+FOR_AIOHTTP = {"aiohappyeyeballs", "aiosignal", "frozenlist", "multidict", "propcache", "yarl"}  # papermill on Python 3.12
+
+
+def test_installed_is_what_the_lock_says():
+    here = pins(f"{sys.version_info.major}.{sys.version_info.minor}")
+    found = {name: distribution(name).version.split("+")[0] for name in here}
+    assert found == here
+
+
+def test_conda_installs_the_lock_and_the_package_in_place():
+    env = yaml.safe_load((ROOT / "environment.yml").read_text())
+    python = next(each for each in env["dependencies"] if str(each).startswith("python="))
+    assert SpecifierSet(PROJECT["requires-python"]).contains(python.removeprefix("python="))
+    assert env["dependencies"][-1] == {"pip": ["-r requirements.lock", "-e ."]}
+
+
+def test_make_installs_from_the_lock():
+    assert "-r requirements.lock" in (ROOT / "Makefile").read_text()

@@ -3,19 +3,22 @@
 import doctest
 import importlib
 import re
+import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import datadiet
+from datadiet import cli, studies
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted(f"datadiet.{path.stem}" for path in (ROOT / "datadiet").glob("*.py") if path.stem != "__init__")
-# A block is run unless the line before it says <!-- not run: why -->.
-BLOCK = re.compile(r"(?:<!-- not run: (?P<why>.*?) -->\n)?```(?P<language>python|sh|bash)\n(?P<code>.*?)^```", re.M | re.S)
-README = ROOT / "README.md"
-BLOCKS = [match.groupdict() for match in BLOCK.finditer(README.read_text())] if README.is_file() else []
+README = (ROOT / "README.md").read_text()
+PYTHON = re.findall(r"^```python\n(.*?)^```", README, re.M | re.S)
+LINES = [line for block in re.findall(r"^```bash\n(.*?)^```", README, re.M | re.S) for line in block.strip().splitlines()]
+LONG = re.compile(r"^make |--profile (lab|standard|paper)|^datadiet (verify|sweep)")  # the command line is checked, not the work
 
 
 @pytest.mark.parametrize("name", ["datadiet", *MODULES])
@@ -28,21 +31,35 @@ def test_docstrings(name, monkeypatch):
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
-    """A folder that looks like the repository, to run the README's commands in; blocks share it, as a reader's shell does."""
+    """A folder like a clone with a table of the reader's, to run the README in; its lines share it, as a reader's shell does."""
     folder = tmp_path_factory.mktemp("clone")
     for each in ROOT.iterdir():
-        if each.name not in ("_build", ".datadiet", ".git"):
+        if each.name not in ("_build", ".datadiet", ".git", ".venv"):
             (folder / each.name).symlink_to(each)
+    rows = [f"which {thing} is number {n},{thing}" for n in range(16) for thing in ("river", "mountain")]
+    (folder / "mine.csv").write_text("\n".join(["question,topic", *rows]) + "\n")
     return folder
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block["code"].strip().splitlines()[0][:50])
-def test_readme(block, clone, alone):
-    if block["why"]:
-        pytest.skip(block["why"])
-    shell = block["language"] != "python"
-    command = ["bash", "-euo", "pipefail", "-c", block["code"]] if shell else ["python", "-c", block["code"]]
-    ran = subprocess.run(command, cwd=clone, env=alone, capture_output=True, text=True)
+@pytest.mark.parametrize("line", LINES)
+def test_commands_of_the_readme(line, clone, alone):
+    words = shlex.split(line, comments=True)
+    if not LONG.search(line):
+        ran = subprocess.run(["bash", "-euo", "pipefail", "-c", line], cwd=clone, env=alone, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr[-3000:]
+    elif words[0] == "make":
+        subprocess.run(["make", "-n", *words[1:]], cwd=clone, check=True, capture_output=True)
+    else:
+        assert words[0] == "datadiet"
+        cli.main.commands[words[1]].make_context(words[1], words[2:])  # raises on what the command does not know
+        for place, word in enumerate(words):
+            if word == "--profile":
+                assert words[place + 1] in studies.profiles()
+
+
+@pytest.mark.parametrize("code", PYTHON)
+def test_python_of_the_readme(code, clone, alone):
+    ran = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=clone, env=alone, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr[-3000:]
 
 

@@ -1,0 +1,183 @@
+"""Every chapter executes by plain papermill; the build executes what changed, renders with warnings as errors, and checks."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from conftest import CHAPTERS, ROOT
+
+from datadiet import book, studies
+from datadiet.errors import InputError
+
+HEAD = "---\njupytext:\n  text_representation:\n    extension: .md\n    format_name: myst\nkernelspec:\n  name: python3\n" \
+       "  display_name: Python 3\n  language: python\n---\n\n"
+FIGURE = HEAD + '''# A figure, see [](plain.md)
+
+```{code-cell} ipython3
+:tags: [parameters]
+seeds = 7   # of all things, the only parameter; None = all
+```
+
+```{code-cell} ipython3
+---
+mystnb:
+  figure:
+    name: fig-one
+    caption: A line.
+  image:
+    alt: A line that rises from left to right.
+---
+import matplotlib.pyplot as plt
+print("seeds", seeds)
+plt.plot([0, seeds]);
+```
+'''
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """A book of two pages in a folder of its own: a figure, and plain text that links to it."""
+    for name in ("claims.yml", "references.bib", "_config.yml"):
+        shutil.copy(ROOT / name, tmp_path)
+    for name in ("profiles", "_static", "_ext"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    (tmp_path / "chapters").mkdir()
+    (tmp_path / "chapters" / "plain.md").write_text("# Plain\n\nText with $x^2$ and a link to [the figure](figure.md).\n")
+    (tmp_path / "chapters" / "figure.md").write_text(FIGURE)
+    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: chapters/plain\nchapters:\n  - file: chapters/figure\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_chapter_executes_by_plain_papermill(page, executed):
+    assert book.problems(executed(page)) == []
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_parameters_of_a_chapter_are_those_of_the_standard_profile(page):
+    source = book.jupytext.read(ROOT / f"{page}.md")
+    cells = [cell.source for cell in source.cells if "parameters" in cell.metadata.get("tags", [])]
+    names: dict = {}
+    exec("\n".join(cells), names)
+    standard = studies.settings_of("standard") | {"engine": "stored"}
+    if "profile" in names:  # an experiment; other chapters choose what suits their page
+        assert {name: names[name] for name in book.declared_parameters(source)} == standard
+    assert len(cells) <= 1
+
+
+def test_every_page_is_in_the_table_of_contents():
+    assert {f"chapters/{path.stem}" for path in (ROOT / "chapters").glob("*.md")} == set(book.pages(ROOT))
+
+
+def test_build_executes_renders_and_checks_then_does_nothing_until_something_changes(small, capsys):
+    first = book.build("smoke")
+    assert first == small / "_build" / "html" / "index.html" and first.is_file()
+    assert "seeds 2" in (small / "_build" / "html" / "chapters" / "figure.html").read_text()  # the profile's, not the chapter's
+    output = small / "_build" / "executed" / "chapters" / "figure.ipynb"
+    before = output.stat().st_mtime_ns
+    capsys.readouterr()
+
+    book.build("smoke")
+    assert "chapters/figure: unchanged" in (out := capsys.readouterr().out) and "pages: unchanged" in out
+    assert output.stat().st_mtime_ns == before
+
+    page = small / "_build" / "html" / "chapters" / "plain.html"
+    page.write_text("somebody else was here")
+    book.build("smoke")
+    assert output.stat().st_mtime_ns == before and "Plain" in page.read_text()
+
+    (small / "chapters" / "figure.md").write_text(FIGURE.replace("[0, seeds]", "[1, seeds]"))
+    book.build("smoke")
+    assert output.stat().st_mtime_ns > before
+
+    (small / "profiles" / "smoke.yml").write_text((ROOT / "profiles" / "smoke.yml").read_text().replace("seeds: 2", "seeds: 3"))
+    book.build("smoke")
+    assert "seeds 3" in (small / "_build" / "html" / "chapters" / "figure.html").read_text()
+
+
+@pytest.mark.parametrize("broken, said", [
+    (FIGURE.replace("plt.plot", "1 / 0; plt.plot"), "code cell 3 raised ZeroDivisionError"),
+    (FIGURE.replace("plt.plot", "import warnings; warnings.warn('odd'); plt.plot"), "wrote to stderr.*odd"),
+    (FIGURE.replace("plain.md", "plane.md"), "plane.md"),
+    (FIGURE.replace("plt.plot([0, seeds]);", ""), "no figure fig-one"),
+    (FIGURE.replace("    alt: A line that rises from left to right.\n", "    width: 300px\n"), "fig-one has no text alternative"),
+])
+def test_a_broken_page_fails_the_build_and_is_named(small, broken, said):
+    (small / "chapters" / "figure.md").write_text(broken)
+    with pytest.raises(InputError, match=said):
+        book.build("smoke")
+    assert not (small / "_build" / "executed" / "chapters" / "figure.sha256").exists() or "raised" not in said
+
+
+def test_a_failing_chapter_does_not_stop_the_others(small):
+    (small / "chapters" / "broken.md").write_text(FIGURE.replace("plt.plot", "1 / 0; plt.plot"))
+    (small / "_toc.yml").write_text("format: jb-book\nroot: chapters/plain\nchapters:\n  - file: chapters/broken\n"
+                                    "  - file: chapters/figure\n")
+    assert list(book.execute_all(small, small / "_build", "smoke")) == ["chapters/broken"]
+    assert (small / "_build" / "executed" / "chapters" / "figure.sha256").is_file()
+
+
+def test_a_page_without_a_file_is_named(small):
+    (small / "chapters" / "figure.md").unlink()
+    with pytest.raises(InputError, match="chapters/figure"):
+        book.build("smoke")
+    assert not (small / "_build").exists()
+
+
+def test_check_finds_a_missing_page_and_a_missing_image(small):
+    book.build("smoke")
+    images = list((small / "_build" / "html" / "_images").glob("*.png"))
+    images[0].unlink()
+    assert "the file of figure fig-one is missing" in "\n".join(book.check(small, small / "_build"))
+    (small / "_build" / "html" / "chapters" / "figure.html").unlink()
+    assert book.check(small, small / "_build") == ["chapters/figure.html is missing"]
+
+
+@pytest.mark.parametrize("text, is_bar", [
+    ("\rruns:   0%|          | 0/12 [00:00<?, ?run/s]\r        \r", True),
+    ("", True),
+    ("UserWarning: 100% wrong", False),
+    ("\r 10%|# | 1/10\nUserWarning: odd", False),
+])
+def test_progress_bars_are_told_from_warnings(text, is_bar):
+    assert book.is_progress(text) is is_bar
+
+
+def test_problems_sees_order_errors_and_stderr():
+    cell = nbformat.v4.new_code_cell
+    error = nbformat.v4.new_output("error", ename="ValueError", evalue="no", traceback=[])
+    noise = nbformat.v4.new_output("stream", name="stderr", text="careful")
+    notebook = nbformat.v4.new_notebook(cells=[cell("1", execution_count=1), cell("2", execution_count=3, outputs=[error]),
+                                               cell(""), cell("3", execution_count=None, outputs=[noise])])
+    found = "\n".join(book.problems(notebook))
+    for said in ("cell 2 has the execution count 3", "ValueError: no", "cell 3 has the execution count None", "careful"):
+        assert said in found
+
+
+def test_run_executes_one_chapter_with_changed_parameters(small):
+    out = book.run("figure", {"seeds": 5}, "smoke", small / "out.ipynb")
+    text = Path(out).read_text()
+    assert "seeds 5" in text
+    assert "seeds 7" in book.run("figure", {}, None, small / "out.ipynb").read_text()
+    with pytest.raises(InputError, match="Did you mean 'seeds'"):
+        book.run("figure", {"sees": 5})
+    with pytest.raises(InputError, match="Did you mean 'figure'"):
+        book.run("figur", {})
+    with pytest.raises(InputError, match="unknown profile"):
+        book.run("figure", {}, "smok")
+
+
+def test_jupyter_book_builds_the_repository_itself(tmp_path, alone):
+    (ROOT / ".pytest_cache").mkdir(exist_ok=True)  # whatever tools leave there is no page
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(ROOT), "--path-output",
+               str(tmp_path), "-n", "-W", "--keep-going"]
+    ran = subprocess.run(command, env=alone | {"PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "")}, capture_output=True,
+                         text=True)
+    assert ran.returncode == 0, (ran.stdout + ran.stderr)[-4000:]
+    for page in book.pages(ROOT):
+        assert (tmp_path / "_build" / "html" / f"{page}.html").is_file()

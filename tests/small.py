@@ -9,8 +9,11 @@ import pytest
 
 from datadiet import runs, studies
 
-WORDS = {"fruit": "apple pear plum grape melon cherry".split(), "tool": "saw axe drill hammer wrench pliers".split(),
-         "river": "rhine elbe danube spree main oder".split()}
+WORDS = {
+    "fruit": "apple pear plum grape melon cherry".split(),
+    "tool": "saw axe drill hammer wrench pliers".split(),
+    "river": "rhine elbe danube spree main oder".split(),
+}
 TINY = {"encoder": "tiny", "max_length": 12, "learning_rate": 1e-3, "validation": 0.2}
 
 
@@ -44,5 +47,11 @@ def config(**changes):
 
 def settings(**changes):
     """Settings of a study on "words"."""
-    return studies.settings_of("smoke", **({"tasks": {"words": [0.3, 0.6]}, "size": None, "batch_size": 8, "noise": 0.0,
-                                            "score_at": [0, 2, "1ep", "2ep"]} | TINY | changes))
+    return studies.settings_of(
+        "smoke",
+        **(
+            {"tasks": {"words": [0.3, 0.6]}, "size": None, "batch_size": 8, "noise": 0.0, "score_at": [0, 2, "1ep", "2ep"]}
+            | TINY
+            | changes
+        ),
+    )

@@ -13,18 +13,54 @@ ROOT = Path(__file__).resolve().parent.parent
 MODULES = {path.stem: path for path in sorted((ROOT / "datadiet").glob("*.py")) if path.stem != "__init__"}
 
 # Ground floor first: a module imports only from modules on its left.
-ORDER = ("errors paths _checks scores prune sources embedded data models gradnorm train store provenance runs studies rules claims audit tables "
-         "figures pages doctor book cli").split()
-LIGHT = ("errors", "paths", "scores", "prune", "sources", "data", "store", "runs", "studies", "rules", "claims", "audit", "tables")
+ORDER = (
+    "errors paths _checks scores prune sources embedded data models gradnorm train store provenance runs studies rules claims audit tables "
+    "figures pages doctor book cli"
+).split()
+LIGHT = (
+    "errors",
+    "paths",
+    "scores",
+    "prune",
+    "sources",
+    "data",
+    "store",
+    "runs",
+    "studies",
+    "rules",
+    "claims",
+    "audit",
+    "tables",
+)
 HEAVY = ("torch", "transformers", "accelerate")
-DATA_SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl", ".arrow", ".npy", ".npz", ".pkl", ".pt", ".bin", ".safetensors",
-                 ".zip", ".gz", ".tar", ".sqlite")
+DATA_SUFFIXES = (
+    ".parquet",
+    ".csv",
+    ".tsv",
+    ".jsonl",
+    ".arrow",
+    ".npy",
+    ".npz",
+    ".pkl",
+    ".pt",
+    ".bin",
+    ".safetensors",
+    ".zip",
+    ".gz",
+    ".tar",
+    ".sqlite",
+)
 
 
 def in_repository() -> list[Path]:
     """Files that are in git, or would be with the next `git add`."""
-    listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT,
-                            capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     return [Path(name) for name in listed.split("\0") if name and (ROOT / name).is_file()]
 
 
@@ -49,7 +85,7 @@ def test_every_module_has_its_place():
 
 @pytest.mark.parametrize("name", MODULES)
 def test_a_module_imports_only_from_below(name):
-    below = set(ORDER[:ORDER.index(name)])
+    below = set(ORDER[: ORDER.index(name)])
     assert own_imports(MODULES[name]) <= below
 
 
@@ -78,8 +114,11 @@ def test_scores_and_prune_need_numpy_alone():
 
 
 def test_no_data_in_the_repository_but_published_results():
-    stray = [str(path) for path in in_repository() if path.suffix in DATA_SUFFIXES
-             and not (path.parts[0] == "results" and path.suffix == ".parquet")]
+    stray = [
+        str(path)
+        for path in in_repository()
+        if path.suffix in DATA_SUFFIXES and not (path.parts[0] == "results" and path.suffix == ".parquet")
+    ]
     assert stray == []
 
 

@@ -9,16 +9,32 @@ from datadiet import claims, pages, rules, runs, studies
 from datadiet.errors import InputError
 from datadiet.figures import View
 
-SETTINGS = {"profile": "made up", "tasks": {"t": [0.1, 0.5]}, "timing_fraction": 0.1, "seeds": 5, "score_at": [0, 10, 100, "1ep"],
-            "offsets": [0.05]}
+SETTINGS = {
+    "profile": "made up",
+    "tasks": {"t": [0.1, 0.5]},
+    "timing_fraction": 0.1,
+    "seeds": 5,
+    "score_at": [0, 10, 100, "1ep"],
+    "offsets": [0.05],
+}
 
 
 def rows(rule, accuracies, fraction=0.1, **changes):
     """Rows of one arm, a seed for each accuracy."""
-    fixed = {"task": "t", "rule": rule, "fraction": fraction, "offset": 0.0, "balanced": False, "budget": "epochs", "at": None,
-             "score_seeds": 0 if rule in ("full", "random") else 4} | changes
-    return [{"key": f"{sorted(fixed.items(), key=str)}{seed}", "seed": seed, "test_accuracy": value} | fixed
-            for seed, value in enumerate(accuracies)]
+    fixed = {
+        "task": "t",
+        "rule": rule,
+        "fraction": fraction,
+        "offset": 0.0,
+        "balanced": False,
+        "budget": "epochs",
+        "at": None,
+        "score_seeds": 0 if rule in ("full", "random") else 4,
+    } | changes
+    return [
+        {"key": f"{sorted(fixed.items(), key=str)}{seed}", "seed": seed, "test_accuracy": value} | fixed
+        for seed, value in enumerate(accuracies)
+    ]
 
 
 def around(mean, n=5, wobble=0.001):
@@ -35,12 +51,15 @@ def timing(early, late, random, n=5):
     return table(rows("random", around(random, n, -0.001)), *arms)
 
 
-@pytest.mark.parametrize("early, late, verdict_1, verdict_2", [
-    (0.5, 0.9, "reproduced", "reproduced"),  # bad early, good late
-    (0.9, 0.9, "not reproduced", "partly reproduced"),  # good throughout: usable late, but also before
-    (0.5, 0.5, "reproduced", "partly reproduced"),  # bad throughout
-    (0.8, 0.8, "undecided", "partly reproduced"),  # the same as random: not worse, and usable within the margin
-])
+@pytest.mark.parametrize(
+    "early, late, verdict_1, verdict_2",
+    [
+        (0.5, 0.9, "reproduced", "reproduced"),  # bad early, good late
+        (0.9, 0.9, "not reproduced", "partly reproduced"),  # good throughout: usable late, but also before
+        (0.5, 0.5, "reproduced", "partly reproduced"),  # bad throughout
+        (0.8, 0.8, "undecided", "partly reproduced"),  # the same as random: not worse, and usable within the margin
+    ],
+)
 def test_timing_rules(early, late, verdict_1, verdict_2):
     made = timing(early, late, random=0.8)
     assert claims.decide("BDD-1", SETTINGS, made).verdict == verdict_1
@@ -69,25 +88,36 @@ def test_differences_are_paired_by_seed_not_by_row():
 
 
 def fractions(small, large, random=(0.6, 0.8), full=0.9):
-    return table(rows("full", around(full), 1.0), rows("random", around(random[0], wobble=-0.001)),
-                 rows("random", around(random[1], wobble=-0.001), 0.5), rows("hardest", around(small), at="1ep"),
-                 rows("hardest", around(large), 0.5, at="1ep"))
+    return table(
+        rows("full", around(full), 1.0),
+        rows("random", around(random[0], wobble=-0.001)),
+        rows("random", around(random[1], wobble=-0.001), 0.5),
+        rows("hardest", around(small), at="1ep"),
+        rows("hardest", around(large), 0.5, at="1ep"),
+    )
 
 
-@pytest.mark.parametrize("small, large, verdicts", [
-    (0.4, 0.85, {"BDD-5": "reproduced", "BDD-6": "reproduced", "P21-4": "reproduced"}),
-    (0.7, 0.70, {"BDD-5": "not reproduced", "BDD-6": "reproduced", "P21-4": "not reproduced"}),
-    (0.4, 0.99, {"BDD-5": "reproduced", "BDD-6": "partly reproduced", "P21-4": "reproduced"}),
-])
+@pytest.mark.parametrize(
+    "small, large, verdicts",
+    [
+        (0.4, 0.85, {"BDD-5": "reproduced", "BDD-6": "reproduced", "P21-4": "reproduced"}),
+        (0.7, 0.70, {"BDD-5": "not reproduced", "BDD-6": "reproduced", "P21-4": "not reproduced"}),
+        (0.4, 0.99, {"BDD-5": "reproduced", "BDD-6": "partly reproduced", "P21-4": "reproduced"}),
+    ],
+)
 def test_fraction_rules(small, large, verdicts):
     made = fractions(small, large)
     assert {name: claims.decide(name, SETTINGS, made).verdict for name in verdicts} == verdicts
 
 
-@pytest.mark.parametrize("gain, kept, raised", [(0.02, "reproduced", "reproduced"), (0.0, "reproduced", "undecided"),
-                                                (-0.02, "not reproduced", "not reproduced")])
+@pytest.mark.parametrize(
+    "gain, kept, raised",
+    [(0.02, "reproduced", "reproduced"), (0.0, "reproduced", "undecided"), (-0.02, "not reproduced", "not reproduced")],
+)
 def test_window_rules(gain, kept, raised):
-    made = table(rows("hardest", around(0.7), at="1ep"), rows("hardest", around(0.7 + gain, wobble=0.0005), at="1ep", offset=0.05))
+    made = table(
+        rows("hardest", around(0.7), at="1ep"), rows("hardest", around(0.7 + gain, wobble=0.0005), at="1ep", offset=0.05)
+    )
     assert claims.decide("BDD-4", SETTINGS, made).verdict == kept
     assert claims.decide("P21-5", SETTINGS, made).verdict == raised
 
@@ -103,9 +133,18 @@ def test_the_single_run_arm_is_not_mistaken_for_the_average():
     assert studies.arm(made, "t", "hardest", fraction=0.1, at="1ep", score_seeds=1).mean() == pytest.approx(0.7)
 
 
-@pytest.mark.parametrize("outcomes, verdict", [
-    ([], "no runs yet"), (["holds", "no runs"], "no runs yet"), (["holds"] * 3, "reproduced"), (["fails"] * 2, "not reproduced"),
-    (["holds", "undecided"], "partly reproduced"), (["undecided"] * 2, "undecided"), (["undecided", "fails"], "not reproduced")])
+@pytest.mark.parametrize(
+    "outcomes, verdict",
+    [
+        ([], "no runs yet"),
+        (["holds", "no runs"], "no runs yet"),
+        (["holds"] * 3, "reproduced"),
+        (["fails"] * 2, "not reproduced"),
+        (["holds", "undecided"], "partly reproduced"),
+        (["undecided"] * 2, "undecided"),
+        (["undecided", "fails"], "not reproduced"),
+    ],
+)
 def test_verdicts(outcomes, verdict):
     assert claims.verdict_of(outcomes) == verdict
 
@@ -151,7 +190,9 @@ def test_profiles_share_their_keys():
 
 
 def test_a_seed_is_never_pruned_by_its_own_run():
-    for run in studies.score_timing(SETTINGS | studies.settings_of("standard")) + studies.pruning_fractions(studies.settings_of("standard")):
+    for run in studies.score_timing(SETTINGS | studies.settings_of("standard")) + studies.pruning_fractions(
+        studies.settings_of("standard")
+    ):
         if run["keep"] and run["keep"]["source"]:
             assert run["seed"] not in run["keep"]["seeds"] and len(run["keep"]["seeds"]) in (1, 4)
 
@@ -185,8 +226,16 @@ def test_tidy_tables_rules_cards_and_figures_on_real_runs(real, monkeypatch):
     for name in rules.RULES:
         card = pages.verdict(name, sides)
         assert name in card.html and "no runs yet" in card.text and "<details>" in card.html
-    for draw in (figures.agreement, figures.approximation, figures.averaging, figures.class_shares, figures.accuracy_by_point,
-                 figures.accuracy_by_fraction, figures.windows, figures.budgets):
+    for draw in (
+        figures.agreement,
+        figures.approximation,
+        figures.averaging,
+        figures.class_shares,
+        figures.accuracy_by_point,
+        figures.accuracy_by_fraction,
+        figures.windows,
+        figures.budgets,
+    ):
         figure = draw(sides)
         assert len([ax for ax in figure.axes if ax.get_title() or ax.texts]) >= 2
         figure.clear()

@@ -26,13 +26,15 @@ def comparable(table: pd.DataFrame) -> pd.DataFrame:
 def forbid_training(monkeypatch):
     def trained(*args, **kwargs):
         raise AssertionError("a stored run was trained again")
+
     monkeypatch.setattr(runs, "compute", trained)
 
 
 def pruned(seed=0, **keep):
     source = {k: v for k, v in config().items() if k != "seed"}
-    return config(seed=seed, score_at=[],
-                  keep={"rule": "hardest", "score": "el2n", "at": "1ep", "seeds": [1, 2], "source": source} | keep)
+    return config(
+        seed=seed, score_at=[], keep={"rule": "hardest", "score": "el2n", "at": "1ep", "seeds": [1, 2], "source": source} | keep
+    )
 
 
 def test_a_key_is_that_of_the_meaning_not_of_the_order():
@@ -141,6 +143,7 @@ def test_a_failing_run_leaves_the_store_as_it_was_and_the_sweep_goes_on(words): 
 def test_a_crash_while_storing_leaves_nothing_visible(words, monkeypatch):  # noqa: F811
     def full(*args, **kwargs):
         raise OSError("disk full")
+
     monkeypatch.setattr(np, "savez_compressed", full)
     with pytest.raises(runs.SweepFailed, match="disk full"):
         runs.sweep([config()])
@@ -149,11 +152,17 @@ def test_a_crash_while_storing_leaves_nothing_visible(words, monkeypatch):  # no
 
 def test_a_killed_sweep_resumes_to_the_table_of_one_never_killed(words, monkeypatch):  # noqa: F811
     """Kill a sweep in another process as soon as something is stored, resume it here, and compare."""
-    script = ("import sys; sys.path.insert(0, sys.argv[1]); import torch; torch.set_num_threads(1)\n"
-              "from small import config\nfrom datadiet import runs\n"
-              "runs.sweep([config(seed=s, epochs=3) for s in range(40)])")
-    child = subprocess.Popen([sys.executable, "-c", script, os.path.dirname(__file__)], stderr=subprocess.DEVNULL,
-                             env=os.environ | {"OMP_NUM_THREADS": "1"}, cwd=paths.root())
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import torch; torch.set_num_threads(1)\n"
+        "from small import config\nfrom datadiet import runs\n"
+        "runs.sweep([config(seed=s, epochs=3) for s in range(40)])"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", script, os.path.dirname(__file__)],
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        cwd=paths.root(),
+    )
     database, stored, deadline = words / "store" / "runs.sqlite", 0, time.monotonic() + 120
     while not stored and time.monotonic() < deadline and child.poll() is None:
         time.sleep(0.05)

@@ -13,7 +13,9 @@ from datadiet.errors import InputError
 def frame():
     rng = np.random.default_rng(0)
     kinds = rng.choice(list(WORDS), 40)
-    return pd.DataFrame({"id": np.arange(40) * 7, "text": [" ".join(rng.choice(WORDS[kind], 2)) for kind in kinds], "kind": kinds})
+    return pd.DataFrame(
+        {"id": np.arange(40) * 7, "text": [" ".join(rng.choice(WORDS[kind], 2)) for kind in kinds], "kind": kinds}
+    )
 
 
 @pytest.mark.parametrize("ending", [".csv", ".tsv", ".jsonl", ".parquet"])
@@ -56,23 +58,33 @@ def test_balanced_pruning_keeps_the_shares(frame):
     assert len(kept) == 20 and (share - 0.5).abs().max() < 0.06
 
 
-@pytest.mark.parametrize("change, options, message", [
-    ({}, {"text": "txt"}, "no text column 'txt'; the table has id, text, kind"),
-    ({}, {"label": "sort"}, "no label column"),
-    ({"kind": "same"}, {}, "one class only"),
-    ({}, {"label": "id"}, "does not look like a class"),
-    ({}, {"score": "el3n"}, "unknown score 'el3n'; choose one of el2n"),
-    ({}, {"budget": 0}, "budget of 0 minutes"),
-    ({"text": None}, {}, "empty in 40 rows, the first is row 0"),
-])
+@pytest.mark.parametrize(
+    "change, options, message",
+    [
+        ({}, {"text": "txt"}, "no text column 'txt'; the table has id, text, kind"),
+        ({}, {"label": "sort"}, "no label column"),
+        ({"kind": "same"}, {}, "one class only"),
+        ({}, {"label": "id"}, "does not look like a class"),
+        ({}, {"score": "el3n"}, "unknown score 'el3n'; choose one of el2n"),
+        ({}, {"budget": 0}, "budget of 0 minutes"),
+        ({"text": None}, {}, "empty in 40 rows, the first is row 0"),
+    ],
+)
 def test_bad_requests(frame, change, options, message):
     with pytest.raises(InputError, match=message):
         tables.score(frame.assign(**change), **{"text": "text", "label": "kind", "encoder": "tiny"} | options)
 
 
-@pytest.mark.parametrize("name, content, message", [
-    ("t.xlsx", "", "ends in '.xlsx'"), ("t.csv", None, "no file"), ("t.csv", "a,b\n", "no rows"), ("t.csv", "", "could not be read"),
-    ("t.jsonl", "{", "could not be read")])
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("t.xlsx", "", "ends in '.xlsx'"),
+        ("t.csv", None, "no file"),
+        ("t.csv", "a,b\n", "no rows"),
+        ("t.csv", "", "could not be read"),
+        ("t.jsonl", "{", "could not be read"),
+    ],
+)
 def test_files_that_cannot_be_read(tmp_path, name, content, message):
     if content is not None:
         (tmp_path / name).write_text(content)
@@ -80,8 +92,15 @@ def test_files_that_cannot_be_read(tmp_path, name, content, message):
         tables.read(tmp_path / name)
 
 
-@pytest.mark.parametrize("column, options, message", [
-    ("s", {}, "no column 's'"), ("kind", {}, "not numbers"), ("id", {"keep": 1.5}, "1.5"), ("id", {"balanced": "sort"}, "no column 'sort'")])
+@pytest.mark.parametrize(
+    "column, options, message",
+    [
+        ("s", {}, "no column 's'"),
+        ("kind", {}, "not numbers"),
+        ("id", {"keep": 1.5}, "1.5"),
+        ("id", {"balanced": "sort"}, "no column 'sort'"),
+    ],
+)
 def test_pruning_that_cannot_be(frame, column, options, message):
     with pytest.raises(InputError, match=message):
         tables.prune_rows(frame, column, **{"keep": 0.5} | options)

@@ -25,7 +25,8 @@ def test_trimming_the_vocabulary_leaves_training_as_it_was(task):
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.0)
         for _ in range(3):
             loss = torch.nn.functional.cross_entropy(
-                model(input_ids=renamed[ids] if trim else ids, attention_mask=tokens["attention_mask"]).logits, labels)
+                model(input_ids=renamed[ids] if trim else ids, attention_mask=tokens["attention_mask"]).logits, labels
+            )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -43,7 +44,9 @@ def test_the_same_config_gives_the_same_run_and_touches_no_global_generator(task
     first, second = (train.fit(config(), task) for _ in range(2))
     assert torch.equal(before[0], torch.random.get_rng_state()) and (before[1] == np.random.get_state()[1]).all()
     clocks = ("train_seconds", "scoring_seconds")
-    assert {k: v for k, v in first.metrics.items() if k not in clocks} == {k: v for k, v in second.metrics.items() if k not in clocks}
+    assert {k: v for k, v in first.metrics.items() if k not in clocks} == {
+        k: v for k, v in second.metrics.items() if k not in clocks
+    }
     for name in first.arrays:
         np.testing.assert_array_equal(first.arrays[name], second.arrays[name])
 
@@ -134,8 +137,10 @@ def test_bad_requests(task):
         train.fit(config(), task, np.array([], int))
 
 
-@pytest.mark.parametrize("encoder, layers, classes, message", [
-    ("no/such-encoder", None, 3, "could not be loaded"), ("tiny", 9, 3, "9 layers"), ("tiny", None, 1, "at least 2")])
+@pytest.mark.parametrize(
+    "encoder, layers, classes, message",
+    [("no/such-encoder", None, 3, "could not be loaded"), ("tiny", 9, 3, "9 layers"), ("tiny", None, 1, "at least 2")],
+)
 def test_models_that_cannot_be(encoder, layers, classes, message, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # else it waits and tries again
     if encoder == "tiny" and layers:
@@ -161,3 +166,17 @@ def test_an_image_task_is_refused():
 
     with pytest.raises(InputError, match="kind 'image'"):
         train.fit(runs.config(task="digits", encoder="tiny"), load("digits"))
+
+
+def test_mean_pooling_ignores_padding_and_has_no_idle_parameters(task):
+    model = models.classifier("minilm-mean", 3, layers=1, seed=0)
+    encoded = train.encode(config(encoder="minilm-mean"), task, model, "cpu")["train"]
+    lengths = encoded.lengths
+    together = train.predict(model, encoded)[0]
+    alone = model(**train._inputs(encoded.batch([int(lengths.argmin())]))).logits
+    np.testing.assert_allclose(together[lengths.argmin()], alone.detach()[0].numpy(), rtol=1e-4, atol=1e-6)
+    train.example_loss(model, encoded.batch(np.arange(8))).sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+    fast = gradnorm.grad_norms(model, encoded.batch(np.arange(8)), train.example_loss)
+    slow = gradnorm.reference_grad_norms(model, encoded.batch(np.arange(8)), train.example_loss)
+    np.testing.assert_allclose(fast.numpy(), slow.numpy(), rtol=1e-5)

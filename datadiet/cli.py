@@ -156,13 +156,14 @@ def plan(chapters, profile, changes):
 @profile_option("standard")
 @change_option
 @click.option("--engine", help="here, processes, dask://host:port, or stored; the profile's where not given.")
-def sweep(chapters, profile, changes, engine):
+@click.option("--publish", is_flag=True, help="Then write what this machine computed of them into results/.")
+def sweep(chapters, profile, changes, engine, publish):
     """Compute the runs of CHAPTERS (default: all) that are not stored yet. Stopped at any moment, it resumes.
 
     \b
     Example: datadiet sweep score-timing --profile lab --engine processes
     """
-    from datadiet import runs
+    from datadiet import runs, store
 
     settings, wanted = studied(chapters, profile, changes)
     try:
@@ -172,6 +173,8 @@ def sweep(chapters, profile, changes, engine):
     held = table.drop_duplicates("key")["origin"].value_counts().to_dict() if len(table) else {}
     counts = ", ".join(f"{count} {name}" for name, count in held.items()) or "none"
     click.echo(f"Runs stored: {counts}; missing: {table.attrs['missing']}.")
+    if publish:
+        click.echo(f"Published: {store.publish(table['key'] if len(table) else [])} runs of this machine, in results/.")
 
 
 @main.command()

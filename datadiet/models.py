@@ -156,7 +156,10 @@ def classifier(encoder: str, n_classes: int, layers: int | None = None, seed: in
             if encoder == "tiny":
                 model = AutoModelForSequenceClassification.from_config(config)
             else:
-                model = _fetch(AutoModelForSequenceClassification, encoder, config=config, dtype=torch.float32)
+                # A checkpoint may bring a head of another width; ours is drawn below in any case.
+                model = _fetch(
+                    AutoModelForSequenceClassification, encoder, config=config, dtype=torch.float32, ignore_mismatched_sizes=True
+                )
             if encoder == "minilm-mean":
                 model = MeanPooled(model)
             # The head is drawn again after loading, so that it depends on the seed alone and not on how many numbers a

@@ -102,7 +102,8 @@ def encode(config: dict, task: Task, model, device) -> dict[str, Encoded]:
     for name, split in splits.items():
         columns = [split.inputs[c] for c in ("text", "text_pair") if c in split.inputs]
         tokens[name] = dict(tokenizer(*columns, truncation=True, max_length=config["max_length"]))
-    used = {tokenizer.pad_token_id} | {t for split in tokens.values() for row in split["input_ids"] for t in row}
+    # Ids up to the padding id keep their number: RoBERTa counts positions from it.
+    used = set(range(tokenizer.pad_token_id + 1)) | {t for split in tokens.values() for row in split["input_ids"] for t in row}
     renamed = models.trim_vocabulary(model, torch.tensor(sorted(used)))
     padding, encoded = int(renamed[tokenizer.pad_token_id]), {}
     for name, split in splits.items():
@@ -201,7 +202,8 @@ def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool
     model = models.classifier(config["encoder"], task.n_classes, config["layers"], config["seed"])
     splits = encode(config, task, model, device)
     train, sample = splits["train"], np.sort(np.random.default_rng(0).permutation(n_all)[: config["grand_size"]])
-    model = accelerator.prepare(model)
+    # The model itself stays float32 and unwrapped: only the training pass runs in bf16, so that scores keep their digits.
+    model.to(device)
     # No weight decay: the papers' settings are unknown or zero, and it keeps the trimmed vocabulary exact.
     optimizer = accelerator.prepare(
         torch.optim.AdamW(model.parameters(), lr=config["learning_rate"], weight_decay=0.0, fused=True)
@@ -229,7 +231,8 @@ def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool
             for positions in train.shuffled(keep, config["batch_size"], rng):
                 start = time.perf_counter()
                 model.train()
-                loss = example_loss(model, train.batch(positions)).mean()
+                with accelerator.autocast():
+                    loss = example_loss(model, train.batch(positions)).mean()
                 optimizer.zero_grad()
                 accelerator.backward(loss)
                 accelerator.clip_grad_norm_(model.parameters(), CLIP)

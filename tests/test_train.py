@@ -180,3 +180,24 @@ def test_mean_pooling_ignores_padding_and_has_no_idle_parameters(task):
     fast = gradnorm.grad_norms(model, encoded.batch(np.arange(8)), train.example_loss)
     slow = gradnorm.reference_grad_norms(model, encoded.batch(np.arange(8)), train.example_loss)
     np.testing.assert_allclose(fast.numpy(), slow.numpy(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+def test_an_encoder_from_a_folder_trains_as_with_its_whole_vocabulary(task, kind, tmp_path, monkeypatch):
+    """A local stand-in for the hub. RoBERTa counts positions from its padding id, which trimming must not move."""
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    shape = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    pad = {"bert": 0, "roberta": 1}[kind]
+    tokenizer = models.tokenizer("tiny")
+    made = AutoConfig.for_model(kind, vocab_size=len(tokenizer), pad_token_id=pad, **shape)
+    AutoModelForSequenceClassification.from_config(made).save_pretrained(tmp_path / "encoder")
+    tokenizer.save_pretrained(tmp_path / "encoder")
+    own = models.tokenizer(str(tmp_path / "encoder"))
+    own.pad_token = own.convert_ids_to_tokens(pad)
+    run = config(encoder=str(tmp_path / "encoder"))
+    fitted = train.fit(run, task)
+    everything = torch.arange(len(tokenizer))
+    trim = models.trim_vocabulary
+    monkeypatch.setattr(models, "trim_vocabulary", lambda model, used: trim(model, everything))
+    np.testing.assert_array_equal(train.fit(run, task).arrays["logits"], fitted.arrays["logits"])

@@ -1,0 +1,184 @@
+"""The built pages in a browser: they load whole without a network, serve both colour modes, the keyboard and a phone."""
+
+import functools
+import http.server
+import shutil
+import threading
+from pathlib import Path
+from urllib.parse import unquote, urldefrag, urljoin, urlparse
+
+import pytest
+from bs4 import BeautifulSoup
+from conftest import CHAPTERS, ROOT
+
+from datadiet import book
+
+PAGES = book.pages(ROOT)
+FLAGS = ("--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+         "--disable-component-update --disable-sync --disable-dev-shm-usage --window-size=1300,1000").split()
+AA = 4.5  # WCAG 2: contrast of text with what is behind it
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def site(html):
+    """Address of the book, served from this machine."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(html)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    if not shutil.which("chromium") or not shutil.which("chromedriver"):
+        pytest.skip("needs chromium and chromedriver: apt-get install chromium chromium-driver")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium")
+    for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}",
+                 "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]:  # nothing outside can be reached
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
+    driver.set_page_load_timeout(60)
+    yield driver
+    driver.quit()
+
+
+def wait(driver, condition):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    return WebDriverWait(driver, 30).until(lambda d: d.execute_script(f"return {condition}"))
+
+
+def show(driver, address):
+    driver.get_log("browser")  # what earlier pages said
+    driver.get(address)
+    wait(driver, "document.readyState === 'complete' && !!window.MathJax && !!MathJax.startup "
+                 "|| !document.querySelector('.math')")
+    driver.execute_async_script("(window.MathJax ? MathJax.startup.promise : Promise.resolve()).then(arguments[0])")
+
+
+# Contrast of every text with the nearest background that is not transparent; those below the limit come back.
+PALE = """
+const light = c => { const [r, g, b] = c.match(/[\\d.]+/g).slice(0, 3).map(x => x / 255)
+    .map(x => x <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+const clear = c => /, 0\\)$|transparent/.test(c), style = e => getComputedStyle(e);
+return [...document.querySelectorAll(arguments[0])].filter(e => e.offsetParent && e.innerText.trim()).map(e => {
+    let behind = e;
+    while (behind !== document.body && clear(style(behind).backgroundColor)) behind = behind.parentElement;
+    const [low, high] = [light(style(e).color), light(style(behind).backgroundColor)].sort((x, y) => x - y);
+    return [(high + 0.05) / (low + 0.05), e.innerText.slice(0, 60)];
+}).filter(([ratio]) => ratio < arguments[1]);
+"""
+TEXTS = ", ".join(f".bd-article {each}" for each in "p li td th caption figcaption pre summary a".split())
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_loads_whole_without_a_network(page, browser, site):
+    show(browser, f"{site}/{page}.html")
+    assert [entry["message"] for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
+    outside = browser.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
+    assert [name for name in outside if not name.startswith((site, "data:"))] == []
+    math = browser.execute_script("return [document.querySelectorAll('.bd-article .math').length,"
+                                  "document.querySelectorAll('.bd-article mjx-container').length,"
+                                  "document.querySelectorAll('mjx-merror').length]")
+    assert math[1] >= math[0] and math[2] == 0
+    broken = ("return [...document.querySelectorAll('.bd-article img')].filter(e => !e.naturalWidth || !e.alt.trim())"
+              ".map(e => e.src)")
+    assert browser.execute_script(broken) == [], "images that are broken or have no text alternative"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_fits_a_phone(page, browser, site):
+    """The page itself never scrolls sideways; wide tables do so by themselves."""
+    phone = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    try:
+        show(browser, f"{site}/{page}.html")
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= 392
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_text_is_readable_in_both_colour_modes(page, browser, site):
+    show(browser, f"{site}/{page}.html")
+    for mode in ("light", "dark"):
+        browser.execute_script("document.documentElement.dataset.theme = arguments[0]", mode)
+        wait(browser, "document.getAnimations().every(a => a.playState === 'finished')")
+        assert browser.execute_script(PALE, TEXTS, AA) == [], mode
+
+
+def test_colour_mode_can_be_switched(browser, site):
+    show(browser, f"{site}/{PAGES[0]}.html")
+    button = next(each for each in browser.find_elements("css selector", "button.theme-switch-button") if each.is_displayed())
+    seen = set()
+    for _ in range(3):
+        browser.execute_script("arguments[0].click()", button)
+        seen.add(browser.execute_script("return document.documentElement.dataset.theme"))
+    assert seen == {"light", "dark"}
+
+
+def test_figures_keep_a_light_card_in_dark_mode(browser, site):
+    show(browser, f"{site}/chapters/score-timing.html")
+    browser.execute_script("document.documentElement.dataset.theme = 'dark'")
+    cards = browser.execute_script("return [...document.querySelectorAll('.bd-article figure img')]"
+                                   ".map(e => getComputedStyle(e).backgroundColor)")
+    assert cards and set(cards) == {"rgb(255, 255, 255)"}
+
+
+def test_keyboard_reaches_the_skip_link_first_and_it_works(browser, site):
+    from selenium.webdriver.common.keys import Keys
+
+    show(browser, f"{site}/{PAGES[1]}.html")
+    browser.find_element("css selector", "body").send_keys(Keys.TAB)
+    focused = browser.switch_to.active_element
+    assert "Skip to main content" in focused.get_attribute("textContent")
+    wait(browser, "document.activeElement.getBoundingClientRect().top >= 0")  # it slides in
+    focused.send_keys(Keys.ENTER)
+    assert browser.current_url.endswith("#main-content")
+
+
+def test_wide_tables_can_be_reached_by_keyboard(browser, site):
+    show(browser, f"{site}/chapters/claims.html")
+    assert browser.execute_script("const t = document.querySelector('.dd-table'); t.focus(); return document.activeElement === t")
+
+
+def test_search_finds_a_term(browser, site):
+    browser.get(f"{site}/search.html?q=GraNd")
+    wait(browser, "document.querySelectorAll('#search-results li').length > 1")
+
+
+def test_first_page_leads_to_the_landing_page(browser, site):
+    browser.get(f"{site}/index.html")
+    wait(browser, f"location.pathname === '/{PAGES[0]}.html'")
+
+
+def test_internal_links_lead_somewhere(html):
+    soups = {path: BeautifulSoup(path.read_text(), "html.parser") for path in html.rglob("*.html") if "_static" not in path.parts}
+    broken = []
+    for path, soup in soups.items():
+        for link in soup.select("a[href], img[src], link[href], script[src]"):
+            address = link.get("href") or link.get("src")
+            if urlparse(address).scheme or address.startswith(("//", "data:")):
+                continue
+            target, fragment = urldefrag(urljoin(path.as_uri(), address))
+            file = Path(unquote(urlparse(target).path))
+            if not file.exists():
+                broken.append(f"{path.name}: {address}")
+            elif fragment and file in soups and not soups[file].find(id=unquote(fragment)):
+                broken.append(f"{path.name}: {address}")
+    assert broken == []
+
+
+def test_book_has_every_page_and_every_promised_figure(html, executed):
+    assert book.check(ROOT, executed.build) == []
+    assert CHAPTERS

@@ -96,7 +96,7 @@ def test_processes_give_the_table_of_one_process(words, monkeypatch):  # noqa: F
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as the workers: another number of threads may round differently
     try:
-        configs = [config(), pruned(fraction=0.5), config(seed=7, keep={"rule": "random", "fraction": 0.5})]
+        configs = [config(), pruned(fraction=0.5), config(seed=7, score_at=[], keep={"rule": "random", "fraction": 0.5})]
         here = runs.sweep(configs)
         monkeypatch.setenv("DATADIET_STORE", str(words / "other"))
         pd.testing.assert_frame_equal(comparable(runs.sweep(configs, engine="processes")), comparable(here))
@@ -109,8 +109,8 @@ def test_dask_gives_the_table_of_one_process(words, monkeypatch):  # noqa: F811
     configs = [config(), pruned(fraction=0.5)]
     here = runs.sweep(configs)
     monkeypatch.setenv("DATADIET_STORE", str(words / "other"))
-    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
-        there = runs.sweep(configs, engine=cluster.scheduler_address.replace("inproc", "dask+inproc"))
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=":0") as cluster:
+        there = runs.sweep(configs, engine=cluster.scheduler_address.replace("tcp", "dask"))
     pd.testing.assert_frame_equal(comparable(there).drop(columns="threads"), comparable(here).drop(columns="threads"))
 
 

@@ -13,7 +13,6 @@ book: $(INSTALLED)
 	.venv/bin/datadiet book --profile $(PROFILE)
 
 test: $(INSTALLED)
-	.venv/bin/ruff check .
 	.venv/bin/python -m pytest
 
 # The package is installed in place without an index: setuptools is in the lock.

@@ -1,6 +1,7 @@
 """pyproject.toml, requirements.lock and environment.yml say the same; the lock is whole, on every Python it is for."""
 
 import re
+import subprocess
 import sys
 import tomllib
 from importlib.metadata import PackageNotFoundError, distribution
@@ -86,3 +87,8 @@ def test_conda_installs_the_lock_and_the_package_in_place():
 
 def test_make_installs_from_the_lock():
     assert "-r requirements.lock" in (ROOT / "Makefile").read_text()
+
+
+def test_style():
+    ran = subprocess.run([sys.executable, "-m", "ruff", "check", "--quiet", "."], cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout

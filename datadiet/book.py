@@ -28,8 +28,8 @@ from papermill.exceptions import PapermillExecutionError
 
 from datadiet import paths, studies
 from datadiet.errors import InputError
+from datadiet.gate import is_progress, problems, promised_figures
 
-FIGURE = re.compile(r"^```+\{figure\}.*?^:name: *(\S+)", re.MULTILINE | re.DOTALL)
 OWN = ("book.py", "cli.py", "doctor.py")  # modules that no chapter imports: a change of these executes nothing again
 STATIC = ("_config.yml", "_toc.yml", "references.bib", "_static", "_ext")
 
@@ -127,25 +127,6 @@ def execute(source: Path, output: Path, parameters: dict, cwd: Path, progress: b
             cell.outputs = [each for each in cell.outputs if not (each.get("name") == "stderr" and is_progress(each.text))]
     nbformat.write(notebook, output)
     return notebook
-
-
-def is_progress(text: str) -> bool:
-    """Whether what was written to stderr is progress bars and nothing else."""
-    return all(not line.strip() or re.search(r"\d+%\|", line) for line in re.split(r"[\r\n]", text))
-
-
-def problems(notebook) -> list[str]:
-    """What is wrong with an executed notebook: cells out of order, errors, and anything written to stderr."""
-    found, code = [], [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
-    for place, cell in enumerate(code, start=1):
-        if cell.execution_count != place:
-            found.append(f"code cell {place} has the execution count {cell.execution_count}")
-        for output in cell.outputs:
-            if output.output_type == "error":
-                found.append(f"code cell {place} raised {output.ename}: {output.evalue}")
-            elif output.get("name") == "stderr" and not is_progress(output.text):
-                found.append(f"code cell {place} wrote to stderr: {output.text.strip()[:300]}")
-    return found
 
 
 def _sha(*parts: bytes) -> str:
@@ -249,20 +230,6 @@ def render(root: Path, build: Path, force: bool = False) -> bool:
     shutil.copytree(out, html)
     stamp.write_text(wanted + _tree(*html.rglob("*.html")))
     return True
-
-
-def promised_figures(source: Path) -> list[str]:
-    """Names of the figures that a page promises: named figure cells, and figures in its text."""
-    if source.suffix == ".md":
-        return FIGURE.findall(source.read_text())
-    names = []
-    for cell in nbformat.read(source, as_version=4).cells:
-        if cell.cell_type == "code":
-            figure = (cell.metadata.get("mystnb") or {}).get("figure") or {}
-            names += [figure["name"]] if "name" in figure else []
-        else:
-            names += FIGURE.findall(cell.source)
-    return names
 
 
 def check(root: Path, build: Path) -> list[str]:

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: on models this small, threads cost more than they give
+
 import nbformat
 import pytest
 
@@ -17,7 +19,7 @@ CHAPTERS = [page for page in book.pages(ROOT) if book.is_notebook((ROOT / f"{pag
 @pytest.fixture(scope="session")
 def alone(tmp_path_factory):
     """An environment for commands: this Python's, an empty store, no data folder, no hub."""
-    env = os.environ | {"DATADIET_STORE": str(tmp_path_factory.mktemp("store")), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    env = os.environ | {"DATADIET_STORE": str(tmp_path_factory.mktemp("store")), "HF_HUB_OFFLINE": "1"}
     env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env["PATH"]])
     env.pop("DATADIET_DATA", None)
     return env

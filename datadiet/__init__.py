@@ -4,9 +4,10 @@ The package behind the book of the same name. Importing it costs nothing: torch 
 modules that train (``models``, ``gradnorm``, ``train``).
 """
 
-import warnings
+import os
 
 __version__ = "0.1.0"
 
-# Without widgets a notebook shows its progress bars as text, which is all we want; tqdm warns of it on every page.
-warnings.filterwarnings("ignore", message="IProgress not found")
+# Read by torch when it is first imported: threads that wait for each other sleep instead of spinning. Where another process wants
+# the same cores, spinning makes small models many times slower, and a class shares its machines.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -5,7 +5,6 @@ datadiet score mine.csv --text question --label topic && datadiet prune mine.sco
 """
 
 import difflib
-import os
 import re
 from pathlib import Path
 
@@ -94,9 +93,6 @@ def profile_option(default):
 @click.version_option(__version__)
 def main():
     """Which training examples matter, and how much data can go: the book, its runs, and your own tables."""
-    # Before torch is imported. Threads that spin while they wait starve each other on a busy machine: beside two other
-    # processes on 2 cores, the lab quickstart took 363 s, and 74 s so.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @main.command()

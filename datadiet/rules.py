@@ -34,6 +34,8 @@ class Part:
         """ "holds", "fails", "undecided", or "no runs"."""
         if not self.n:
             return "no runs"
+        if self.low == self.high:  # every seed gave the same difference: both arms sit on a floor or a ceiling
+            return "undecided"
         if (self.low - self.margin) * self.side > 0 and (self.high - self.margin) * self.side > 0:
             return "holds"
         if (self.low - self.margin) * self.side < 0 and (self.high - self.margin) * self.side < 0:

@@ -122,6 +122,12 @@ def test_window_rules(gain, kept, raised):
     assert claims.decide("P21-5", SETTINGS, made).verdict == raised
 
 
+def test_two_arms_on_the_floor_decide_nothing():
+    """Both predict one class for every seed: a difference of exactly zero is not evidence that nothing was lost."""
+    made = table(rows("hardest", [0.188] * 5, at="1ep"), rows("hardest", [0.188] * 5, at="1ep", offset=0.05))
+    assert claims.decide("BDD-4", SETTINGS, made).verdict == "undecided"
+
+
 def test_easiest_against_hardest():
     made = table(rows("hardest", around(0.9), 0.5, at="1ep"), rows("easiest", around(0.8, wobble=-0.001), 0.5, at="1ep"))
     assert claims.decide("INF-2", SETTINGS, made).verdict == "reproduced"

@@ -12,6 +12,7 @@ import os
 import sqlite3
 import tempfile
 from contextlib import closing
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -89,19 +90,25 @@ def arrays(key: str) -> dict[str, np.ndarray]:
     ``ids`` [N], ``labels`` [N], ``truth`` [N] where labels were flipped, ``logits`` [T, N, K], ``feature_norms`` [T, N],
     ``grand`` [T, M] with ``grand_positions`` [M] where recorded, ``test_predictions``.
     """
-    place = paths.store() / "arrays" / f"{key}.npz"
-    if place.is_file():
+    for place in (paths.store() / "arrays" / f"{key}.npz", paths.root() / "results" / "scores" / f"{key}.parquet"):
+        if place.is_file():
+            return _read(place, place.stat().st_mtime_ns)
+    raise InputError(f"store.arrays: no arrays are stored for the run {key[:12]}; compute it with runs.sweep first.")
+
+
+@lru_cache(maxsize=32)  # a ledger asks for the same few runs hundreds of times
+def _read(place: Path, changed: int) -> dict[str, np.ndarray]:
+    """Arrays of a file; `changed` is its time stamp, so that a file written again is read again."""
+    if place.suffix == ".npz":
         with np.load(place) as file:
             return dict(file)
-    place = paths.root() / "results" / "scores" / f"{key}.parquet"
-    if not place.is_file():
-        raise InputError(f"store.arrays: no arrays are stored for the run {key[:12]}; compute it with runs.sweep first.")
     table = pq.read_table(place)
     out = {"ids": table["id"].to_numpy(), "labels": table["label"].to_numpy()}
     if "truth" in table.column_names:
         out["truth"] = table["truth"].to_numpy()
     points = [name.split("@")[1] for name in table.column_names if name.startswith("logits@")]
-    out["logits"] = np.stack([np.stack(table[f"logits@{p}"].to_numpy()) for p in points])
+    flat = [table[f"logits@{p}"].combine_chunks().flatten().to_numpy() for p in points]
+    out["logits"] = np.stack([rows.reshape(len(table), -1) for rows in flat])
     out["feature_norms"] = np.stack([table[f"feature_norm@{p}"].to_numpy() for p in points])
     if f"grand@{points[0]}" in table.column_names:
         grand = np.stack([table[f"grand@{p}"].to_numpy() for p in points])

@@ -13,6 +13,6 @@ __version__ = "0.1.0"
 # the same cores, spinning makes small models many times slower, and a class shares its machines.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-# Without widgets a notebook shows its progress bars as text, which is all the pages want: widgets load scripts from outside the book.
-# tqdm, which transformers imports, would write a warning of it onto every page.
+# Without widgets a notebook shows its progress bars as text, which is all the pages want: widgets load scripts from outside
+# the book. tqdm, which transformers imports, would write a warning of it onto every page.
 warnings.filterwarnings("ignore", message="IProgress not found")

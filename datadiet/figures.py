@@ -24,7 +24,7 @@ RULE_NAMES = {
     "stratified": "stratified",
     "random": "random",
 }
-COLOURS = dict(zip([*RULE_NAMES.values(), "full data"], sns.color_palette("colorblind", 7), strict=True))
+COLOURS = dict(zip([*RULE_NAMES.values(), "full data"], [*sns.color_palette("colorblind", 6), (0.35, 0.35, 0.35)], strict=True))
 MARKERS = dict(zip(COLOURS, "osvDP^X", strict=True))
 WIDTH, HEIGHT = 4.6, 3.4  # inches of one panel
 

@@ -144,7 +144,7 @@ def _tree(*places: Path) -> str:
 
 def _surroundings(root: Path) -> str:
     """Digest of what every chapter depends on: package, published results, ledger, profiles, versions, data folder."""
-    package = [file for file in Path(__file__).parent.glob("*.py") if file.name not in OWN]
+    package = [file for file in Path(__file__).parent.rglob("*.py") if file.name not in OWN]
     versions = sorted(f"{each.name} {each.version}" for each in distributions())
     return _sha(_tree(*package, root / "results", root / "claims.yml", root / "profiles").encode(),
                 json.dumps([versions, sys.version, str(paths.data())]).encode())

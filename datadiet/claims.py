@@ -89,7 +89,7 @@ def decide(claim: str, settings: dict, table: pd.DataFrame) -> Verdict:
     if claim not in RULES:
         known = "no rule yet" if claim in claims() else "not a claim of claims.yml"
         raise InputError(f"claims.decide: {claim!r} is {known}; rules exist for {', '.join(RULES)}.")
-    parts = tuple(RULES[claim](settings, table))
+    parts = tuple(RULES[claim](studies.of_chapter(settings, chapter_of(claim)), table))
     seeds = min((p.n for p in parts if p.n), default=0)
     verdict = verdict_of([p.outcome for p in parts])
     if 0 < seeds < ENOUGH and verdict != "no runs yet":
@@ -105,7 +105,7 @@ def chapter_of(claim: str) -> str:
 def ledger(profile: str = "standard") -> pd.DataFrame:
     """Every claim of ``claims.yml`` with its verdict from the published runs of `profile`, or why there is none."""
     settings, rows = studies.settings_of(profile), []
-    tables = {name: runs.published(study(settings)) for name, study in studies.STUDIES.items()}
+    tables = {name: runs.published(studies.wanted(name, settings)) for name in studies.STUDIES}
     for name, entry in claims().items():
         row = {
             "id": name,

@@ -75,7 +75,7 @@ def studied(chapters, profile: str, changes) -> tuple[dict, list[dict]]:
             hint = f"Did you mean {near[0]!r}? " if near else ""
             raise InputError(f"datadiet: no chapter {name!r} asks for runs. {hint}Those that do: {', '.join(studies.STUDIES)}.")
     settings = studies.settings_of(profile, **parsed(changes))
-    wanted = [run for name in (chapters or studies.STUDIES) for run in studies.STUDIES[name](settings)]
+    wanted = [run for name in (chapters or studies.STUDIES) for run in studies.wanted(name, settings)]
     return settings, wanted
 
 

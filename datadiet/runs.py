@@ -44,6 +44,9 @@ DEFAULTS = {
     "grand_size": 0,  # examples whose full-parameter GraNd is recorded at each scoring point
     "keep": None,
 }
+# Settings that came after the first published runs. At its default such a setting is left out of the key, so that what was
+# computed before it existed keeps its key: the run is the same.
+LATER: dict = {}
 KEEP = {
     "rule": "random",
     "fraction": 0.5,
@@ -64,16 +67,24 @@ def config(keep: dict | None = None, **changes) -> dict:
     InputError
         An unknown key, naming the known ones.
     """
-    for given, known, what in ((changes, DEFAULTS, "config"), (keep or {}, KEEP, "keep")):
+    for given, known, what in ((changes, DEFAULTS | LATER, "config"), (keep or {}, KEEP, "keep")):
         unknown = sorted(set(given) - set(known))
         if unknown:
             raise InputError(f"runs.config: unknown {what} key(s) {', '.join(unknown)}; known: {', '.join(known)}.")
-    return DEFAULTS | changes | {"keep": None if keep is None else KEEP | keep}
+    return DEFAULTS | LATER | changes | {"keep": None if keep is None else KEEP | keep}
 
 
 def key(run: dict) -> str:
     """SHA-256 of the canonical JSON of a config and the protocol number, 64 hex digits."""
-    return hashlib.sha256(json.dumps([PROTOCOL, run], sort_keys=True, allow_nan=False).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([PROTOCOL, _named(run)], sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def _named(run: dict) -> dict:
+    """What of a config is part of its key: all but later settings at their defaults, in its scoring runs' config too."""
+    out = {name: value for name, value in run.items() if name not in LATER or value != LATER[name]}
+    if out["keep"] and out["keep"]["source"]:
+        out["keep"] = out["keep"] | {"source": _named(out["keep"]["source"])}
+    return out
 
 
 def scoring_runs(run: dict) -> list[dict]:
@@ -311,7 +322,7 @@ def _flat(k: str, run: dict) -> dict:
     }
     return (
         {"key": k}
-        | {name: value for name, value in run["config"].items() if name != "keep"}
+        | {name: value for name, value in (LATER | run["config"]).items() if name != "keep"}
         | {name: keep[name] for name in ("rule", "fraction", "offset", "balanced", "score", "at")}
         | {"score_seeds": len(keep["seeds"])}
         | run["metrics"]

@@ -23,6 +23,7 @@ from datadiet import paths
 from datadiet.errors import InputError
 
 ROW = ("key", "config", "metrics", "provenance")
+COLUMNS = {"feature_norm": "feature_norms"}  # the one column that is not called as its array is
 
 
 def _connect() -> sqlite3.Connection:
@@ -88,7 +89,7 @@ def arrays(key: str) -> dict[str, np.ndarray]:
     """Arrays of a stored run, live before published.
 
     ``ids`` [N], ``labels`` [N], ``truth`` [N] where labels were flipped, ``logits`` [T, N, K], ``feature_norms`` [T, N],
-    ``grand`` [T, M] with ``grand_positions`` [M] where recorded, ``test_predictions``.
+    ``grand`` [T, M] with ``grand_positions`` [M] where recorded, ``test_predictions``, and what else the kind of task records.
     """
     for place in (paths.store() / "arrays" / f"{key}.npz", paths.root() / "results" / "scores" / f"{key}.parquet"):
         if place.is_file():
@@ -103,18 +104,22 @@ def _read(place: Path, changed: int) -> dict[str, np.ndarray]:
         with np.load(place) as file:
             return dict(file)
     table = pq.read_table(place)
-    out = {"ids": table["id"].to_numpy(), "labels": table["label"].to_numpy()}
-    if "truth" in table.column_names:
-        out["truth"] = table["truth"].to_numpy()
-    points = [name.split("@")[1] for name in table.column_names if name.startswith("logits@")]
-    flat = [table[f"logits@{p}"].combine_chunks().flatten().to_numpy() for p in points]
-    out["logits"] = np.stack([rows.reshape(len(table), -1) for rows in flat])
-    out["feature_norms"] = np.stack([table[f"feature_norm@{p}"].to_numpy() for p in points])
-    if f"grand@{points[0]}" in table.column_names:
-        grand = np.stack([table[f"grand@{p}"].to_numpy() for p in points])
-        sample = np.flatnonzero(np.isfinite(grand[0]))
-        out |= {"grand": grand[:, sample], "grand_positions": sample}
+    rows = {name: _rows(table[name].combine_chunks()) for name in table.column_names}
+    out = {"ids": rows.pop("id"), "labels": rows.pop("label")}
+    out |= {name: held for name, held in rows.items() if "@" not in name}
+    for name in dict.fromkeys(name.split("@")[0] for name in rows if "@" in name):
+        out[COLUMNS.get(name, name)] = np.stack([held for column, held in rows.items() if column.split("@")[0] == name])
+    if "grand" in out:
+        sample = np.flatnonzero(np.isfinite(out["grand"][0]))
+        out |= {"grand": out["grand"][:, sample], "grand_positions": sample}
     return out
+
+
+def _rows(column: pa.Array) -> np.ndarray:
+    """A column as an array [N], or [N, K] where each cell is a list of K numbers."""
+    if pa.types.is_fixed_size_list(column.type):
+        return column.flatten().to_numpy().reshape(len(column), -1)
+    return column.to_numpy()
 
 
 def publish(keys) -> int:
@@ -134,17 +139,27 @@ def publish(keys) -> int:
 
 
 def _scores_table(held: dict, points: list) -> pa.Table:
-    columns = {"id": held["ids"], "label": held["labels"]}
-    if "truth" in held:
-        columns["truth"] = held["truth"]
-    for t, at in enumerate(points):
-        columns[f"logits@{at}"] = pa.FixedSizeListArray.from_arrays(held["logits"][t].ravel(), held["logits"].shape[2])
-        columns[f"feature_norm@{at}"] = held["feature_norms"][t]
-        if "grand" in held:
-            column = np.full(len(held["ids"]), np.nan, np.float32)
-            column[held["grand_positions"]] = held["grand"][t]
-            columns[f"grand@{at}"] = column
+    """Everything that has a row an example: [N] and [N, M] as they are, [T, N] and [T, N, K] as a column a scoring point."""
+    n, columns = len(held["ids"]), {"id": held["ids"], "label": held["labels"]}
+    if "grand" in held:  # recorded for a sample; elsewhere NaN
+        whole = np.full((len(points), n), np.nan, np.float32)
+        whole[:, held["grand_positions"]] = held["grand"]
+        held = held | {"grand": whole}
+    for name, values in held.items():
+        if name in ("ids", "labels", "grand_positions", "test_predictions"):
+            continue
+        if values.shape[:2] == (len(points), n):
+            one = {plural: column for column, plural in COLUMNS.items()}.get(name, name)
+            columns |= {f"{one}@{at}": _column(values[t]) for t, at in enumerate(points)}
+        elif len(values) == n:
+            columns[name] = _column(values)
+        else:
+            raise InputError(f"store.publish: the array {name!r} of shape {values.shape} has no row for each of {n} examples.")
     return pa.table(columns)
+
+
+def _column(values: np.ndarray) -> pa.Array:
+    return pa.array(values) if values.ndim == 1 else pa.FixedSizeListArray.from_arrays(values.ravel(), values.shape[1])
 
 
 def _write(table: pa.Table, place: Path) -> None:

@@ -8,7 +8,6 @@ The loop is accelerate's: bf16 on a GPU, float32 on a CPU. Batches are cut from 
 comes from the run's own seed: the same config gives the same run, to the bit on a CPU with the same number of threads.
 """
 
-import contextlib
 import math
 import time
 from dataclasses import dataclass, field
@@ -16,18 +15,15 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch.nn.functional import cross_entropy
-from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 from transformers import get_linear_schedule_with_warmup
 
-from datadiet import gradnorm, models
-from datadiet.data import Split, Task
+from datadiet import gradnorm, kinds
+from datadiet.data import Task
 from datadiet.errors import InputError
 
 WARMUP = 0.1  # share of the updates over which the learning rate rises; it then falls to zero, whatever the budget
 CLIP = 1.0  # largest norm of a batch's gradient
-EVAL_BATCH = 256
 GRAND_BATCH = 64
 DROPOUT_STREAM = 1_000_003  # keeps the dropout of seed s apart from the head of seed s
 
@@ -62,100 +58,14 @@ def budget(config: dict, n_kept: int, n_all: int) -> int:
     return config["epochs"] * updates_per_epoch(n, config["batch_size"])
 
 
-class Encoded:
-    """A split as token ids on the device, batched by length."""
-
-    def __init__(self, split: Split, columns: dict[str, list[torch.Tensor]], padding: int, device):
-        self.labels = torch.as_tensor(split.labels, device=device)
-        self.columns, self.padding, self.device = columns, padding, device
-        self.lengths = np.array([len(row) for row in columns["input_ids"]])
-
-    def batch(self, positions) -> dict:
-        """Padded tensors of the examples at `positions`, with their labels."""
-        out = {}
-        for name, rows in self.columns.items():
-            value = self.padding if name == "input_ids" else 0
-            out[name] = pad_sequence([rows[i] for i in positions], True, value).to(self.device)  # [B, longest]
-        out["labels"] = self.labels[torch.as_tensor(positions, device=self.device)]
-        return out
-
-    def in_order_of_length(self, positions, size):
-        order = positions[np.argsort(self.lengths[positions], kind="stable")]
-        return [order[i : i + size] for i in range(0, len(order), size)]
-
-    def shuffled(self, positions, size, rng):
-        """One epoch: random batches whose members have similar lengths, in random order."""
-        positions, pool = rng.permutation(positions), 50 * size
-        pools = [self.in_order_of_length(positions[i : i + pool], size) for i in range(0, len(positions), pool)]
-        # The smaller batch must come from the last pool only, so that an epoch has exactly ceil(n / size) updates.
-        batches = [batch for group in pools for batch in group]
-        return [batches[i] for i in rng.permutation(len(batches))]
-
-
-def encode(config: dict, task: Task, model, device) -> dict[str, Encoded]:
-    """Tokenise every split once, and trim the model's vocabulary to what occurs in them."""
-    if task.kind not in ("text", "pair"):
-        raise InputError(f"train.fit: {task.name!r} is a task of kind {task.kind!r}; this loop trains on 'text' and 'pair'.")
-    tokenizer = models.tokenizer(config["encoder"])
-    splits = {name: split for name in ("train", "validation", "test") if (split := getattr(task, name)) is not None}
-    tokens = {}
-    for name, split in splits.items():
-        columns = [split.inputs[c] for c in ("text", "text_pair") if c in split.inputs]
-        tokens[name] = dict(tokenizer(*columns, truncation=True, max_length=config["max_length"]))
-    # Ids up to the padding id keep their number: RoBERTa counts positions from it.
-    used = set(range(tokenizer.pad_token_id + 1)) | {t for split in tokens.values() for row in split["input_ids"] for t in row}
-    renamed = models.trim_vocabulary(model, torch.tensor(sorted(used)))
-    padding, encoded = int(renamed[tokenizer.pad_token_id]), {}
-    for name, split in splits.items():
-        columns = {column: [torch.tensor(row) for row in rows] for column, rows in tokens[name].items()}
-        columns["input_ids"] = [renamed[row] for row in columns["input_ids"]]
-        encoded[name] = Encoded(split, columns, padding, device)
-    return encoded
-
-
-def _inputs(batch: dict) -> dict:
-    return {name: value for name, value in batch.items() if name != "labels"}
-
-
-def example_loss(model, batch) -> torch.Tensor:
-    """Cross-entropy of each example, [B]: the loss whose gradient GraNd measures."""
-    return cross_entropy(model(**_inputs(batch)).logits.float(), batch["labels"], reduction="none")
-
-
-@contextlib.contextmanager
-def _scoring(model):
-    """Eval mode for the time of a pass (dropout off: a score is a property of the model, not of a draw)."""
-    mode = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(mode)
-
-
-def predict(model, encoded: Encoded) -> tuple[np.ndarray, np.ndarray]:
-    """Logits [N, K] and norms of the head's input [N] of every example, in eval mode, in the split's order."""
-    n = len(encoded.labels)
-    head, features = models.output_layer(model), []
-    logits, norms = np.empty((n, head.out_features), np.float32), np.empty(n, np.float32)
-    hook = head.register_forward_pre_hook(lambda module, args: features.append(args[0]))
-    try:
-        with _scoring(model), torch.inference_mode():
-            for positions in encoded.in_order_of_length(np.arange(n), EVAL_BATCH):
-                logits[positions] = model(**_inputs(encoded.batch(positions))).logits.float().cpu().numpy()
-                norms[positions] = features.pop().float().norm(dim=-1).cpu().numpy()
-    finally:
-        hook.remove()
-    return logits, norms
-
-
-def grand(model, encoded: Encoded, positions: np.ndarray) -> np.ndarray:
-    """Exact GraNd over all parameters of the examples at `positions`, [M], in eval mode."""
+def grand(problem: kinds.Problem, positions: np.ndarray) -> np.ndarray:
+    """Exact GraNd over all parameters of the training examples at `positions`, [M], in eval mode."""
     out = np.empty(len(positions), np.float32)
     place = {int(p): i for i, p in enumerate(positions)}
-    with _scoring(model):
-        for some in encoded.in_order_of_length(positions, GRAND_BATCH):
-            norms = gradnorm.grad_norms(model, encoded.batch(some), example_loss)
+    model, train = problem.model, problem.splits["train"]
+    with kinds.scoring(model):
+        for some in train.in_order_of_length(positions, GRAND_BATCH):
+            norms = gradnorm.grad_norms(model, train.batch(some), problem.loss)
             out[[place[int(p)] for p in some]] = norms.float().cpu().numpy()
     return out
 
@@ -199,9 +109,9 @@ def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool
         )
     accelerator = Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
     device, rng = accelerator.device, np.random.default_rng(config["seed"])
-    model = models.classifier(config["encoder"], task.n_classes, config["layers"], config["seed"])
-    splits = encode(config, task, model, device)
-    train, sample = splits["train"], np.sort(np.random.default_rng(0).permutation(n_all)[: config["grand_size"]])
+    problem = kinds.prepare(config, task, device)
+    model, train = problem.model, problem.splits["train"]
+    sample = np.sort(np.random.default_rng(0).permutation(n_all)[: config["grand_size"]])
     # The model itself stays float32 and unwrapped: only the training pass runs in bf16, so that scores keep their digits.
     model.to(device)
     # No weight decay: the papers' settings are unknown or zero, and it keeps the trimmed vocabulary exact.
@@ -209,14 +119,14 @@ def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool
         torch.optim.AdamW(model.parameters(), lr=config["learning_rate"], weight_decay=0.0, fused=True)
     )
     schedule = get_linear_schedule_with_warmup(optimizer, math.ceil(WARMUP * total), total)
-    logits, norms, grands, examples = {}, {}, {}, 0
+    recorded, examples = {}, 0
     clock = {"train": 0.0, "scoring": 0.0}
 
     def record(step):
         start = time.perf_counter()
-        logits[step], norms[step] = predict(model, train)
+        recorded[step] = problem.record(model, train)
         if len(sample):
-            grands[step] = grand(model, train, sample)
+            recorded[step]["grand"] = grand(problem, sample)
         clock["scoring"] += time.perf_counter() - start
 
     with (
@@ -232,7 +142,7 @@ def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool
                 start = time.perf_counter()
                 model.train()
                 with accelerator.autocast():
-                    loss = example_loss(model, train.batch(positions)).mean()
+                    loss = problem.loss(model, train.batch(positions)).mean()
                 optimizer.zero_grad()
                 accelerator.backward(loss)
                 accelerator.clip_grad_norm_(model.parameters(), CLIP)
@@ -245,31 +155,27 @@ def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool
                     record(step)
                 if step == total:
                     break
-        final = {name: predict(model, split)[0] for name, split in splits.items() if name != "train"}
+        final = {name: problem.record(model, split) for name, split in problem.splits.items() if name != "train"}
     metrics = {
         "n_kept": len(keep),
         "updates": total,
         "examples": examples,
-        "scored": n_all * len(logits),
-        "grand_scored": len(sample) * len(logits),
+        "scored": n_all * len(recorded),
+        "grand_scored": len(sample) * len(recorded),
         "train_seconds": clock["train"],
         "scoring_seconds": clock["scoring"],
     }
-    for name, rows in final.items():
-        correct = rows.argmax(1) == getattr(task, name).labels
-        metrics[f"{name}_accuracy"] = float(correct.mean())
-        if not np.isfinite(rows).all():
+    for name, seen in final.items():
+        if not np.isfinite(seen["logits"]).all():
             raise FloatingPointError(f"train.fit: the model diverged (non-finite logits on {name}); lower the learning rate.")
+        metrics |= {f"{name}_{what}": value for what, value in problem.measure(getattr(task, name), seen).items()}
     arrays = {"ids": task.train.ids, "labels": task.train.labels}
     if "test" in final:
-        arrays["test_predictions"] = final["test"].argmax(1).astype(np.int16)
-    if logits:
-        arrays |= {
-            "logits": np.stack([logits[p] for p in points]),
-            "feature_norms": np.stack([norms[p] for p in points]),
-        }
+        arrays["test_predictions"] = final["test"]["logits"].argmax(1).astype(np.int16)
+    if recorded:
+        arrays |= {name: np.stack([recorded[p][name] for p in points]) for name in recorded[points[0]]}
         if len(sample):
-            arrays |= {"grand": np.stack([grands[p] for p in points]), "grand_positions": sample}
+            arrays["grand_positions"] = sample
     if task.truth is not None:
         arrays["truth"] = task.truth
     return Fit(metrics, arrays)

@@ -14,7 +14,8 @@ import datadiet
 from datadiet import cli, studies
 
 ROOT = Path(__file__).resolve().parent.parent
-MODULES = sorted(f"datadiet.{path.stem}" for path in (ROOT / "datadiet").glob("*.py") if path.stem != "__init__")
+FILES = [path for path in (ROOT / "datadiet").rglob("*.py") if path.stem != "__init__"]
+MODULES = sorted(".".join(path.relative_to(ROOT).with_suffix("").parts) for path in FILES)
 README = (ROOT / "README.md").read_text()
 PYTHON = re.findall(r"^```python\n(.*?)^```", README, re.M | re.S)
 LINES = [line for block in re.findall(r"^```bash\n(.*?)^```", README, re.M | re.S) for line in block.strip().splitlines()]

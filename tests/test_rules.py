@@ -189,8 +189,8 @@ def test_settings():
         studies.settings_of("labb")
     with pytest.raises(InputError, match="unknown parameter.*seed;"):
         studies.settings_of("lab", seed=3)
-    with pytest.raises(InputError, match="sets no .*tasks"):
-        studies.parameters({"profile": "lab"})
+    with pytest.raises(InputError, match="sets no profile"):
+        studies.parameters({"seeds": 3})
 
 
 def test_profiles_share_their_keys():

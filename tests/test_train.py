@@ -5,7 +5,7 @@ import pytest
 import torch
 from small import config, words  # noqa: F401
 
-from datadiet import gradnorm, models, runs, scores, train
+from datadiet import gradnorm, kinds, models, runs, scores, train
 from datadiet.errors import InputError
 
 
@@ -64,39 +64,38 @@ def test_another_seed_gives_another_run(task):
 def test_recorded_logits_are_those_of_a_plain_pass_in_the_public_order(task):
     """Batches are cut by length; what comes back is in the order of the set, and dropout is off."""
     model = models.classifier("tiny", 3, seed=0)
-    encoded = train.encode(config(), task, model, "cpu")["train"]
+    encoded = kinds.encode(config(), task, model, "cpu")["train"]
     model.train()
-    logits, norms = train.predict(model, encoded)
+    logits, norms = kinds.predict(model, encoded).values()
     assert model.training  # the mode is kept
     model.eval()
     with torch.inference_mode():
-        one_by_one = torch.cat([model(**train._inputs(encoded.batch([i]))).logits for i in range(len(task.train))])
+        one_by_one = torch.cat([model(**kinds._inputs(encoded.batch([i]))).logits for i in range(len(task.train))])
     np.testing.assert_allclose(logits, one_by_one.numpy(), rtol=1e-4, atol=1e-6)
     assert norms.shape == (len(task.train),) and (norms > 0).all()
 
 
 def test_recorded_grand_is_the_gradient_norm_of_the_batch_of_one(task):
-    model = models.classifier("tiny", 3, seed=1)
-    encoded = train.encode(config(), task, model, "cpu")["train"]
-    positions = np.array([3, 17, 40])
-    slow = [gradnorm.reference_grad_norms(model, encoded.batch([p]), train.example_loss).item() for p in positions]
-    np.testing.assert_allclose(train.grand(model, encoded, positions), slow, rtol=1e-5)
+    problem = kinds.prepare(config(seed=1), task, "cpu")
+    train_split, positions = problem.splits["train"], np.array([3, 17, 40])
+    slow = [gradnorm.reference_grad_norms(problem.model, train_split.batch([p]), problem.loss).item() for p in positions]
+    np.testing.assert_allclose(train.grand(problem, positions), slow, rtol=1e-5)
 
 
 def test_head_grand_from_feature_norms_is_the_gradient_norm_of_the_head(task):
     model = models.classifier("tiny", 3, seed=2)
-    encoded = train.encode(config(), task, model, "cpu")["train"]
-    logits, norms = train.predict(model, encoded)
+    encoded = kinds.encode(config(), task, model, "cpu")["train"]
+    logits, norms = kinds.predict(model, encoded).values()
     fast = scores.grand_head(runs.softmax(logits), task.train.labels, norms[:, None])
     model.requires_grad_(False)
     models.output_layer(model).requires_grad_(True)
-    slow = gradnorm.reference_grad_norms(model, encoded.batch(np.arange(20)), train.example_loss)
+    slow = gradnorm.reference_grad_norms(model, encoded.batch(np.arange(20)), kinds.example_loss)
     np.testing.assert_allclose(fast[:20], slow.numpy(), rtol=1e-4)
 
 
 def test_an_epoch_sees_every_kept_example_once(task):
     model = models.classifier("tiny", 3)
-    encoded = train.encode(config(), task, model, "cpu")["train"]
+    encoded = kinds.encode(config(), task, model, "cpu")["train"]
     kept = np.array([1, 4, 9, 16, 25, 36, 8, 30, 31, 2, 3])
     batches = encoded.shuffled(kept, 4, np.random.default_rng(0))
     assert [len(b) for b in batches].count(4) == 2 and len(batches) == 3
@@ -170,15 +169,15 @@ def test_an_image_task_is_refused():
 
 def test_mean_pooling_ignores_padding_and_has_no_idle_parameters(task):
     model = models.classifier("minilm-mean", 3, layers=1, seed=0)
-    encoded = train.encode(config(encoder="minilm-mean"), task, model, "cpu")["train"]
+    encoded = kinds.encode(config(encoder="minilm-mean"), task, model, "cpu")["train"]
     lengths = encoded.lengths
-    together = train.predict(model, encoded)[0]
-    alone = model(**train._inputs(encoded.batch([int(lengths.argmin())]))).logits
+    together = kinds.predict(model, encoded)["logits"]
+    alone = model(**kinds._inputs(encoded.batch([int(lengths.argmin())]))).logits
     np.testing.assert_allclose(together[lengths.argmin()], alone.detach()[0].numpy(), rtol=1e-4, atol=1e-6)
-    train.example_loss(model, encoded.batch(np.arange(8))).sum().backward()
+    kinds.example_loss(model, encoded.batch(np.arange(8))).sum().backward()
     assert all(p.grad is not None for p in model.parameters())
-    fast = gradnorm.grad_norms(model, encoded.batch(np.arange(8)), train.example_loss)
-    slow = gradnorm.reference_grad_norms(model, encoded.batch(np.arange(8)), train.example_loss)
+    fast = gradnorm.grad_norms(model, encoded.batch(np.arange(8)), kinds.example_loss)
+    slow = gradnorm.reference_grad_norms(model, encoded.batch(np.arange(8)), kinds.example_loss)
     np.testing.assert_allclose(fast.numpy(), slow.numpy(), rtol=1e-5)
 
 

@@ -1,0 +1,16 @@
+"""The figures of the chapters. One function a figure, drawn alike from live and from published runs; one module a chapter.
+
+    here = View("This machine", settings, table)
+    agreement([here, published])            # a panel for each view and task
+
+Lines are means over seeds, bars are 95 % t-intervals. Colours are the colour-blind set of seaborn, doubled by markers.
+"""
+
+from datadiet.figures.core import View, views
+from datadiet.figures.fractions import accuracy_by_fraction, budgets, windows
+from datadiet.figures.timing import accuracy_by_point, agreement, approximation, averaging, class_shares
+
+__all__ = [
+    "View", "accuracy_by_fraction", "accuracy_by_point", "agreement", "approximation", "averaging", "budgets", "class_shares",
+    "views", "windows",
+]

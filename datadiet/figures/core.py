@@ -1,0 +1,99 @@
+"""Panels, lines and levels: what the figures of all chapters are drawn with."""
+
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+
+from datadiet import rules
+from datadiet.errors import InputError
+
+RULE_NAMES = {
+    "hardest": "hardest",
+    "balanced": "hardest of each class",
+    "easiest": "easiest",
+    "middle": "middle",
+    "stratified": "stratified",
+    "random": "random",
+}
+COLOURS = dict(zip([*RULE_NAMES.values(), "full data"], [*sns.color_palette("colorblind", 6), (0.35, 0.35, 0.35)], strict=True))
+MARKERS = dict(zip(COLOURS, "osvDP^X", strict=True))
+WIDTH, HEIGHT = 4.6, 3.4  # inches of one panel
+
+
+@dataclass(frozen=True)
+class View:
+    """A table of runs, the settings it was asked for with, and what to call it."""
+
+    name: str
+    settings: dict
+    table: pd.DataFrame
+
+
+def views(settings: dict, here: pd.DataFrame, published_settings: dict, published: pd.DataFrame) -> list[View]:
+    """The two sides of every figure: this machine, now, and the published runs; one side where both are the same runs."""
+    public = View("Published", published_settings, published)
+    if len(here) and (here["origin"] == "published").all():
+        return [public]
+    return [View("This machine", settings, here), public]
+
+
+def t95(values) -> tuple[float, float]:
+    """Ends of the 95 % t-interval of the mean; both the mean where there is a single value."""
+    values = np.asarray(values, float)
+    return rules.interval(values)[1:] if len(values) > 1 else (float(values.mean()),) * 2
+
+
+def panels(sides: list[View], wanted=lambda view, task: True):
+    """One axes for each view and task; a view without runs says so in its panel. Yields (axes, view, task)."""
+    if not sides:
+        raise InputError("figures: no view to draw; give at least one View.")
+    places = [(view, task) for view in sides for task in (view.settings["tasks"] if len(view.table) else [None])]
+    figure, axes = plt.subplots(1, len(places), figsize=(WIDTH * len(places), HEIGHT), layout="constrained", squeeze=False)
+    for ax, (view, task) in zip(axes[0], places, strict=True):
+        if task is None:
+            ax.text(0.5, 0.5, f"{view.name}: no runs\nstored yet", ha="center", va="center", transform=ax.transAxes)
+            ax.set_axis_off()
+            continue
+        ax.set_title(f"{view.name}: {task}, {view.settings['profile']}", fontsize="medium")
+        sns.despine(ax=ax)
+        if wanted(view, task):
+            yield ax, view, task
+
+
+def line(ax, x, groups, name, **style):
+    """Means with their intervals at x; `groups` holds the values at each x, and an empty group is left out."""
+    filled = [(place, np.asarray(values, float)) for place, values in zip(x, groups, strict=True) if len(values)]
+    if not filled:
+        return
+    means = np.array([values.mean() for _, values in filled])
+    ends = np.array([t95(values) for _, values in filled])
+    style = {"color": COLOURS.get(name), "marker": MARKERS.get(name, "o")} | style
+    ax.errorbar(
+        [place for place, _ in filled],
+        means,
+        yerr=[means - ends[:, 0], ends[:, 1] - means],
+        label=name,
+        capsize=3,
+        lw=1.6,
+        ms=5,
+        **style,
+    )
+
+
+def level(ax, values, name):
+    """A horizontal line with its interval, for an arm that does not vary along x."""
+    if len(values):
+        low, high = t95(values)
+        ax.axhline(np.mean(values), color=COLOURS[name], ls="--", lw=1.4, label=name)
+        ax.axhspan(low, high, color=COLOURS[name], alpha=0.12, lw=0)
+
+
+def scoring_points(ax, settings):
+    """Label the x axis with the scoring points."""
+    points = [str(at) for at in settings["score_at"]]
+    ax.set_xticks(range(len(points)), points)
+    ax.set_xlabel("scoring point (update step; ep = end of epoch)")
+    return points

@@ -1,0 +1,153 @@
+"""Kinds of tasks: how each is turned into batches, what its loss is, what is recorded of every example, how a model is judged.
+
+    problem = prepare(config, load("trec6"), "cpu")
+    problem.loss(problem.model, problem.splits["train"].batch([0, 1, 2]))     # [B], one loss an example
+
+The training loop knows nothing else of a kind. A new kind is a function that returns a `Problem`, and a line in `KINDS`.
+"""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+from torch.nn.utils.rnn import pad_sequence
+
+from datadiet import models
+from datadiet.data import Split, Task
+from datadiet.errors import InputError
+
+EVAL_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A task made ready for the loop.
+
+    ``splits``: name -> examples with ``labels``, ``batch(positions)``, ``in_order_of_length(positions, size)`` and
+    ``shuffled(positions, size, rng)``. ``loss(model, batch)``: one loss an example, [B]. ``record(model, examples)``: arrays
+    whose first axis is the examples, among them ``logits`` [N, K] and ``feature_norms`` [N]. ``measure(split, recorded)``: metrics
+    of a split by name, from what was recorded of it.
+    """
+
+    model: nn.Module
+    splits: dict
+    loss: Callable
+    record: Callable
+    measure: Callable
+
+
+def prepare(config: dict, task: Task, device) -> Problem:
+    """The problem of a run.
+
+    Raises
+    ------
+    InputError
+        A kind of task that this loop cannot train on.
+    """
+    if task.kind not in KINDS:
+        raise InputError(
+            f"train.fit: {task.name!r} is a task of kind {task.kind!r}; this loop trains on {', '.join(map(repr, KINDS))}."
+        )
+    return KINDS[task.kind](config, task, device)
+
+
+class Encoded:
+    """A split as token ids on the device, batched by length."""
+
+    def __init__(self, split: Split, columns: dict[str, list[torch.Tensor]], padding: int, device):
+        self.labels = torch.as_tensor(split.labels, device=device)
+        self.columns, self.padding, self.device = columns, padding, device
+        self.lengths = np.array([len(row) for row in columns["input_ids"]])
+
+    def batch(self, positions) -> dict:
+        """Padded tensors of the examples at `positions`, with their labels."""
+        out = {}
+        for name, rows in self.columns.items():
+            value = self.padding if name == "input_ids" else 0
+            out[name] = pad_sequence([rows[i] for i in positions], True, value).to(self.device)  # [B, longest]
+        out["labels"] = self.labels[torch.as_tensor(positions, device=self.device)]
+        return out
+
+    def in_order_of_length(self, positions, size):
+        order = positions[np.argsort(self.lengths[positions], kind="stable")]
+        return [order[i : i + size] for i in range(0, len(order), size)]
+
+    def shuffled(self, positions, size, rng):
+        """One epoch: random batches whose members have similar lengths, in random order."""
+        positions, pool = rng.permutation(positions), 50 * size
+        pools = [self.in_order_of_length(positions[i : i + pool], size) for i in range(0, len(positions), pool)]
+        # The smaller batch must come from the last pool only, so that an epoch has exactly ceil(n / size) updates.
+        batches = [batch for group in pools for batch in group]
+        return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def encode(config: dict, task: Task, model, device) -> dict[str, Encoded]:
+    """Tokenise every split once, and trim the model's vocabulary to what occurs in them."""
+    tokenizer = models.tokenizer(config["encoder"])
+    splits = {name: split for name in ("train", "validation", "test") if (split := getattr(task, name)) is not None}
+    tokens = {}
+    for name, split in splits.items():
+        columns = [split.inputs[c] for c in ("text", "text_pair") if c in split.inputs]
+        tokens[name] = dict(tokenizer(*columns, truncation=True, max_length=config["max_length"]))
+    # Ids up to the padding id keep their number: RoBERTa counts positions from it.
+    used = set(range(tokenizer.pad_token_id + 1)) | {t for split in tokens.values() for row in split["input_ids"] for t in row}
+    renamed = models.trim_vocabulary(model, torch.tensor(sorted(used)))
+    padding, encoded = int(renamed[tokenizer.pad_token_id]), {}
+    for name, split in splits.items():
+        columns = {column: [torch.tensor(row) for row in rows] for column, rows in tokens[name].items()}
+        columns["input_ids"] = [renamed[row] for row in columns["input_ids"]]
+        encoded[name] = Encoded(split, columns, padding, device)
+    return encoded
+
+
+def _inputs(batch: dict) -> dict:
+    return {name: value for name, value in batch.items() if name != "labels"}
+
+
+def example_loss(model, batch) -> torch.Tensor:
+    """Cross-entropy of each example, [B]: the loss whose gradient GraNd measures."""
+    return cross_entropy(model(**_inputs(batch)).logits.float(), batch["labels"], reduction="none")
+
+
+@contextlib.contextmanager
+def scoring(model):
+    """Eval mode for the time of a pass (dropout off: a score is a property of the model, not of a draw)."""
+    mode = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(mode)
+
+
+def predict(model, encoded: Encoded) -> dict[str, np.ndarray]:
+    """``logits`` [N, K] and ``feature_norms`` [N], norms of the head's input, in eval mode, in the split's order."""
+    n = len(encoded.labels)
+    head, features = models.output_layer(model), []
+    logits, norms = np.empty((n, head.out_features), np.float32), np.empty(n, np.float32)
+    hook = head.register_forward_pre_hook(lambda module, args: features.append(args[0]))
+    try:
+        with scoring(model), torch.inference_mode():
+            for positions in encoded.in_order_of_length(np.arange(n), EVAL_BATCH):
+                logits[positions] = model(**_inputs(encoded.batch(positions))).logits.float().cpu().numpy()
+                norms[positions] = features.pop().float().norm(dim=-1).cpu().numpy()
+    finally:
+        hook.remove()
+    return {"logits": logits, "feature_norms": norms}
+
+
+def accuracy(split: Split, recorded: dict) -> dict[str, float]:
+    """Share of examples whose highest logit is that of their label."""
+    return {"accuracy": float((recorded["logits"].argmax(1) == split.labels).mean())}
+
+
+def _texts(config: dict, task: Task, device) -> Problem:
+    model = models.classifier(config["encoder"], task.n_classes, config["layers"], config["seed"])
+    return Problem(model, encode(config, task, model, device), example_loss, predict, accuracy)
+
+
+KINDS = {"text": _texts, "pair": _texts}

@@ -1,0 +1,13 @@
+"""The decision rules of ``claims.yml`` as code, one function a claim: settings and a table of runs in, parts out.
+
+A part is an effect with a 95 % interval and the side of a margin on which the claim puts it: it holds when the interval lies
+wholly on that side, fails when wholly on the other, and is undecided otherwise. A rule is committed before the runs it judges.
+One module a chapter.
+"""
+
+from datadiet.rules import fractions, timing
+from datadiet.rules.core import ENOUGH, Part, difference, interval, part
+
+RULES = timing.RULES | fractions.RULES
+
+__all__ = ["ENOUGH", "RULES", "Part", "difference", "interval", "part"]

@@ -1,0 +1,25 @@
+"""The experiments of the chapters: which runs each one asks for, and the tidy tables it reads off them.
+
+    settings = settings_of("lab", "score-timing")       # or settings_of("lab", seeds=5)
+    table = runs.sweep(score_timing(settings), settings["engine"])
+    agreement(settings, table)                          # a row for each task, seed and scoring point
+
+A chapter, ``datadiet plan`` and ``datadiet sweep`` all ask these functions, so they mean the same runs. One module a chapter.
+"""
+
+from datadiet.studies.core import RETRAIN_AT, arm, of_chapter, parameters, profiles, pruned, scoring, settings_of
+from datadiet.studies.fractions import pruning_fractions
+from datadiet.studies.timing import agreement, approximation, averaging, score_timing, skew
+
+STUDIES = {"score-timing": score_timing, "pruning-fractions": pruning_fractions}
+
+
+def wanted(chapter: str, settings: dict) -> list[dict]:
+    """The runs that `chapter` asks for, from the settings of a whole profile."""
+    return STUDIES[chapter](of_chapter(settings, chapter))
+
+
+__all__ = [
+    "RETRAIN_AT", "STUDIES", "agreement", "approximation", "arm", "averaging", "of_chapter", "parameters", "profiles", "pruned",
+    "pruning_fractions", "score_timing", "scoring", "settings_of", "skew", "wanted",
+]

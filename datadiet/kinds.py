@@ -29,8 +29,8 @@ class Problem:
 
     ``splits``: name -> examples with ``labels``, ``batch(positions)``, ``in_order_of_length(positions, size)`` and
     ``shuffled(positions, size, rng)``. ``loss(model, batch)``: one loss an example, [B]. ``record(model, examples)``: arrays
-    whose first axis is the examples, among them ``logits`` [N, K] and ``feature_norms`` [N]. ``measure(split, recorded)``: metrics
-    of a split by name, from what was recorded of it.
+    whose first axis is the examples, among them ``logits`` [N, K] and ``feature_norms`` [N]. ``measure(split, recorded)``:
+    metrics of a split by name, from what was recorded of it.
     """
 
     model: nn.Module

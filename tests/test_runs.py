@@ -214,6 +214,41 @@ def test_published_runs_are_the_live_ones(book, monkeypatch):
         np.testing.assert_array_equal(again[name], held[name])
 
 
+def test_whatever_has_a_row_an_example_is_published(book, monkeypatch):
+    """What a kind of task records beside the logits comes back under its name, with its shape."""
+    rng, run = np.random.default_rng(0), config(score_at=[0, 1])
+    held = {"ids": np.arange(5), "labels": np.arange(5) % 3, "logits": rng.normal(size=(2, 5, 3)).astype(np.float32),
+            "feature_norms": rng.random((2, 5)), "slot_sums": rng.random((2, 5)), "words": np.arange(5),
+            "tags": rng.integers(0, 9, (5, 4)), "test_predictions": np.arange(7)}
+    store.save(runs.key(run), run, {}, {}, held)
+    store.publish([runs.key(run)])
+    monkeypatch.setenv("DATADIET_STORE", str(book / "empty"))
+    again = store.arrays(runs.key(run))
+    assert set(again) == set(held) - {"test_predictions"}  # there is one a test example, not one an example
+    for name in again:
+        np.testing.assert_array_equal(again[name], held[name])
+
+
+def test_an_array_that_fits_nowhere_is_an_error_not_a_loss(book):
+    run = config(score_at=[0])
+    held = {"ids": np.arange(5), "labels": np.arange(5), "logits": np.zeros((1, 5, 3)), "odd": np.arange(4)}
+    store.save(runs.key(run), run, {}, {}, held)
+    with pytest.raises(InputError, match="'odd'.*no row for each of 5"):
+        store.publish([runs.key(run)])
+
+
+def test_a_later_setting_leaves_old_keys_alone(monkeypatch):
+    """What was computed before a setting existed is the run with that setting at its default."""
+    source = {"source": {name: value for name, value in config().items() if name != "seed"}, "seeds": [0], "score": "el2n"}
+    old = [runs.key(config()), runs.key(config(keep=source))]
+    monkeypatch.setattr(runs, "LATER", {"colour": "red"})
+    assert config()["colour"] == "red"
+    later = {"source": source["source"] | {"colour": "red"}, "seeds": [0], "score": "el2n"}
+    assert [runs.key(config()), runs.key(config(keep=later))] == old
+    blue = {"source": source["source"] | {"colour": "blue"}, "seeds": [0], "score": "el2n"}
+    assert len({*old, runs.key(config(colour="blue")), runs.key(config(keep=blue))}) == 4
+
+
 def test_provenance_is_complete(words):  # noqa: F811
     row = runs.sweep([config()]).iloc[0]
     assert row["hardware"].endswith("cores") or "," in row["hardware"]

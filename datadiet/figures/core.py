@@ -97,3 +97,8 @@ def scoring_points(ax, settings):
     ax.set_xticks(range(len(points)), points)
     ax.set_xlabel("scoring point (update step; ep = end of epoch)")
     return points
+
+
+def legend(ax):
+    """A legend below the axes, where no line can run through it."""
+    ax.legend(frameon=False, fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)

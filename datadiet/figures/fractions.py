@@ -3,7 +3,7 @@
 import matplotlib.pyplot as plt
 
 from datadiet import studies
-from datadiet.figures.core import View, level, line, panels
+from datadiet.figures.core import View, legend, level, line, panels
 
 
 def accuracy_by_fraction(sides: list[View]):
@@ -28,7 +28,7 @@ def accuracy_by_fraction(sides: list[View]):
         ax.set_xticks(fractions, [f"{f:.0%}" for f in fractions])
         ax.minorticks_off()
         ax.set(xlabel="kept fraction (log scale)", ylabel="test accuracy")
-        ax.legend(frameon=False, fontsize="small")
+        legend(ax)
     return plt.gcf()
 
 
@@ -73,5 +73,5 @@ def budgets(sides: list[View]):
             xlabel="training budget",
             ylabel=f"test accuracy, {view.settings['timing_fraction']:.0%} kept",
         )
-        ax.legend(frameon=False, fontsize="small")
+        legend(ax)
     return plt.gcf()

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import seaborn as sns
 
 from datadiet import studies
-from datadiet.figures.core import View, level, line, panels, scoring_points
+from datadiet.figures.core import View, legend, level, line, panels, scoring_points
 
 
 def _by_point(sides, tidy, columns: dict, ylabel):
@@ -24,7 +24,7 @@ def _by_point(sides, tidy, columns: dict, ylabel):
                 )
         ax.set(ylabel=ylabel, ylim=(-0.25, 1.03))
         ax.axhline(0, color="0.6", lw=0.8)
-        ax.legend(frameon=False, fontsize="small", loc="lower right")
+        legend(ax)
     return plt.gcf()
 
 
@@ -96,5 +96,5 @@ def accuracy_by_point(sides: list[View]):
         level(ax, studies.arm(view.table, task, "random", fraction=fraction), "random")
         level(ax, studies.arm(view.table, task, "full"), "full data")
         ax.set_ylabel(f"test accuracy, {fraction:.0%} kept")
-        ax.legend(frameon=False, fontsize="small")
+        legend(ax)
     return plt.gcf()

@@ -18,6 +18,7 @@ from functools import partial
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.grad import conv2d_weight
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from datadiet.errors import InputError
@@ -291,10 +292,30 @@ def _gradient(module, name, x, g):
 def _squares(module, name, x, g):
     """Squared norm of each example's gradient for one parameter, [B]; forms the gradient only where that is cheap."""
     if isinstance(module, (nn.Linear, nn.Conv2d, nn.Embedding)) and name == "weight":
+        if isinstance(module, nn.Conv2d) and not _tables(module, g[0, 0].numel()) and g.device.type == "cpu":
+            return _each_convolution(module, x, g)
         x, g = _pairs(module, x, g)
         if isinstance(module, nn.Embedding):
             return ((x[:, :, None] == x[:, None]) * (g @ g.mT)).sum((1, 2))
-        length, wide, high = x.shape[2], x.shape[3], g.shape[3]
-        tables = length * (wide + high) < wide * high  # two tables cost less than one gradient
+        tables = _tables(module, x.shape[2])
         return ((x @ x.mT) * (g @ g.mT) if tables else (g.mT @ x).square()).sum((1, 2, 3))
     return _gradient(module, name, x, g).flatten(1).square().sum(1)
+
+
+def _tables(module, length: int) -> bool:
+    """Whether two tables over `length` positions cost less than one gradient of the weights."""
+    high = module.weight.shape[0] // getattr(module, "groups", 1)
+    wide = module.weight[0].numel()
+    return length * (wide + high) < wide * high
+
+
+def _each_convolution(module, x, g):
+    """Squared norm of each example's gradient of a convolution, one example after the other.
+
+    On a CPU the library's own weight gradient of one image is several times faster than unfolding the image into its patches.
+    """
+    x = F.pad(x, module._reversed_padding_repeated_twice, module.padding_mode.replace("zeros", "constant"))
+    return torch.stack([
+        conv2d_weight(x[b : b + 1], module.weight.shape, g[b : b + 1], module.stride, 0, module.dilation, module.groups).square().sum()
+        for b in range(len(g))
+    ])

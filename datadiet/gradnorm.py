@@ -315,7 +315,5 @@ def _each_convolution(module, x, g):
     On a CPU the library's own weight gradient of one image is several times faster than unfolding the image into its patches.
     """
     x = F.pad(x, module._reversed_padding_repeated_twice, module.padding_mode.replace("zeros", "constant"))
-    return torch.stack([
-        conv2d_weight(x[b : b + 1], module.weight.shape, g[b : b + 1], module.stride, 0, module.dilation, module.groups).square().sum()
-        for b in range(len(g))
-    ])
+    shape, rest = module.weight.shape, (module.stride, 0, module.dilation, module.groups)
+    return torch.stack([conv2d_weight(x[b:b + 1], shape, g[b:b + 1], *rest).square().sum() for b in range(len(g))])

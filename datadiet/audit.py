@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pandas as pd
 
-from datadiet import runs, store
+from datadiet import dynamic, runs, store
 from datadiet.data import shrink
 from datadiet.errors import InputError
 
@@ -20,6 +20,10 @@ def _cost(run: dict, n: int) -> dict:
     """Counts of one run on a training set of `n`: updates, examples trained, scored, and scored by full GraNd."""
     from datadiet import train
 
+    if run["schedule"] is not None:
+        sizes, scorings = dynamic.bill(run["schedule"], n, run["epochs"])
+        updates = sum(train.updates_per_epoch(size, run["batch_size"]) for size in sizes)
+        return {"updates": updates, "trained": sum(sizes), "scored": scorings * n, "grand": 0}
     kept = n if run["keep"] is None else round(run["keep"]["fraction"] * n)
     updates = train.budget(run, kept, n)
     passes, points = updates / train.updates_per_epoch(kept, run["batch_size"]), len(run["score_at"])
@@ -37,7 +41,7 @@ def rates(run: dict) -> dict[str, float]:
 
     task = runs.task_of(run)
     size = min(len(task.train), SAMPLE_UPDATES * run["batch_size"])
-    short = run | {"epochs": 1, "budget": "epochs", "keep": None, "score_at": [0], "grand_size": min(size, 64)}
+    short = run | {"epochs": 1, "budget": "epochs", "keep": None, "schedule": None, "score_at": [0], "grand_size": min(size, 64)}
     start = time.perf_counter()
     metrics = train.fit(short, task if size == len(task.train) else shrink(task, size)).metrics
     whole = time.perf_counter() - start
@@ -56,7 +60,7 @@ def plan(configs) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        task, kind ("scoring", "pruned", "random"), runs, updates, trained, scored, minutes; empty when all is stored.
+        task, kind ("scoring", "pruned", "random", "dynamic"), runs, updates, trained, scored, minutes; empty when all is stored.
     """
     todo, timed, rows = runs.missing(configs), {}, []
     for run in todo:
@@ -66,6 +70,7 @@ def plan(configs) -> pd.DataFrame:
         cost, rate = _cost(run, len(runs.task_of(run).train)), timed[setting]
         seconds = rate["run"] + sum(cost[what] * rate[what] for what in ("trained", "scored", "grand"))
         kind = "scoring" if run["keep"] is None else "random" if run["keep"]["rule"] == "random" else "pruned"
+        kind = "dynamic" if run["schedule"] else kind
         rows.append(
             {"task": run["task"], "kind": kind, "runs": 1}
             | {k: cost[k] for k in ("updates", "trained", "scored")}

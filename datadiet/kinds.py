@@ -124,6 +124,23 @@ def scoring(model):
         model.train(mode)
 
 
+@contextlib.contextmanager
+def dropout_on(model):
+    """Dropout stays on in passes made in eval mode: a defect of released code, kept as an ablation. For encoders of text."""
+
+    def switch_on(module, args):
+        module.training = True
+
+    hooks = [module.register_forward_pre_hook(switch_on) for module in model.modules()]
+    mode = model.training
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+        model.train(mode)
+
+
 def predict(model, encoded: Encoded) -> dict[str, np.ndarray]:
     """``logits`` [N, K] and ``feature_norms`` [N], norms of the head's input, in eval mode, in the split's order."""
     n = len(encoded.labels)

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from datadiet import prune, scores, store
+from datadiet import dynamic, prune, scores, store
 from datadiet.data import flip_labels, load, shrink
 from datadiet.errors import InputError
 from datadiet.provenance import commit, hardware, versions
@@ -46,7 +46,10 @@ DEFAULTS = {
 }
 # Settings that came after the first published runs. At its default such a setting is left out of the key, so that what was
 # computed before it existed keeps its key: the run is the same.
-LATER: dict = {}
+LATER: dict = {
+    "schedule": None,  # pruning while training: a dict of dynamic.SETTINGS
+    "decay": True,  # the learning rate rises over the first tenth of the updates and falls to zero; False: constant
+}
 KEEP = {
     "rule": "random",
     "fraction": 0.5,
@@ -65,12 +68,14 @@ def config(keep: dict | None = None, **changes) -> dict:
     Raises
     ------
     InputError
-        An unknown key, naming the known ones.
+        An unknown key, naming the known ones; also within a schedule.
     """
     for given, known, what in ((changes, DEFAULTS | LATER, "config"), (keep or {}, KEEP, "keep")):
         unknown = sorted(set(given) - set(known))
         if unknown:
             raise InputError(f"runs.config: unknown {what} key(s) {', '.join(unknown)}; known: {', '.join(known)}.")
+    if changes.get("schedule") is not None:
+        changes["schedule"] = dynamic.settings(changes["schedule"])
     return DEFAULTS | LATER | changes | {"keep": None if keep is None else KEEP | keep}
 
 
@@ -305,7 +310,9 @@ def _table(configs: list[dict], found: dict) -> pd.DataFrame:
 
 def _flat(k: str, run: dict) -> dict:
     """One row: what was asked for, what came out, where and how."""
-    keep = run["config"]["keep"] or KEEP | {"rule": "full", "fraction": 1.0}
+    schedule = run["config"].get("schedule")
+    rule = "full" if schedule is None else f"dynamic {schedule['rule']}"
+    keep = run["config"]["keep"] or KEEP | {"rule": rule, "fraction": 1.0}
     provenance = {
         name: run["provenance"].get(name)
         for name in (

@@ -8,6 +8,7 @@ The loop is accelerate's: bf16 on a GPU, float32 on a CPU. Batches are cut from 
 comes from the run's own seed: the same config gives the same run, to the bit on a CPU with the same number of threads.
 """
 
+import contextlib
 import math
 import time
 from dataclasses import dataclass, field
@@ -15,10 +16,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from accelerate import Accelerator
+from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
-from transformers import get_linear_schedule_with_warmup
 
-from datadiet import gradnorm, kinds
+from datadiet import dynamic, gradnorm, kinds, scores
 from datadiet.data import Task
 from datadiet.errors import InputError
 
@@ -58,6 +59,20 @@ def budget(config: dict, n_kept: int, n_all: int) -> int:
     return config["epochs"] * updates_per_epoch(n, config["batch_size"])
 
 
+def rate(step: int, total: int) -> float:
+    """What the learning rate is multiplied by: it rises over the first updates, and falls to zero at the last of `total`."""
+    rising = math.ceil(WARMUP * total)
+    return step / max(1, rising) if step < rising else max(0.0, (total - step) / max(1, total - rising))
+
+
+def el2n(problem: kinds.Problem, dropout: bool) -> np.ndarray:
+    """EL2N of every training example by the model as it is now, [N]; in eval mode, unless `dropout` stays on."""
+    train = problem.splits["train"]
+    with kinds.dropout_on(problem.model) if dropout else contextlib.nullcontext():
+        logits = problem.record(problem.model, train)["logits"]
+    return scores.el2n(torch.softmax(torch.from_numpy(logits).double(), -1).numpy(), train.labels.cpu().numpy())
+
+
 def grand(problem: kinds.Problem, positions: np.ndarray) -> np.ndarray:
     """Exact GraNd over all parameters of the training examples at `positions`, [M], in eval mode."""
     out = np.empty(len(positions), np.float32)
@@ -89,14 +104,24 @@ def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool
     Fit
         ``metrics``: test_accuracy, validation_accuracy, class_accuracy, n_kept, updates, examples (forward and backward),
         scored (forward only), grand_scored, train_seconds, scoring_seconds. ``arrays``: ids, labels, logits [T, N, K],
-        feature_norms [T, N], and where the config asks for it grand [T, M] with grand_positions [M].
+        feature_norms [T, N], and where the config asks for it grand [T, M] with grand_positions [M]. Where a schedule
+        prunes while training, n_kept is the mean number of examples an epoch, and ``scored`` and scoring_seconds hold the
+        passes that the schedule asked for.
 
     Raises
     ------
     InputError
-        A task this loop cannot train on, a scoring point beyond the end of training, an unknown budget, an empty `keep`.
+        A task this loop cannot train on, a scoring point beyond the end of training, an unknown budget, an empty `keep`; a
+        schedule beside a `keep`, a budget of steps or scoring points.
     """
     n_all = len(task.train)
+    plan = None if config["schedule"] is None else dynamic.of(config["schedule"], n_all, config["epochs"], config["seed"])
+    if plan is not None and (keep is not None or config["budget"] != "epochs" or config["score_at"]):
+        raise InputError(
+            f"train.fit: a schedule ({config['schedule']['rule']!r}) prunes while training; it goes with neither a fixed subset, "
+            f"budget 'steps' nor scoring points. Here: keep {'is None' if keep is None else 'is given'}, "
+            f"budget {config['budget']!r}, score_at {config['score_at']}."
+        )
     keep = np.arange(n_all) if keep is None else np.asarray(keep)
     if not len(keep):
         raise InputError("train.fit: no training example is kept; raise the kept fraction.")
@@ -118,8 +143,8 @@ def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool
     optimizer = accelerator.prepare(
         torch.optim.AdamW(model.parameters(), lr=config["learning_rate"], weight_decay=0.0, fused=True)
     )
-    schedule = get_linear_schedule_with_warmup(optimizer, math.ceil(WARMUP * total), total)
-    recorded, examples = {}, 0
+    schedule = LambdaLR(optimizer, lambda step: rate(step, total) if config["decay"] else 1.0)  # reads `total` as it is then
+    recorded, examples, passes, epoch = {}, 0, 0, 0
     clock = {"train": 0.0, "scoring": 0.0}
 
     def record(step):
@@ -138,29 +163,43 @@ def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool
         if 0 in points:
             record(0)
         while step < total:
+            weights = None
+            if plan is not None:
+                if plan.due(epoch):
+                    start = time.perf_counter()
+                    plan.update(el2n(problem, config["schedule"]["dropout"]))
+                    clock["scoring"] += time.perf_counter() - start
+                    passes += 1
+                keep, weights = plan.positions(epoch), torch.as_tensor(plan.weights(epoch), dtype=torch.float32, device=device)
+                # The sizes of a soft schedule are known an epoch at a time; the learning rate still ends at the last update.
+                total = step + sum(updates_per_epoch(n, config["batch_size"]) for n in plan.planned(epoch, config["epochs"]))
             for positions in train.shuffled(keep, config["batch_size"], rng):
                 start = time.perf_counter()
                 model.train()
                 with accelerator.autocast():
-                    loss = problem.loss(model, train.batch(positions)).mean()
+                    losses = problem.loss(model, train.batch(positions))
+                    loss = losses.mean() if weights is None else (weights[torch.as_tensor(positions)] * losses).mean()
                 optimizer.zero_grad()
                 accelerator.backward(loss)
                 accelerator.clip_grad_norm_(model.parameters(), CLIP)
                 optimizer.step()
                 schedule.step()
                 step, examples = step + 1, examples + len(positions)
+                if isinstance(plan, dynamic.Soft):
+                    plan.observe(positions, losses.detach().float().cpu().numpy())
                 clock["train"] += time.perf_counter() - start
                 bar.update()
                 if step in points:
                     record(step)
                 if step == total:
                     break
+            epoch += 1
         final = {name: problem.record(model, split) for name, split in problem.splits.items() if name != "train"}
     metrics = {
-        "n_kept": len(keep),
-        "updates": total,
+        "n_kept": len(keep) if plan is None else round(examples / config["epochs"]),
+        "updates": step,
         "examples": examples,
-        "scored": n_all * len(recorded),
+        "scored": n_all * (len(recorded) + passes),
         "grand_scored": len(sample) * len(recorded),
         "train_seconds": clock["train"],
         "scoring_seconds": clock["scoring"],

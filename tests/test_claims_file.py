@@ -17,6 +17,7 @@ IDS = [f"{series}-{i}" for series, n in SERIES.items() for i in range(1, n + 1)]
 TESTED = {
     "score-timing.md": ["BDD-1", "BDD-2", "BDD-3", "BDD-7", "P21-3", "P21-6"],
     "pruning-fractions.md": ["BDD-4", "BDD-5", "BDD-6", "P21-4", "P21-5", "INF-2"],
+    "dynamic-pruning.md": ["NDD-1", "NDD-2", "NDD-3", "NDD-4", "NDD-5"],
 }
 FIELDS = {"id", "paper", "claim", "published", "known", "settings", "chapter", "status"}
 HOW_KNOWN = (

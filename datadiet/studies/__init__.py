@@ -8,10 +8,18 @@ A chapter, ``datadiet plan`` and ``datadiet sweep`` all ask these functions, so 
 """
 
 from datadiet.studies.core import RETRAIN_AT, arm, of_chapter, parameters, profiles, pruned, scoring, settings_of
+from datadiet.studies.dynamic import (
+    dynamic_arm,
+    dynamic_arms,
+    dynamic_bill,
+    dynamic_costs,
+    dynamic_pruning,
+    static_at_cost_of,
+)
 from datadiet.studies.fractions import pruning_fractions
 from datadiet.studies.timing import agreement, approximation, averaging, score_timing, skew
 
-STUDIES = {"score-timing": score_timing, "pruning-fractions": pruning_fractions}
+STUDIES = {"score-timing": score_timing, "pruning-fractions": pruning_fractions, "dynamic-pruning": dynamic_pruning}
 
 
 def wanted(chapter: str, settings: dict) -> list[dict]:
@@ -20,6 +28,7 @@ def wanted(chapter: str, settings: dict) -> list[dict]:
 
 
 __all__ = [
-    "RETRAIN_AT", "STUDIES", "agreement", "approximation", "arm", "averaging", "of_chapter", "parameters", "profiles", "pruned",
-    "pruning_fractions", "score_timing", "scoring", "settings_of", "skew", "wanted",
+    "RETRAIN_AT", "STUDIES", "agreement", "approximation", "arm", "averaging", "dynamic_arm", "dynamic_arms", "dynamic_bill",
+    "dynamic_costs", "dynamic_pruning", "of_chapter", "parameters", "profiles", "pruned", "pruning_fractions", "score_timing",
+    "scoring", "settings_of", "skew", "static_at_cost_of", "wanted",
 ]

@@ -1,0 +1,72 @@
+"""Rules of the chapter "Dynamic pruning"."""
+
+from datadiet import studies
+from datadiet.rules.core import difference, part
+
+
+def _on_costs(rule):
+    """A rule written for one task and the account of all arms, applied to every task of the settings."""
+
+    def on_all(settings, table):
+        costs = studies.dynamic_costs(settings, table)
+        return [p for task in settings["tasks"] for p in rule(settings, costs, task)]
+
+    return on_all
+
+
+def _against_full(costs, task, fraction, margin):
+    dynamic, full = studies.dynamic_arm(costs, task, "dynamic", fraction), studies.dynamic_arm(costs, task, "full")
+    return [part(f"{task}: dynamic EL2N, {fraction:.0%} kept - full data", difference(dynamic, full), above=margin)]
+
+
+@_on_costs
+def ndd_1(settings, costs, task):
+    """The larger fraction keeps full accuracy."""
+    return _against_full(costs, task, max(settings["fractions"]), -0.005)
+
+
+@_on_costs
+def ndd_2(settings, costs, task):
+    """The smaller fraction gives up about a point."""
+    return _against_full(costs, task, min(settings["fractions"]), -0.015)
+
+
+@_on_costs
+def ndd_3(settings, costs, task):
+    """At equal total cost dynamic beats static."""
+    return [
+        part(
+            f"{task}: dynamic EL2N, {f:.0%} kept - static at the same cost",
+            difference(
+                studies.dynamic_arm(costs, task, "dynamic", f), studies.static_at_cost_of(settings, costs, task, f)
+            ),
+            above=0.0,
+        )
+        for f in sorted(settings["fractions"], reverse=True)
+    ]
+
+
+@_on_costs
+def ndd_4(settings, costs, task):
+    """A first phase on everything helps."""
+    f = settings["ablation"]
+    with_phase = studies.dynamic_arm(costs, task, "dynamic", f)
+    return [
+        part(
+            f"{task}: dynamic EL2N, {f:.0%} kept: {settings['warmup']} full epoch(s) first - none, {same}",
+            difference(with_phase, studies.dynamic_arm(costs, task, arm, f)),
+            above=0.0,
+        )
+        for same, arm in (("same epochs", "tau 0"), ("same updates", "tau 0, equal updates"))
+    ]
+
+
+@_on_costs
+def ndd_5(settings, costs, task):
+    """Smoothing helps."""
+    f = settings["ablation"]
+    smoothed, plain = (studies.dynamic_arm(costs, task, arm, f) for arm in ("every epoch, smoothed", "every epoch"))
+    return [part(f"{task}: dynamic EL2N, {f:.0%} kept: smoothed - newest score", difference(smoothed, plain), above=0.0)]
+
+
+RULES = {"NDD-1": ndd_1, "NDD-2": ndd_2, "NDD-3": ndd_3, "NDD-4": ndd_4, "NDD-5": ndd_5}

@@ -20,10 +20,11 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from datadiet import dynamic, prune, scores, store
+from datadiet import dynamic, prune, store
 from datadiet.data import flip_labels, load, shrink
 from datadiet.errors import InputError
 from datadiet.provenance import commit, hardware, versions
+from datadiet.recorded import softmax, values_from  # noqa: F401 - also this module's, by name
 
 PROTOCOL = 1  # raised when the same config comes to mean another run
 
@@ -96,23 +97,6 @@ def scoring_runs(run: dict) -> list[dict]:
     """The runs whose scores `run` prunes with; none for a full or randomly pruned run."""
     keep = run["keep"]
     return [keep["source"] | {"seed": seed} for seed in keep["seeds"]] if keep and keep["source"] else []
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities along the last axis, in float64."""
-    logits = logits.astype(np.float64)
-    powers = np.exp(logits - logits.max(-1, keepdims=True))
-    return powers / powers.sum(-1, keepdims=True)
-
-
-def values_from(held: dict, name: str, t: int) -> np.ndarray:
-    """Score `name` of every training example [N] from a run's arrays, at the t-th of its scoring points."""
-    if name != "grand_head" and name not in scores.SCORES:
-        raise InputError(f"runs.values_from: unknown score {name!r}; known: {', '.join([*scores.SCORES, 'grand_head'])}.")
-    probs = softmax(held["logits"][t])
-    if name == "grand_head":  # the norm of the features stands for the features: GraNd needs nothing else of them
-        return scores.grand_head(probs, held["labels"], held["feature_norms"][t][:, None])
-    return scores.SCORES[name](probs, held["labels"])
 
 
 def score_values(run: dict, name: str, at) -> np.ndarray:

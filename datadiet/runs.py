@@ -50,6 +50,7 @@ DEFAULTS = {
 LATER: dict = {
     "schedule": None,  # pruning while training: a dict of dynamic.SETTINGS
     "decay": True,  # the learning rate rises over the first tenth of the updates and falls to zero; False: constant
+    "folds": 0,  # above 0: nothing is fine-tuned; out-of-fold probabilities of a regression on frozen features instead
 }
 KEEP = {
     "rule": "random",
@@ -120,7 +121,7 @@ def compute(run: dict, values: np.ndarray | None = None, progress: bool = False)
     """Carry out one run, storing nothing: (metrics, provenance, arrays). `values` are the scores it prunes with."""
     import torch
 
-    from datadiet import train
+    from datadiet import frozen, train
 
     started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
     task, keep = task_of(run), run["keep"]
@@ -135,7 +136,7 @@ def compute(run: dict, values: np.ndarray | None = None, progress: bool = False)
             seed=run["seed"],
             labels=task.train.labels if keep["balanced"] else None,
         )
-    fitted = train.fit(run, task, kept, progress)
+    fitted = frozen.out_of_fold(run, task) if run["folds"] else train.fit(run, task, kept, progress)
     provenance = {
         "hardware": hardware(),
         "threads": torch.get_num_threads(),

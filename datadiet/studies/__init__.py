@@ -17,9 +17,15 @@ from datadiet.studies.dynamic import (
     static_at_cost_of,
 )
 from datadiet.studies.fractions import pruning_fractions
+from datadiet.studies.noise import label_noise
 from datadiet.studies.timing import agreement, approximation, averaging, score_timing, skew
 
-STUDIES = {"score-timing": score_timing, "pruning-fractions": pruning_fractions, "dynamic-pruning": dynamic_pruning}
+STUDIES = {
+    "score-timing": score_timing,
+    "pruning-fractions": pruning_fractions,
+    "label-noise": label_noise,
+    "dynamic-pruning": dynamic_pruning,
+}
 
 
 def wanted(chapter: str, settings: dict) -> list[dict]:
@@ -29,6 +35,6 @@ def wanted(chapter: str, settings: dict) -> list[dict]:
 
 __all__ = [
     "RETRAIN_AT", "STUDIES", "agreement", "approximation", "arm", "averaging", "dynamic_arm", "dynamic_arms", "dynamic_bill",
-    "dynamic_costs", "dynamic_pruning", "of_chapter", "parameters", "profiles", "pruned", "pruning_fractions", "score_timing",
-    "scoring", "settings_of", "skew", "static_at_cost_of", "wanted",
+    "dynamic_costs", "dynamic_pruning", "label_noise", "of_chapter", "parameters", "profiles", "pruned", "pruning_fractions",
+    "score_timing", "scoring", "settings_of", "skew", "static_at_cost_of", "wanted",
 ]

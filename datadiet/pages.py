@@ -8,8 +8,10 @@ from html import escape
 
 import pandas as pd
 
-from datadiet import claims
+from datadiet import claims, runs, studies
+from datadiet.errors import InputError
 from datadiet.figures import View
+from datadiet.studies import noise
 
 DASH, DOT = "\N{EN DASH}", "\N{MIDDLE DOT}"
 MARKS = {
@@ -136,6 +138,44 @@ def rerun(chapter: str, sides: list[View]) -> Page:
             )
     html = f"<pre>{escape(chr(10).join(lines))}</pre>" + "".join(f"<p>{escape(time)}</p>" for time in times)
     return Page(f'<div class="dd-rerun">{html}</div>', "\n".join(lines + times))
+
+
+def examples(side: View, n: int = 2, width: int = 110) -> Page:
+    """The hardest and easiest texts of each class under label noise, flips marked; or why they cannot be shown here.
+
+    Published runs hold ids, labels and numbers, no texts: those are read from the set itself, if this machine has it.
+    """
+    parts, text = [], []
+    for task in side.settings["tasks"]:
+        found = noise.extremes(side.settings, side.table, task, n)
+        loaded, problem = _set_of(side, task) if len(found) else (None, "no runs are stored yet")
+        if problem:
+            parts.append(f"<p><em>{escape(f'{side.name}, {task}: {problem}')}</em></p>")
+            text.append(f"{side.name}, {task}: {problem}")
+            continue
+        columns, names, rows = list(loaded.train.inputs.values()), loaded.label_names, []
+        for row in found.to_dict("records"):
+            words = " / ".join(column[row["position"]] for column in columns)
+            shown = words if len(words) <= width else f"{words[: width - 3]}..."
+            flipped = f"FLIPPED, was {names[row['truth']]}" if row["truth"] != row["label"] else ""
+            rows.append([names[row["label"]], row["end"], f"{row['el2n']:.2f}", shown, flipped])
+        caption = f"{side.name}, {task}: hardest and easiest of each class, {noise.NOISY:.0%} of the labels flipped"
+        parts.append(table(rows, ["label given", "end", "EL2N", "text", "flipped?"], caption))
+        text += [caption, *(" | ".join(row) for row in rows)]
+    return Page("".join(parts), "\n".join(text))
+
+
+def _set_of(side: View, task: str):
+    """The set that a view's noisy runs saw, or (None, why it cannot be had here)."""
+    run = studies.scoring(noise.at_rate(side.settings, noise.NOISY), task)[0]
+    try:
+        loaded = runs.task_of(run)
+    except InputError as problem:
+        return None, f"published runs hold no texts, and the set cannot be read here. {problem}"
+    seen = side.table.loc[side.table["key"] == runs.key(run), "data_checksum"]
+    if len(seen) and seen.iloc[0] != loaded.checksum:
+        return None, "the set on this machine has another checksum than the one that the runs saw, so its texts are not theirs"
+    return loaded, None
 
 
 def ledger(profile: str = "standard") -> Page:

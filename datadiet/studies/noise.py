@@ -143,6 +143,25 @@ def _row(task, rate, seed, at, name, values, wrong) -> dict:
     return {"task": task, "noise": rate, "seed": seed, "at": at, "score": name} | measured
 
 
+def extremes(settings: dict, table: pd.DataFrame, task: str, n: int = 2) -> pd.DataFrame:
+    """The `n` hardest and easiest examples of each given class, by EL2N at one epoch averaged over the stored runs.
+
+    ``position`` in the training set, ``label`` as given, ``truth``, ``el2n``, ``end`` ("hardest" or "easiest").
+    """
+    held = [arrays for _, arrays in stored_arrays(settings, table, task, NOISY)]
+    if not held:
+        return pd.DataFrame()
+    at = settings["score_at"].index(RETRAIN_AT)
+    values = np.mean([runs.values_from(arrays, "el2n", at) for arrays in held], axis=0)
+    labels, truth, rows = held[0]["labels"], held[0]["truth"], []
+    for label in np.unique(labels):
+        ranking = np.flatnonzero(labels == label)
+        ranking = ranking[np.argsort(-values[ranking], kind="stable")]
+        for end, some in (("hardest", ranking[:n]), ("easiest", ranking[::-1][:n])):
+            rows += [{"position": i, "label": int(label), "truth": int(truth[i]), "el2n": values[i], "end": end} for i in some]
+    return pd.DataFrame(rows)
+
+
 # --- Checks against cleanlab, and of scores against each other
 
 def _cleanlab():

@@ -1,0 +1,100 @@
+"""Figures of the chapter "What the top of the ranking holds"."""
+
+import matplotlib.pyplot as plt
+import seaborn as sns
+
+from datadiet import studies
+from datadiet.figures.core import View, legend, line, panels, scoring_points
+from datadiet.studies.noise import CLEAN, NOISY, OUTSIDE, detection, dropped, window
+
+NAMES = {
+    "el2n": "EL2N",
+    "grand_head": "GraNd of the head",
+    "cross_entropy": "loss",
+    "margin": "margin",
+    "entropy": "entropy",
+    "aum": "area under the margin",
+    "forgetting": "forgetting",
+    OUTSIDE: "frozen features, out of fold",
+}
+STYLES = {name: {"color": colour, "marker": marker}
+          for name, colour, marker in zip(NAMES, sns.color_palette("colorblind", 8), "os^DvPX*", strict=True)}
+RATES = {CLEAN: {"ls": "-"}, NOISY: {"ls": ":", "mfc": "white"}}
+MEASURES = {"ap": "average precision", "auroc": "area under the ROC curve", "recall": "share of n flips among the n hardest"}
+
+
+def finding_flips(sides: list[View], measure: str = "ap"):
+    """How well each score finds the flipped labels, by scoring point; the outside method as a level, chance as a grey line."""
+    for ax, view, task in panels(sides):
+        points = scoring_points(ax, view.settings)
+        found = detection(view.settings, view.table, rates=[NOISY])
+        ax.axhline(0.5 if measure == "auroc" else NOISY, color="0.6", lw=0.8)
+        if len(found):
+            one = found[found["task"] == task]
+            for i, name in enumerate(studies.noise.SCORES):
+                rows = one[one["score"] == name]
+                groups = [rows.loc[rows["at"] == at, measure] for at in points]
+                line(ax, [x + 0.03 * i for x in range(len(points))], groups, NAMES[name], **STYLES[name])
+            _outside(ax, one.loc[one["score"] == OUTSIDE, measure])
+        ax.set(ylabel=f"{MEASURES[measure]}, {NOISY:.0%} flipped", ylim=(0, 1.02))
+        legend(ax)
+    return plt.gcf()
+
+
+def _outside(ax, values):
+    if len(values):
+        ax.axhline(values.mean(), color=STYLES[OUTSIDE]["color"], ls="--", lw=1.4, label=NAMES[OUTSIDE])
+
+
+def finding_flips_by_rate(sides: list[View]):
+    """The share of the flips that the top of each ranking holds, by how many labels were flipped."""
+    for ax, view, task in panels(sides):
+        rates = [rate for rate in view.settings["rates"] if rate]
+        last = str(view.settings["score_at"][-1])
+        found = detection(view.settings, view.table)
+        arms = (("el2n", studies.RETRAIN_AT, "one epoch"), ("el2n", last, last), ("aum", last, last), (OUTSIDE, "-", ""))
+        for i, (name, at, when) in enumerate(arms):
+            if len(found):
+                rows = found[(found["task"] == task) & (found["score"] == name) & (found["at"] == at)]
+                style = STYLES[name] | ({"ls": ":"} if i == 1 else {})
+                label = f"{NAMES[name]}, {when}" if when else NAMES[name]
+                groups = [rows.loc[rows["noise"] == rate, "recall"] for rate in rates]
+                line(ax, [x + 0.05 * i for x in range(len(rates))], groups, label, **style)
+        ax.plot(range(len(rates)), rates, color="0.6", lw=0.8, marker="_", label="chance")
+        ax.set_xticks(range(len(rates)), [f"{rate:.0%}" for rate in rates])
+        ax.set(xlabel="labels flipped", ylabel=MEASURES["recall"], ylim=(0, 1.02), xlim=(-0.5, len(rates) - 0.5))
+        legend(ax)
+    return plt.gcf()
+
+
+def dropping(sides: list[View]):
+    """Test accuracy after dropping the hardest, or random ones, with clean and with noisy labels."""
+    for ax, view, task in panels(sides):
+        kept = [1.0, *sorted(view.settings["tasks"][task], reverse=True)]
+        shares = [studies.noise.left_out(fraction) for fraction in kept]
+        for rate, style in RATES.items():
+            for rule in ("hardest", "random"):
+                groups = [dropped(view.table, task, rate, rule, fraction) for fraction in kept]
+                line(ax, shares, groups, f"{rule} dropped, {rate:.0%} flipped",
+                     **{"color": sns.color_palette("colorblind")[rule == "random"], "marker": "os"[rule == "random"]} | style)
+        ax.set_xticks(shares, [f"{share:.0%}" for share in shares])
+        ax.set(xlabel="dropped", ylabel="test accuracy")
+        legend(ax)
+    return plt.gcf()
+
+
+def noisy_windows(sides: list[View]):
+    """What skipping the very hardest gains over not skipping, paired by seed, with clean and with noisy labels."""
+    for ax, view, task in panels(sides):
+        offsets, fraction = sorted(view.settings["offsets"]), view.settings["timing_fraction"]
+        for place, (rate, style) in enumerate(RATES.items()):
+            plain = window(view.settings, view.table, task, rate, 0.0)
+            gains = [(window(view.settings, view.table, task, rate, offset) - plain).dropna() for offset in offsets]
+            line(ax, [i + 0.08 * place for i in range(len(offsets))], gains, f"{rate:.0%} flipped",
+                 **{"color": sns.color_palette("colorblind")[place], "marker": "oD"[place]} | style)
+        ax.axhline(0, color="0.6", lw=0.8)
+        ax.set_xticks(range(len(offsets)), [f"{offset:.0%}" for offset in offsets])
+        ax.set(xlabel="hardest share that is skipped", ylabel=f"gain in test accuracy, {fraction:.0%} kept",
+               xlim=(-0.5, len(offsets) - 0.5))
+        legend(ax)
+    return plt.gcf()

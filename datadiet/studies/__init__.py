@@ -14,6 +14,7 @@ from datadiet.studies.dynamic import (
     dynamic_bill,
     dynamic_costs,
     dynamic_pruning,
+    planned_cost,
     static_at_cost_of,
 )
 from datadiet.studies.fractions import pruning_fractions
@@ -35,6 +36,6 @@ def wanted(chapter: str, settings: dict) -> list[dict]:
 
 __all__ = [
     "RETRAIN_AT", "STUDIES", "agreement", "approximation", "arm", "averaging", "dynamic_arm", "dynamic_arms", "dynamic_bill",
-    "dynamic_costs", "dynamic_pruning", "label_noise", "of_chapter", "parameters", "profiles", "pruned", "pruning_fractions",
-    "score_timing", "scoring", "settings_of", "skew", "static_at_cost_of", "wanted",
+    "dynamic_costs", "dynamic_pruning", "label_noise", "of_chapter", "parameters", "planned_cost", "profiles", "pruned",
+    "pruning_fractions", "score_timing", "scoring", "settings_of", "skew", "static_at_cost_of", "wanted",
 ]

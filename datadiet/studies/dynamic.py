@@ -8,7 +8,7 @@ scoring point.
 import numpy as np
 import pandas as pd
 
-from datadiet import runs
+from datadiet import dynamic, runs
 from datadiet.studies.core import RETRAIN_AT, base, pruned, scoring
 
 TRAINED, SCORED = 3, 1  # forward units
@@ -137,3 +137,19 @@ def dynamic_bill(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
     costs = dynamic_costs(settings, table)
     columns = ["accuracy", "updates", "trained", "scored", "scoring_bill", "cost", "seconds"]
     return costs.groupby(["task", "arm", "fraction"], sort=False)[columns].mean().reset_index()
+
+
+def planned_cost(epochs: int, **schedule) -> float:
+    """Forward units of a schedule as a share of training on everything for as many epochs, before anything has run.
+
+    >>> round(planned_cost(10, fraction=0.5, warmup=1, every=1), 2)    # 9 scoring passes, each a third of an epoch
+    0.85
+
+    Raises
+    ------
+    InputError
+        A schedule that cannot be, see :func:`datadiet.dynamic.settings`.
+    """
+    n = 10_000
+    sizes, passes = dynamic.bill(schedule, n, epochs)
+    return (TRAINED * sum(sizes) + SCORED * passes * n) / (TRAINED * epochs * n)

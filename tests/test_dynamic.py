@@ -1,0 +1,347 @@
+"""Pruning while training: the schedules by themselves, in the training loop, and their account and rules."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from small import config, settings, words  # noqa: F401
+
+from datadiet import audit, claims, dynamic, kinds, models, pages, runs, scores, studies, train
+from datadiet.errors import InputError
+
+
+@pytest.fixture
+def task(words):  # noqa: F811
+    return runs.task_of(config())
+
+
+# --- cycles
+
+
+def test_cycles_keep_the_hardest_as_last_scored():
+    schedule, rng = dynamic.Dynamic(101, fraction=0.3, warmup=2, every=3, offset=0.1), np.random.default_rng(0)
+    for epoch in range(9):
+        assert schedule.due(epoch) == (epoch in (2, 5, 8))
+        if schedule.due(epoch):
+            now = rng.normal(size=101)
+            schedule.update(now)
+        kept = schedule.positions(epoch)
+        if epoch < 2:
+            assert len(kept) == 101
+        else:  # by hand: the ranking below its first round(10.1)
+            np.testing.assert_array_equal(kept, np.sort(np.argsort(-now, kind="stable")[10:40]))
+        assert len(kept) == schedule.size(epoch) and (schedule.weights(epoch) == 1).all()
+    assert schedule.planned(1, 9) == [101] + [30] * 7
+
+
+def test_without_a_first_phase_the_first_cycle_is_a_random_subset():
+    schedule = dynamic.Dynamic(40, fraction=0.5, warmup=0, every=2, seed=3)
+    first = schedule.positions(0)
+    assert len(first) == 20 and not schedule.due(0) and schedule.due(2)
+    np.testing.assert_array_equal(first, schedule.positions(1))
+    assert not np.array_equal(first, dynamic.Dynamic(40, warmup=0, seed=4).positions(0))
+    schedule.update(np.arange(40))
+    np.testing.assert_array_equal(schedule.positions(2), np.arange(20, 40))
+
+
+def test_the_coin_draws_anew_in_each_cycle_and_never_asks_for_scores():
+    schedule = dynamic.Dynamic(40, fraction=0.5, rule="random", warmup=1, every=2, seed=1)
+    assert not any(schedule.due(epoch) for epoch in range(9))
+    np.testing.assert_array_equal(schedule.positions(1), schedule.positions(2))
+    assert not np.array_equal(schedule.positions(1), schedule.positions(3)) and len(schedule.positions(3)) == 20
+
+
+@pytest.mark.parametrize("spread", [0.0, 1.0])
+def test_smoothing_is_that_of_pandas(spread):
+    """Fast path: three running numbers an example. Slow truth: pandas over the whole history."""
+    history = np.random.default_rng(1).uniform(0, 1.4, (5, 30))
+    schedule = dynamic.Dynamic(30, alpha=0.8, spread=spread, every=1)
+    for t, now in enumerate(history):
+        schedule.update(now)
+        window = pd.DataFrame(history[: t + 1]).ewm(alpha=0.8, adjust=False)
+        truth = window.mean().iloc[-1] + (spread * window.std().iloc[-1] if t else 0.0)
+        np.testing.assert_allclose(schedule.ranked_by(), truth, rtol=1e-10)
+
+
+def test_positions_want_exactly_the_updates_they_build_on():
+    schedule = dynamic.Dynamic(10, every=1)
+    with pytest.raises(InputError, match="builds on 1 update.*0 were made"):
+        schedule.positions(1)
+    schedule.update(np.arange(10))
+    schedule.positions(1)
+    with pytest.raises(InputError, match="builds on 2 update.*1 were made"):
+        schedule.positions(2)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"n": 0}, "n=0"), ({"n": 9.5}, "n=9.5"), ({"fraction": 0}, "fraction=0"), ({"fraction": "half"}, "fraction='half'"),
+        ({"fraction": 0.01}, "rounds to none"), ({"rule": "easiest"}, "rule='easiest'"), ({"warmup": -1}, "warmup=-1"),
+        ({"warmup": True}, "warmup=True"), ({"every": 0}, "every=0"), ({"every": 1.5}, "every=1.5"), ({"offset": 0.7}, "add up"),
+        ({"alpha": 0}, "alpha=0"), ({"alpha": 1.2}, "alpha=1.2"), ({"spread": -1, "alpha": 0.5}, "spread=-1"),
+        ({"spread": 1.0}, "no spread"), ({"rule": "random", "alpha": 0.5}, "mean nothing"),
+        ({"rule": "random", "offset": 0.1}, "means nothing"),
+    ],
+)
+def test_cycles_that_cannot_be(changes, message):
+    with pytest.raises(InputError, match=message):
+        dynamic.Dynamic(**({"n": 10} | changes))
+
+
+@pytest.mark.parametrize("seen", [np.zeros(9), np.zeros((10, 1)), [np.nan] * 10, ["a"] * 10])
+def test_scores_that_cannot_be(seen):
+    with pytest.raises(InputError, match=r"Dynamic.update: scores have shape .* each of 10 examples"):
+        dynamic.Dynamic(10).update(seen)
+    with pytest.raises(InputError, match="scores nothing"):
+        dynamic.Dynamic(10, rule="random").update(np.zeros(10))
+
+
+# --- soft pruning
+
+
+def test_soft_pruning_drops_a_share_of_what_lies_below_the_mean_and_rescales_the_rest():
+    schedule, losses = dynamic.Soft(11, epochs=8, drop=0.4, seed=0), np.array([0.1] * 7 + [1.0] * 4)
+    assert len(schedule.positions(0)) == 11  # no losses yet
+    schedule.observe(np.arange(11), losses)
+    drawn = set()
+    for epoch in range(1, 7):
+        kept, weights = schedule.positions(epoch), schedule.weights(epoch)
+        assert len(kept) == 11 - round(0.4 * 7) and {7, 8, 9, 10} <= set(kept)
+        np.testing.assert_allclose(weights[kept], np.where(kept < 7, 1 / 0.6, 1.0))
+        np.testing.assert_array_equal(np.flatnonzero(weights), kept)
+        drawn.add(tuple(kept))
+    assert len(drawn) > 1 and len(schedule.positions(7)) == 11  # the last eighth of the epochs
+    assert (schedule.weights(7) == 1).all()
+
+
+def test_soft_pruning_keeps_the_expected_sum_of_losses():
+    losses = np.random.default_rng(0).exponential(size=60)
+    learned = (losses < losses.mean()).sum()
+    sums = []
+    for seed in range(400):
+        schedule = dynamic.Soft(60, epochs=4, drop=0.5, seed=seed)
+        schedule.observe(np.arange(60), losses)
+        sums.append((schedule.weights(1) * losses).sum())
+    exact = round(0.5 * learned) / learned  # an odd group cannot be halved
+    expected = losses[losses >= losses.mean()].sum() + 2 * (1 - exact) * losses[losses < losses.mean()].sum()
+    assert np.mean(sums) == pytest.approx(expected, abs=4 * np.std(sums) / 20)
+
+
+def test_an_epoch_is_drawn_once_whatever_is_observed_meanwhile():
+    schedule = dynamic.Soft(20, epochs=5)
+    schedule.observe(np.arange(20), np.arange(20.0))
+    kept = schedule.positions(1)
+    schedule.observe(kept, np.zeros(len(kept)))
+    np.testing.assert_array_equal(kept, schedule.positions(1))
+    assert schedule.planned(1, 5) == [len(kept)] * 3 + [20]
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [({"n": 0}, "n=0"), ({"epochs": 0}, "epochs=0"), ({"drop": 1.0}, "drop=1.0"), ({"drop": None}, "drop=None"),
+     ({"full_last": 2}, "full_last=2")],
+)
+def test_soft_pruning_that_cannot_be(changes, message):
+    with pytest.raises(InputError, match=message):
+        dynamic.Soft(**({"n": 10, "epochs": 3} | changes))
+
+
+@pytest.mark.parametrize("positions, losses", [([10], [1.0]), ([-1], [1.0]), ([0.5], [1.0]), ([0, 1], [1.0]), ([0], [np.inf])])
+def test_losses_that_cannot_be(positions, losses):
+    with pytest.raises(InputError, match=r"Soft\.observe"):
+        dynamic.Soft(10, 3).observe(positions, losses)
+
+
+def test_settings_of_a_schedule():
+    assert dynamic.settings({})["rule"] == "hardest" and dynamic.settings({"rule": "soft"})["drop"] == 0.5
+    with pytest.raises(InputError, match="unknown rule 'easy'"):
+        dynamic.settings({"rule": "easy"})
+    with pytest.raises(InputError, match="rule='soft' knows no fraction"):
+        runs.config(schedule={"rule": "soft", "fraction": 0.5})
+
+
+# --- in the training loop
+
+
+def test_a_schedule_that_keeps_everything_changes_no_bit(task):
+    plain = train.fit(config(epochs=3, score_at=[]), task)
+    for schedule in ({"rule": "random", "fraction": 1.0}, {"fraction": 1.0}, {"rule": "soft", "drop": 0.0}):
+        scheduled = train.fit(config(epochs=3, score_at=[], schedule=schedule), task)
+        np.testing.assert_array_equal(plain.arrays["test_predictions"], scheduled.arrays["test_predictions"])
+        assert plain.metrics["test_accuracy"] == scheduled.metrics["test_accuracy"]
+
+
+def test_the_account_of_a_dynamic_run(task):
+    """49 examples in batches of 8: an epoch on everything is 7 updates, one on 10 kept is 2."""
+    made = config(epochs=5, score_at=[], schedule={"fraction": 0.2})
+    metrics = train.fit(made, task).metrics
+    assert metrics["updates"] == 7 + 4 * 2 and metrics["examples"] == 49 + 4 * 10 and metrics["scored"] == 2 * 49
+    assert metrics["n_kept"] == round((49 + 40) / 5) and metrics["scoring_seconds"] > 0
+    cost = audit._cost(made, 49)
+    assert (cost["updates"], cost["trained"], cost["scored"]) == (15, 89, 98)
+    coin = train.fit(config(epochs=5, score_at=[], schedule={"fraction": 0.2, "rule": "random"}), task).metrics
+    assert {k: coin[k] for k in ("updates", "examples", "n_kept")} == {k: metrics[k] for k in ("updates", "examples", "n_kept")}
+    assert coin["scored"] == 0
+
+
+@pytest.mark.parametrize("schedule", [{"fraction": 0.3}, {"rule": "soft"}, None])
+def test_the_learning_rate_ends_at_the_last_update(task, schedule, monkeypatch):
+    seen, rate = [], train.rate
+    monkeypatch.setattr(train, "rate", lambda step, total: seen.append((step, total)) or rate(step, total))
+    metrics = train.fit(config(epochs=6, score_at=[], schedule=schedule), task).metrics
+    assert seen[-1] == (metrics["updates"], metrics["updates"]) and rate(*seen[-1]) == 0
+    if schedule == {"rule": "soft"}:
+        assert len({total for _, total in seen}) > 1 and metrics["examples"] < 6 * 49
+
+
+def test_the_rate_is_that_of_transformers():
+    from transformers import get_linear_schedule_with_warmup
+
+    for total in (1, 7, 100):
+        optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+        theirs = get_linear_schedule_with_warmup(optimizer, int(np.ceil(0.1 * total)), total)
+        for step in range(total + 1):
+            assert theirs.get_last_lr()[0] == train.rate(step, total)
+            optimizer.step()
+            theirs.step()
+
+
+def test_a_constant_rate_is_another_run_and_the_default_is_the_old_one(task):
+    assert runs.key(config(decay=True)) == runs.key(config()) != runs.key(config(decay=False))
+    falling, constant = (train.fit(config(epochs=2, decay=decay), task).arrays["logits"][1] for decay in (True, False))
+    assert not np.array_equal(falling, constant)
+
+
+def test_scores_of_a_schedule_are_el2n_in_eval_mode(task):
+    problem = kinds.prepare(config(), task, "cpu")
+    slow = scores.el2n(runs.softmax(kinds.predict(problem.model, problem.splits["train"])["logits"]), task.train.labels)
+    problem.model.train()
+    np.testing.assert_allclose(train.el2n(problem, dropout=False), slow, rtol=1e-12)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        one, other = train.el2n(problem, dropout=True), train.el2n(problem, dropout=True)
+    assert not np.array_equal(one, other)
+    assert problem.model.training and not any(module._forward_pre_hooks for module in problem.model.modules())
+
+
+def test_dropout_while_scoring_is_the_dropout_of_training(task):
+    model = models.classifier("tiny", 3, seed=0)
+    encoded = kinds.encode(config(), task, model, "cpu")["train"]
+    with torch.random.fork_rng(), torch.inference_mode():
+        torch.manual_seed(5)
+        model.train()
+        truth = model(**kinds._inputs(encoded.batch(np.arange(8)))).logits
+        model.eval()
+        torch.manual_seed(5)
+        with kinds.dropout_on(model):
+            model.eval()
+            hooked = model(**kinds._inputs(encoded.batch(np.arange(8)))).logits
+    assert torch.equal(truth, hooked) and not any(module.training for module in model.modules())
+
+
+@pytest.mark.parametrize("changes", [{"score_at": [0]}, {"budget": "steps"}, {}])
+def test_a_schedule_stands_alone(task, changes):
+    made = config(**({"score_at": [], "schedule": {"fraction": 0.5}} | changes))
+    with pytest.raises(InputError, match="goes with neither"):
+        train.fit(made, task, None if changes else np.arange(5))
+
+
+# --- the study
+
+DYNAMIC = {
+    "dynamic_tasks": ["words"], "dynamic_size": None, "dynamic_batch_size": 8, "dynamic_warmups": [0, 2],
+    "dynamic_fractions": [0.3, 0.6], "dynamic_ablation": 0.3, "dynamic_ablations": ["smoothing", "dropout", "rate"],
+}
+
+
+def of_words(**changes):
+    return studies.of_chapter(settings(**(DYNAMIC | changes)), "dynamic-pruning")
+
+
+def made_up(chosen, accuracy):
+    """Rows of every arm with the account of its config; `accuracy` maps an arm to its level, seeds wobble."""
+    rows, n = [], 1000
+    for place, ((name, fraction), configs) in enumerate(studies.dynamic_arms(chosen, "words").items()):
+        for run in configs:
+            cost, seed = audit._cost(run, n), run["seed"]
+            level = accuracy.get((name, fraction), accuracy.get(name, 0.8)) + 0.0001 * (place + 1) * (seed - 2)
+            rows.append(
+                {"key": runs.key(run), "test_accuracy": level, "updates": cost["updates"], "examples": cost["trained"]}
+                | {"scored": cost["scored"], "n_kept": n if run["keep"] is None else round(run["keep"]["fraction"] * n)}
+                | {"train_seconds": cost["trained"] / 100, "scoring_seconds": cost["scored"] / 300}
+            )
+    return pd.DataFrame(rows)
+
+
+def test_the_bill_counts_every_pass():
+    chosen = of_words(seeds=5, dynamic_epochs=5, dynamic_every=2)
+    costs = studies.dynamic_costs(chosen, made_up(chosen, {}))
+    units = costs.groupby(["arm", "fraction"])["units"].first() / 1000
+    assert units["full", 1.0] == 15  # its scoring pass is static pruning's business
+    assert units["random static", 0.3] == pytest.approx(4.5) and units["random dynamic", 0.3] == pytest.approx(3 * (1 + 4 * 0.3))
+    assert units["static, one run", 0.3] == pytest.approx(4.5 + 3 + 1)  # one run, one epoch, one pass
+    assert units["static", 0.3] == pytest.approx(4.5 + 4 * (3 + 1))
+    assert units["dynamic", 0.3] == pytest.approx(3 * (1 + 4 * 0.3) + 2)
+    assert units["every epoch", 0.3] == units["every epoch, smoothed", 0.3] == pytest.approx(3 * (1 + 4 * 0.3) + 4)
+    seconds = costs.groupby(["arm", "fraction"])["seconds"].first()
+    assert seconds["static, one run", 0.3] == pytest.approx(15 + 10 + 10 / 3)
+    same = costs.groupby(["arm", "fraction"])["updates"].first()
+    assert abs(same["tau 0, equal updates", 0.3] - same["dynamic", 0.3]) <= 0.1 * same["dynamic", 0.3]
+
+
+def test_static_is_read_at_the_cost_of_dynamic():
+    chosen = of_words(seeds=5, dynamic_epochs=5, dynamic_every=2)
+    costs = studies.dynamic_costs(chosen, made_up(chosen, {("static, one run", 0.3): 0.6, ("static, one run", 0.6): 0.7}))
+    # static costs 8.5 and 13 thousand units at 0.3 and 0.6; dynamic at 0.3 costs 8.6
+    found = studies.static_at_cost_of(chosen, costs, "words", 0.3)
+    assert len(found) == 5 and found[2] == pytest.approx(0.6 + 0.1 * 0.1 / 4.5)
+
+
+@pytest.mark.parametrize(
+    "accuracy, verdicts",
+    [
+        ({"dynamic": 0.8, "full": 0.8, "static, one run": 0.7, "tau 0": 0.7, "tau 0, equal updates": 0.9,
+          "every epoch, smoothed": 0.82}, "reproduced reproduced reproduced partly reproduced"),
+        ({"dynamic": 0.79, "full": 0.8, "static, one run": 0.85, "tau 0": 0.85, "tau 0, equal updates": 0.85,
+          "every epoch, smoothed": 0.7}, "not reproduced not not not"),
+    ],
+)
+def test_dynamic_rules(accuracy, verdicts):
+    chosen = of_words(seeds=5, dynamic_epochs=5, dynamic_every=2)
+    table = made_up(chosen, accuracy)
+    found = [claims.decide(f"NDD-{i}", chosen, table).verdict.replace(" reproduced", "") for i in range(1, 6)]
+    assert found == verdicts.split()
+    for i in range(1, 6):
+        assert claims.decide(f"NDD-{i}", chosen, pd.DataFrame()).verdict == "no runs yet"
+
+
+def test_the_study_the_account_and_the_figures_on_real_runs(words):  # noqa: F811
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from datadiet import figures
+
+    chosen = of_words(seeds=2)
+    configs = studies.dynamic_pruning(chosen)
+    table = runs.sweep(configs)
+    assert len(table) == len(configs) and set(table["rule"]) >= {"full", "dynamic hardest", "dynamic random", "dynamic soft"}
+    bill = studies.dynamic_bill(chosen, table)
+    assert len(bill) == len(studies.dynamic_arms(chosen, "words")) and (bill["cost"] > 0).all()
+    none = pd.DataFrame()
+    assert len(studies.dynamic_costs(chosen, none)) == len(studies.dynamic_bill(chosen, none)) == 0
+    sides = [figures.View("This machine", chosen, table), figures.View("Published", chosen, none)]
+    for draw in (figures.frontier, figures.frontier_in_seconds, figures.against_random, figures.one_change):
+        figure = draw(sides)
+        assert len(figure.axes) == 2
+        figure.clear()
+    assert all("no runs yet" in pages.verdict(f"NDD-{i}", sides).text for i in range(1, 6))
+    again = runs.again(configs[-1])[0]
+    assert again["test_accuracy"] == table.iloc[-1]["test_accuracy"]
+
+
+def test_planned_cost():
+    assert studies.planned_cost(10, fraction=1.0, rule="random") == 1
+    assert studies.planned_cost(10, fraction=0.5, rule="random") == pytest.approx(0.55)
+    assert studies.planned_cost(10, fraction=0.2, every=4) == pytest.approx((1 + 9 * 0.2 + 3 / 3) / 10)
+    assert 0.7 < studies.planned_cost(10, rule="soft") < 0.9

@@ -8,7 +8,7 @@ from html import escape
 
 import pandas as pd
 
-from datadiet import claims, runs, studies
+from datadiet import claims, rules, runs, studies
 from datadiet.errors import InputError
 from datadiet.figures import View
 from datadiet.studies import noise
@@ -176,6 +176,20 @@ def _set_of(side: View, task: str):
     if len(seen) and seen.iloc[0] != loaded.checksum:
         return None, "the set on this machine has another checksum than the one that the runs saw, so its texts are not theirs"
     return loaded, None
+
+
+def advice(sides: list[View]) -> Page:
+    """In how many cells of the factorial experiment each paper's advice holds."""
+    parts, text = [], []
+    for side in sides:
+        found = rules.conflict.advice(side.settings, side.table)
+        counts = ("holds", "fails", "undecided", "no runs")
+        rows = [[row["paper"], row["says"], f"{row['noise']:.0%}", *(str(row[name]) for name in counts)]
+                for row in found.to_dict("records")]
+        caption = f"{side.name}: cells in which the advice holds, fails, or is undecided by a 95 % interval"
+        parts.append(table(rows, ["paper", "advice", "flipped", *counts], caption))
+        text += [caption, *(" | ".join(row) for row in rows)]
+    return Page("".join(parts), "\n".join(text))
 
 
 def ledger(profile: str = "standard") -> Page:

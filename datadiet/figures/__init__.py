@@ -6,6 +6,7 @@
 Lines are means over seeds, bars are 95 % t-intervals. Colours are the colour-blind set of seaborn, doubled by markers.
 """
 
+from datadiet.figures.conflict import who_wins
 from datadiet.figures.core import View, views
 from datadiet.figures.dynamic import against_random, frontier, frontier_in_seconds, one_change
 from datadiet.figures.fractions import accuracy_by_fraction, budgets, windows
@@ -13,7 +14,7 @@ from datadiet.figures.noise import dropping, finding_flips, finding_flips_by_rat
 from datadiet.figures.timing import accuracy_by_point, agreement, approximation, averaging, class_shares
 
 __all__ = [
-    "View", "accuracy_by_fraction", "accuracy_by_point", "against_random", "agreement", "approximation", "averaging", "budgets",
-    "class_shares", "dropping", "finding_flips", "finding_flips_by_rate", "frontier", "frontier_in_seconds", "noisy_windows",
-    "one_change", "views", "windows",
+    "View", "accuracy_by_fraction", "accuracy_by_point", "against_random", "agreement", "approximation", "averaging",
+    "budgets", "class_shares", "dropping", "finding_flips", "finding_flips_by_rate", "frontier", "frontier_in_seconds",
+    "noisy_windows", "one_change", "views", "who_wins", "windows",
 ]

@@ -7,6 +7,7 @@
 A chapter, ``datadiet plan`` and ``datadiet sweep`` all ask these functions, so they mean the same runs. One module a chapter.
 """
 
+from datadiet.studies.conflict import who_is_right
 from datadiet.studies.core import RETRAIN_AT, arm, of_chapter, parameters, profiles, pruned, scoring, settings_of
 from datadiet.studies.dynamic import (
     dynamic_arm,
@@ -25,6 +26,7 @@ STUDIES = {
     "score-timing": score_timing,
     "pruning-fractions": pruning_fractions,
     "label-noise": label_noise,
+    "who-is-right": who_is_right,
     "dynamic-pruning": dynamic_pruning,
 }
 
@@ -37,5 +39,5 @@ def wanted(chapter: str, settings: dict) -> list[dict]:
 __all__ = [
     "RETRAIN_AT", "STUDIES", "agreement", "approximation", "arm", "averaging", "dynamic_arm", "dynamic_arms", "dynamic_bill",
     "dynamic_costs", "dynamic_pruning", "label_noise", "of_chapter", "parameters", "planned_cost", "profiles", "pruned",
-    "pruning_fractions", "score_timing", "scoring", "settings_of", "skew", "static_at_cost_of", "wanted",
+    "pruning_fractions", "score_timing", "scoring", "settings_of", "skew", "static_at_cost_of", "wanted", "who_is_right",
 ]

@@ -9,22 +9,25 @@ import time
 import numpy as np
 import pandas as pd
 
-from datadiet import dynamic, runs, store
+from datadiet import dynamic, fairness, runs, store
 from datadiet.data import shrink
 from datadiet.errors import InputError
 
 SAMPLE_UPDATES = 8  # of the timed sample: enough to see the rate, few enough to wait for
 
 
-def _cost(run: dict, n: int) -> dict:
-    """Counts of one run on a training set of `n`: updates, examples trained, scored, and scored by full GraNd."""
+def _cost(run: dict, train_split) -> dict:
+    """Counts of one run on a training set: updates, examples trained, scored, and scored by full GraNd."""
     from datadiet import train
 
+    n = len(train_split)
     if run["schedule"] is not None:
         sizes, scorings = dynamic.bill(run["schedule"], n, run["epochs"])
         updates = sum(train.updates_per_epoch(size, run["batch_size"]) for size in sizes)
         return {"updates": updates, "trained": sum(sizes), "scored": scorings * n, "grand": 0}
     kept = n if run["keep"] is None else round(run["keep"]["fraction"] * n)
+    if run["augment"] is not None:
+        kept = fairness.size(run["augment"], train_split)
     updates = train.budget(run, kept, n)
     passes, points = updates / train.updates_per_epoch(kept, run["batch_size"]), len(run["score_at"])
     return {
@@ -41,7 +44,8 @@ def rates(run: dict) -> dict[str, float]:
 
     task = runs.task_of(run)
     size = min(len(task.train), SAMPLE_UPDATES * run["batch_size"])
-    short = run | {"epochs": 1, "budget": "epochs", "keep": None, "schedule": None, "score_at": [0], "grand_size": min(size, 64)}
+    short = run | {"epochs": 1, "budget": "epochs", "keep": None, "schedule": None, "augment": None, "score_at": [0]}
+    short["grand_size"] = min(size, 64)
     start = time.perf_counter()
     metrics = train.fit(short, task if size == len(task.train) else shrink(task, size)).metrics
     whole = time.perf_counter() - start
@@ -60,17 +64,18 @@ def plan(configs) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        task, kind ("scoring", "pruned", "random", "dynamic"), runs, updates, trained, scored, minutes; empty when all is stored.
+        task, kind ("scoring", "pruned", "random", "dynamic", "mix"), runs, updates, trained, scored, minutes; empty when all is
+        stored.
     """
     todo, timed, rows = runs.missing(configs), {}, []
     for run in todo:
         setting = (run["task"], run["encoder"], run["layers"], run["max_length"], run["batch_size"], run["size"])
         if setting not in timed:
             timed[setting] = rates(run)
-        cost, rate = _cost(run, len(runs.task_of(run).train)), timed[setting]
+        cost, rate = _cost(run, runs.task_of(run).train), timed[setting]
         seconds = rate["run"] + sum(cost[what] * rate[what] for what in ("trained", "scored", "grand"))
         kind = "scoring" if run["keep"] is None else "random" if run["keep"]["rule"] == "random" else "pruned"
-        kind = "dynamic" if run["schedule"] else kind
+        kind = "dynamic" if run["schedule"] else "mix" if run["augment"] else kind
         rows.append(
             {"task": run["task"], "kind": kind, "runs": 1}
             | {k: cost[k] for k in ("updates", "trained", "scored")}

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from datadiet import embedded, paths, sources
+from datadiet import embedded, feedback, paths, sources
 from datadiet.errors import InputError
 from datadiet.sources import Images, Raw, Split, stratified, wrong_labels
 
+EMBEDDED = embedded.SETS | feedback.SETS
 HOLDOUT_SEED = 20_210_715  # fixes which training rows become validation, for every set and every user
 
 
@@ -28,7 +29,7 @@ class Task:
     """A set ready to train on: its splits, names, and where it came from."""
 
     name: str
-    kind: str  # "text", "pair", "image" or "joint"
+    kind: str  # "text", "pair", "image", "joint" or "swap"
     label_names: tuple[str, ...]
     train: Split
     validation: Split | None
@@ -80,8 +81,9 @@ def load(name: str, root: str | Path | None = None, *, validation: float = 0.1) 
     Parameters
     ----------
     name : str
-        An embedded set ("docstrings", "digits", "assistant"), a sub-folder of the data folder ("trec6", "atis", ...), or a
-        set of the Hugging Face hub at its pinned revision ("hub:ag_news", ...; see :data:`datadiet.sources.HUB`).
+        An embedded set (a key of :data:`EMBEDDED`: "docstrings", "digits", ...), a sub-folder of the data folder ("trec6",
+        "atis", ...), or a set of the Hugging Face hub at its pinned revision ("hub:ag_news", ...; see
+        :data:`datadiet.sources.HUB`).
     root : path, optional
         The data folder; ``$DATADIET_DATA`` where not given.
     validation : float
@@ -114,8 +116,8 @@ def load(name: str, root: str | Path | None = None, *, validation: float = 0.1) 
 
 
 def _raw(name: str, root: Path | None) -> Raw:
-    if name in embedded.SETS:
-        raw = embedded.SETS[name]()  # read once a process: hand out copies, so that nobody changes it for the next
+    if name in EMBEDDED:
+        raw = EMBEDDED[name]()  # read once a process: hand out copies, so that nobody changes it for the next
         return replace(raw, splits={split: rows.take(np.arange(len(rows))) for split, rows in raw.splits.items()})
     if name.removeprefix("hub:") in sources.HUB and name.startswith("hub:"):
         return sources.read_hub(name.removeprefix("hub:"))
@@ -126,7 +128,7 @@ def _raw(name: str, root: Path | None) -> Raw:
     if name in found:
         return sources.read_folder(name, root)
     found = [each for each in found if each not in sources.SIDE_TABLES]
-    known = [*embedded.SETS, *found, *(f"hub:{each}" for each in sources.HUB)]
+    known = [*EMBEDDED, *found, *(f"hub:{each}" for each in sources.HUB)]
     near = difflib.get_close_matches(name, known, n=1)
     where = (f"DATADIET_DATA is not set; set it to a folder that holds {name}/train.parquet" if root is None
              else f"the data folder {root} was searched")

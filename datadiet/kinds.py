@@ -8,7 +8,7 @@ The training loop knows nothing else of a kind. A new kind is a function that re
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 
-from datadiet import models
+from datadiet import fairness, models
 from datadiet.data import Split, Task
 from datadiet.errors import InputError
 
@@ -141,15 +141,18 @@ def dropout_on(model):
         model.train(mode)
 
 
-def predict(model, encoded: Encoded) -> dict[str, np.ndarray]:
-    """``logits`` [N, K] and ``feature_norms`` [N], norms of the head's input, in eval mode, in the split's order."""
+def predict(model, encoded: Encoded, wanted: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    """``logits`` [N, K] and ``feature_norms`` [N], norms of the head's input, in eval mode, in the split's order.
+
+    Rows that are not at the positions `wanted` (all where None) mean nothing.
+    """
     n = len(encoded.labels)
     head, features = models.output_layer(model), []
     logits, norms = np.empty((n, head.out_features), np.float32), np.empty(n, np.float32)
     hook = head.register_forward_pre_hook(lambda module, args: features.append(args[0]))
     try:
         with scoring(model), torch.inference_mode():
-            for positions in encoded.in_order_of_length(np.arange(n), EVAL_BATCH):
+            for positions in encoded.in_order_of_length(np.arange(n) if wanted is None else wanted, EVAL_BATCH):
                 logits[positions] = model(**_inputs(encoded.batch(positions))).logits.float().cpu().numpy()
                 norms[positions] = features.pop().float().norm(dim=-1).cpu().numpy()
     finally:
@@ -167,4 +170,30 @@ def _texts(config: dict, task: Task, device) -> Problem:
     return Problem(model, encode(config, task, model, device), example_loss, predict, accuracy)
 
 
-KINDS = {"text": _texts, "pair": _texts}
+def _both(split: Split | None) -> Split | None:
+    """The sentences as they are, then the same ones swapped: position N + i is the counterfactual of i."""
+    return split and Split(np.tile(split.ids, 2), np.tile(split.labels, 2),
+                           {"text": [*split.inputs["text"], *split.inputs["swapped"]]})
+
+
+def predict_swaps(model, encoded: Encoded) -> dict[str, np.ndarray]:
+    """What :func:`predict` records of the sentences as they are, and ``swapped_logits`` [N, K] of their counterfactuals."""
+    rows = encoded.columns["input_ids"]
+    n = len(rows) // 2
+    # A copy in another batch would round differently, and look as if the swap had moved it.
+    copies = np.array([torch.equal(rows[i], rows[n + i]) for i in range(n)])
+    seen = predict(model, encoded, np.concatenate([np.arange(n), n + np.flatnonzero(~copies)]))
+    swapped = np.where(copies[:, None], seen["logits"][:n], seen["logits"][n:])
+    return {name: values[:n] for name, values in seen.items()} | {"swapped_logits": swapped}
+
+
+def _swaps(config: dict, task: Task, device) -> Problem:
+    doubled = replace(task, train=_both(task.train), validation=_both(task.validation), test=_both(task.test))
+
+    def measure(split, recorded):
+        return fairness.judge(recorded["logits"], recorded["swapped_logits"], split.labels, split.inputs["gender"])
+
+    return replace(_texts(config, doubled, device), record=predict_swaps, measure=measure)
+
+
+KINDS = {"text": _texts, "pair": _texts, "swap": _swaps}

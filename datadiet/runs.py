@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from datadiet import dynamic, prune, store
+from datadiet import dynamic, fairness, prune, store
 from datadiet.data import flip_labels, load, shrink
 from datadiet.errors import InputError
 from datadiet.provenance import commit, hardware, versions
@@ -51,6 +51,7 @@ LATER: dict = {
     "schedule": None,  # pruning while training: a dict of dynamic.SETTINGS
     "decay": True,  # the learning rate rises over the first tenth of the updates and falls to zero; False: constant
     "folds": 0,  # above 0: nothing is fine-tuned; out-of-fold probabilities of a regression on frozen features instead
+    "augment": None,  # train on a mix of factual and gender-swapped sentences: a dict of fairness.SETTINGS
 }
 KEEP = {
     "rule": "random",
@@ -70,7 +71,7 @@ def config(keep: dict | None = None, **changes) -> dict:
     Raises
     ------
     InputError
-        An unknown key, naming the known ones; also within a schedule.
+        An unknown key, naming the known ones; also within a schedule or a mix. A mix beside a `keep`.
     """
     for given, known, what in ((changes, DEFAULTS | LATER, "config"), (keep or {}, KEEP, "keep")):
         unknown = sorted(set(given) - set(known))
@@ -78,6 +79,10 @@ def config(keep: dict | None = None, **changes) -> dict:
             raise InputError(f"runs.config: unknown {what} key(s) {', '.join(unknown)}; known: {', '.join(known)}.")
     if changes.get("schedule") is not None:
         changes["schedule"] = dynamic.settings(changes["schedule"])
+    if changes.get("augment") is not None:
+        if keep is not None:
+            raise InputError("runs.config: a run trains on a pruned set (keep) or on a mix (augment), not both; leave one out.")
+        changes["augment"] = fairness.settings(**changes["augment"])
     return DEFAULTS | LATER | changes | {"keep": None if keep is None else KEEP | keep}
 
 
@@ -89,15 +94,21 @@ def key(run: dict) -> str:
 def _named(run: dict) -> dict:
     """What of a config is part of its key: all but later settings at their defaults, in its scoring runs' config too."""
     out = {name: value for name, value in run.items() if name not in LATER or value != LATER[name]}
-    if out["keep"] and out["keep"]["source"]:
-        out["keep"] = out["keep"] | {"source": _named(out["keep"]["source"])}
+    for what in ("keep", "augment"):
+        if out.get(what) and out[what]["source"]:
+            out[what] = out[what] | {"source": _named(out[what]["source"])}
     return out
 
 
+def _chosen_by(run: dict) -> dict | None:
+    """What says which scoring runs choose the examples of `run`: its keep or its mix; None where it trains on everything."""
+    return run["keep"] or run["augment"]
+
+
 def scoring_runs(run: dict) -> list[dict]:
-    """The runs whose scores `run` prunes with; none for a full or randomly pruned run."""
-    keep = run["keep"]
-    return [keep["source"] | {"seed": seed} for seed in keep["seeds"]] if keep and keep["source"] else []
+    """The runs whose scores `run` prunes or mixes with; none for a full or a random one."""
+    chosen = _chosen_by(run)
+    return [chosen["source"] | {"seed": seed} for seed in chosen["seeds"]] if chosen and chosen["source"] else []
 
 
 def score_values(run: dict, name: str, at) -> np.ndarray:
@@ -128,14 +139,10 @@ def compute(run: dict, values: np.ndarray | None = None, progress: bool = False)
     kept = None
     if keep is not None:
         values = np.zeros(len(task.train)) if values is None else values
-        kept = prune.keep(
-            values,
-            keep["fraction"],
-            keep["rule"],
-            offset=keep["offset"],
-            seed=run["seed"],
-            labels=task.train.labels if keep["balanced"] else None,
-        )
+        groups = task.train.labels if keep["balanced"] else None
+        kept = prune.keep(values, keep["fraction"], keep["rule"], offset=keep["offset"], seed=run["seed"], labels=groups)
+    elif run["augment"] is not None:
+        kept = fairness.mix(run["augment"], task.train, values, run["seed"])
     fitted = frozen.out_of_fold(run, task) if run["folds"] else train.fit(run, task, kept, progress)
     provenance = {
         "hardware": hardware(),
@@ -161,8 +168,8 @@ def _one_thread():
 def _mean_scores(run: dict) -> np.ndarray | None:
     """Scores a run prunes with: the mean over its scoring runs of each run's scores."""
     sources = scoring_runs(run)
-    keep = run["keep"]
-    return np.mean([score_values(source, keep["score"], keep["at"]) for source in sources], axis=0) if sources else None
+    chosen = _chosen_by(run)
+    return np.mean([score_values(source, chosen["score"], chosen["at"]) for source in sources], axis=0) if sources else None
 
 
 def again(run: dict) -> tuple[dict, dict, dict]:
@@ -298,19 +305,11 @@ def _flat(k: str, run: dict) -> dict:
     schedule = run["config"].get("schedule")
     rule = "full" if schedule is None else f"dynamic {schedule['rule']}"
     keep = run["config"]["keep"] or KEEP | {"rule": rule, "fraction": 1.0}
+    if mixed := run["config"].get("augment"):
+        keep |= {"rule": "mix"} | {name: mixed[name] for name in ("score", "at", "seeds")}
     provenance = {
         name: run["provenance"].get(name)
-        for name in (
-            "hardware",
-            "threads",
-            "commit",
-            "versions",
-            "data_checksum",
-            "data_source",
-            "label_names",
-            "started",
-            "seconds",
-        )
+        for name in "hardware threads commit versions data_checksum data_source label_names started seconds".split()
     }
     return (
         {"key": k}

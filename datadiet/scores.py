@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from datadiet import _checks
+from datadiet import _checks, _rows
 from datadiet.errors import InputError
 
 
@@ -27,31 +27,6 @@ def _runs(name: str, probs, labels=None):
     """Checked probabilities as [R, N, K], in the type they came in, and labels [N] or None."""
     rows, labels = _checks.labelled(name, "probs", probs, {2: "[N, K]", 3: "[R, N, K]"}, labels)
     return (rows if rows.ndim == 3 else rows[None]), labels
-
-
-def _mean(score, *runs) -> np.ndarray:
-    """Mean over runs of the score of each; one run at a time, so that only one is held in float64."""
-    rows = (tuple(np.ascontiguousarray(x, dtype=np.float64) for x in run) for run in zip(*runs, strict=True))
-    return np.mean([score(*run) for run in rows], axis=0)
-
-
-def _errors(p: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """||p - y||_2, [N]."""
-    error = p.copy()
-    error[np.arange(len(p)), labels] -= 1
-    return np.linalg.norm(error, axis=-1)
-
-
-def _of_label(rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The label's entry of each row, [N]."""
-    return rows[np.arange(len(rows)), labels]
-
-
-def _lead(rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """How far the best of the other classes is ahead of the label, [N]."""
-    others = rows.copy()
-    others[np.arange(len(rows)), labels] = -np.inf
-    return others.max(-1) - _of_label(rows, labels)
 
 
 # --- One prediction an example
@@ -76,7 +51,7 @@ def el2n(probs, labels) -> np.ndarray:
     array([0.    , 0.8485])
     """
     runs, labels = _runs("el2n", probs, labels)
-    return _mean(lambda p: _errors(p, labels), runs)
+    return _rows.mean(lambda p: _rows.errors(p, labels), runs)
 
 
 def cross_entropy(probs, labels) -> np.ndarray:
@@ -92,7 +67,7 @@ def cross_entropy(probs, labels) -> np.ndarray:
     """
     runs, labels = _runs("cross_entropy", probs, labels)
     # A p_y that rounding made larger than 1 costs 0, not less; adding 0 turns -0 into 0.
-    return _mean(lambda p: -np.log(np.clip(_of_label(p, labels), np.finfo(np.float64).tiny, 1)) + 0.0, runs)
+    return _rows.mean(lambda p: -np.log(np.clip(_rows.of_label(p, labels), np.finfo(np.float64).tiny, 1)) + 0.0, runs)
 
 
 def margin(probs, labels) -> np.ndarray:
@@ -107,7 +82,7 @@ def margin(probs, labels) -> np.ndarray:
     array([-0.5 ,  0.25])
     """
     runs, labels = _runs("margin", probs, labels)
-    return _mean(lambda p: _lead(p, labels), runs)
+    return _rows.mean(lambda p: _rows.lead(p, labels), runs)
 
 
 def entropy(probs) -> np.ndarray:
@@ -122,7 +97,7 @@ def entropy(probs) -> np.ndarray:
     array([0.    , 0.6931])
     """
     runs, _ = _runs("entropy", probs)
-    return _mean(lambda p: -(p * np.log(np.clip(p, np.finfo(np.float64).tiny, 1))).sum(-1) + 0.0, runs)
+    return _rows.mean(lambda p: -(p * np.log(np.clip(p, np.finfo(np.float64).tiny, 1))).sum(-1) + 0.0, runs)
 
 
 def least_confidence(probs) -> np.ndarray:
@@ -136,7 +111,7 @@ def least_confidence(probs) -> np.ndarray:
     array([0.  , 0.25])
     """
     runs, _ = _runs("least_confidence", probs)
-    return _mean(lambda p: 1 - p.max(-1), runs)
+    return _rows.mean(lambda p: 1 - p.max(-1), runs)
 
 
 def grand_head(probs, labels, features, bias: bool = True) -> np.ndarray:
@@ -170,7 +145,7 @@ def grand_head(probs, labels, features, bias: bool = True) -> np.ndarray:
     if vectors.shape[:2] != runs.shape[:2]:
         raise InputError(f"scores.grand_head: features have shape {seen.shape} but there are {runs.shape[0]} run(s) of "
                          f"{runs.shape[1]} predictions; give one feature vector for each prediction.")
-    return _mean(lambda p, h: _errors(p, labels) * np.sqrt(float(bias) + (h**2).sum(-1)), runs, vectors)
+    return _rows.mean(lambda p, h: _rows.errors(p, labels) * np.sqrt(float(bias) + (h**2).sum(-1)), runs, vectors)
 
 
 def input_norm(x) -> np.ndarray:
@@ -185,6 +160,37 @@ def input_norm(x) -> np.ndarray:
     """
     seen = _checks.array("input_norm", "x", x, dict.fromkeys(range(2, 9), "[N, ...]"))
     return np.linalg.norm(seen.astype(np.float64).reshape(len(seen), -1), axis=-1)
+
+
+def ge(logits, swapped_logits) -> np.ndarray:
+    """How far the gender swap moves the logits: ``||z(x) - z(x')||_2``, x' the swapped x; 0 where the model does not care.
+
+    High is not hard to classify but hard on the reader: the prediction hangs on a gendered word. Needs no labels, and two
+    forward passes. A sentence without a gendered word is its own swap and scores exactly 0.
+
+    Parameters
+    ----------
+    logits : array [N, K] or [R, N, K]
+        Logits z (not probabilities) of the sentences as they are.
+    swapped_logits : array of the same shape
+        Those of the same sentences, in the same order, with every gendered word swapped. With runs, the mean of the R norms.
+
+    Notes
+    -----
+    Source: Zayed et al. (2022), Deep Learning on a Healthy Data Diet, who take it after one epoch.
+
+    Examples
+    --------
+    >>> ge([[2.0, 0.0], [1.0, 1.0]], [[-1.0, 4.0], [1.0, 1.0]])
+    array([5., 0.])
+    """
+    axes = {2: "[N, K]", 3: "[R, N, K]"}
+    plain, swapped = (_checks.array("ge", *given, axes) for given in (("logits", logits), ("swapped_logits", swapped_logits)))
+    if plain.shape != swapped.shape or plain.shape[-1] < 2:
+        raise InputError(f"scores.ge: logits have shape {plain.shape} and swapped_logits {swapped.shape}; give the same "
+                         "sentences twice, with at least two classes.")
+    runs = (x if x.ndim == 3 else x[None] for x in (plain, swapped))
+    return _rows.mean(lambda z, swap: np.linalg.norm(z - swap, axis=-1), *runs)
 
 
 # --- A history of predictions an example: time is the first axis
@@ -212,7 +218,7 @@ def aum(logits, labels) -> np.ndarray:
     """
     axes = {3: "[T, N, K], time first (a single recording as logits[None])"}
     times, labels = _checks.labelled("aum", "logits", logits, axes, labels, probabilities=False)
-    return _mean(lambda z: _lead(z, labels), times)
+    return _rows.mean(lambda z: _rows.lead(z, labels), times)
 
 
 def forgetting(correct) -> np.ndarray:
@@ -268,7 +274,7 @@ def datamap(probs, labels) -> DataMap:
     DataMap(confidence=array([1. , 0.5]), variability=array([0.  , 0.25]), correctness=array([1. , 0.5]))
     """
     times, labels = _checks.labelled("datamap", "probs", probs, {3: "[T, N, K], time first"}, labels)
-    of_label = np.array([_of_label(p, labels) for p in times], dtype=np.float64)
+    of_label = np.array([_rows.of_label(p, labels) for p in times], dtype=np.float64)
     return DataMap(of_label.mean(0), of_label.std(0), (times.argmax(-1) == labels).mean(0))
 
 
@@ -317,8 +323,8 @@ def joint_el2n(intent_probs, intents, slot_probs, slots, mask, combine: str = "n
                          "mark its words, or drop it.")
     words, slots = _checks.labelled(name, "slot_probs (words under the mask)", slot_probs[mask], {2: "[words, S]"},
                                     slots[mask], labels_are="slots (words under the mask)")
-    e_intent, e_word = _errors(rows.astype(np.float64), intents), np.zeros(mask.shape)
-    e_word[mask] = _errors(words.astype(np.float64), slots)
+    e_intent, e_word = _rows.errors(rows.astype(np.float64), intents), np.zeros(mask.shape)
+    e_word[mask] = _rows.errors(words.astype(np.float64), slots)
     if combine == "sum":
         return e_intent + e_word.sum(1)
     if combine == "mean":

@@ -87,7 +87,7 @@ def _take(rows, positions):
 class Raw:
     """A set as it was found: official splits only, nothing held out."""
 
-    kind: str  # "text", "pair", "image" or "joint"
+    kind: str  # "text", "pair", "image", "joint" or "swap"
     label_names: tuple[str, ...]
     splits: dict[str, Split]
     source: str

@@ -96,6 +96,7 @@ def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool
         The task, labels already flipped where the run asks for noise.
     keep : int64 array, optional
         Positions in ``task.train`` to train on; all when None. Scores are recorded for the whole training set either way.
+        In a task of kind "swap" position N + i is the gender-swapped version of example i, and None is all as they are.
     progress : bool
         Show a bar over the updates.
 
@@ -199,7 +200,7 @@ def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool
         "n_kept": len(keep) if plan is None else round(examples / config["epochs"]),
         "updates": step,
         "examples": examples,
-        "scored": n_all * (len(recorded) + passes),
+        "scored": len(train.labels) * (len(recorded) + passes),
         "grand_scored": len(sample) * len(recorded),
         "train_seconds": clock["train"],
         "scoring_seconds": clock["scoring"],

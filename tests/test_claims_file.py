@@ -21,6 +21,7 @@ TESTED = {
     "pruning-fractions.md": ["BDD-4", "BDD-5", "BDD-6", "P21-4", "P21-5", "INF-2"],
     "dynamic-pruning.md": ["NDD-1", "NDD-2", "NDD-3", "NDD-4", "NDD-5"],
     "label-noise.md": ["BDD-4n", "P21-5n", "P21-9"],
+    "healthy-diet.md": ["HDD-1", "HDD-2"],
 }
 FIELDS = {"id", "paper", "claim", "published", "known", "settings", "chapter", "status"}
 HOW_KNOWN = (

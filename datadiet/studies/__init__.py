@@ -18,6 +18,19 @@ from datadiet.studies.dynamic import (
     planned_cost,
     static_at_cost_of,
 )
+from datadiet.studies.fair import (
+    FACTUAL,
+    FULL,
+    HIGH,
+    LOW,
+    chosen_mix,
+    constant,
+    fair_arms,
+    fair_table,
+    healthy_diet,
+    minority,
+    of_arm,
+)
 from datadiet.studies.fractions import pruning_fractions
 from datadiet.studies.noise import label_noise
 from datadiet.studies.timing import agreement, approximation, averaging, score_timing, skew
@@ -28,6 +41,7 @@ STUDIES = {
     "label-noise": label_noise,
     "who-is-right": who_is_right,
     "dynamic-pruning": dynamic_pruning,
+    "healthy-diet": healthy_diet,
 }
 
 
@@ -37,7 +51,8 @@ def wanted(chapter: str, settings: dict) -> list[dict]:
 
 
 __all__ = [
-    "RETRAIN_AT", "STUDIES", "agreement", "approximation", "arm", "averaging", "dynamic_arm", "dynamic_arms", "dynamic_bill",
-    "dynamic_costs", "dynamic_pruning", "label_noise", "of_chapter", "parameters", "planned_cost", "profiles", "pruned",
+    "FACTUAL", "FULL", "HIGH", "LOW", "RETRAIN_AT", "STUDIES", "agreement", "approximation", "arm", "averaging", "chosen_mix",
+    "constant", "dynamic_arm", "dynamic_arms", "dynamic_bill", "dynamic_costs", "dynamic_pruning", "fair_arms", "fair_table",
+    "healthy_diet", "label_noise", "minority", "of_arm", "of_chapter", "parameters", "planned_cost", "profiles", "pruned",
     "pruning_fractions", "score_timing", "scoring", "settings_of", "skew", "static_at_cost_of", "wanted", "who_is_right",
 ]

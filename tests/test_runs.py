@@ -241,7 +241,7 @@ def test_a_later_setting_leaves_old_keys_alone(monkeypatch):
     """What was computed before a setting existed is the run with that setting at its default."""
     source = {"source": {name: value for name, value in config().items() if name != "seed"}, "seeds": [0], "score": "el2n"}
     old = [runs.key(config()), runs.key(config(keep=source))]
-    monkeypatch.setattr(runs, "LATER", {"colour": "red"})
+    monkeypatch.setattr(runs, "LATER", runs.LATER | {"colour": "red"})
     assert config()["colour"] == "red"
     later = {"source": source["source"] | {"colour": "red"}, "seeds": [0], "score": "el2n"}
     assert [runs.key(config()), runs.key(config(keep=later))] == old

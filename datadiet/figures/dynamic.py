@@ -38,6 +38,7 @@ def _frontier(sides, what, xlabel):
             _points(ax, costs, task, name, [1.0] if name in ("full", "soft") else view.settings["fractions"], what)
         ax.set(xlabel=xlabel, ylabel="test accuracy", xlim=(0, None))
         legend(ax)
+        ax.get_legend().set_bbox_to_anchor((0.5, -0.24), ax.transAxes)  # many arms make the axes low, the label reaches further
     return plt.gcf()
 
 
@@ -72,16 +73,14 @@ def against_random(sides: list[View]):
 
 def _names(settings) -> dict[str, str]:
     """Arms that change one thing of dynamic EL2N -> what the axis says; those the settings leave out are not there."""
-    every, rate = settings["every"], "constant rate" if settings["decay"] else "decaying rate"
-    said = {"tau 0": "no first phase", "tau 0, equal updates": "no first phase,\nequal updates"}
+    rate = "constant rate" if settings["decay"] else "decaying rate"
+    said = {"tau 0": "no first phase", "tau 0, equal updates": "equal updates"}
     said |= {f"tau {tau}": f"first phase of {tau}" for tau in settings["warmups"] if tau}
-    said |= {"every epoch": "cycles of 1", "every epoch, smoothed": "cycles of 1,\nsmoothed"}
-    said |= {"dropout on": "dropout on\nin scoring"}
-    said |= {"other rate, dynamic": rate, "other rate, random dynamic": f"{rate},\nrandom"}
+    said |= {"every epoch": "cycles of 1", "every epoch, smoothed": "smoothed too", "dropout on": "dropout in scoring"}
+    said |= {"other rate, dynamic": rate, "other rate, random dynamic": "random", "other rate, full": "full data"}
     there = {name for name, _ in studies.dynamic_arms(settings, next(iter(settings["tasks"])))}
-    return {"dynamic": f"as it is (phase {settings['warmup']},\ncycles of {every})", "random dynamic": "random"} | {
-        name: text for name, text in said.items() if name in there
-    }
+    first = {"dynamic": "as it is", "random dynamic": "random", "full": "full data"}
+    return first | {name: text for name, text in said.items() if name in there}
 
 
 def one_change(sides: list[View]):
@@ -90,11 +89,11 @@ def one_change(sides: list[View]):
         costs, names = studies.dynamic_costs(view.settings, view.table), _names(view.settings)
         fraction = view.settings["ablation"]
         for place, name in enumerate(names):
-            shown = "random dynamic" if "random" in name else "dynamic"
+            shown = "random dynamic" if "random" in name else "full" if "full" in name else "dynamic"
             line(
                 ax,
                 [place],
-                [studies.dynamic_arm(costs, task, name, fraction)],
+                [studies.dynamic_arm(costs, task, name, 1.0 if shown == "full" else fraction)],
                 None,
                 color=COLOURS[shown],
                 marker=MARKERS[shown],
@@ -102,6 +101,6 @@ def one_change(sides: list[View]):
         as_it_is = studies.dynamic_arm(costs, task, "dynamic", fraction)
         if len(as_it_is):
             ax.axhspan(*t95(as_it_is), color=COLOURS["dynamic"], alpha=0.12, lw=0)
-        ax.set_xticks(range(len(names)), names.values(), rotation=60, ha="right", rotation_mode="anchor", fontsize="small")
+        ax.set_xticks(range(len(names)), names.values(), rotation=90, fontsize="small")
         ax.set(ylabel=f"test accuracy, {fraction:.0%} kept", xlim=(-0.6, len(names) - 0.4))
     return plt.gcf()

@@ -30,11 +30,12 @@ def _cost(run: dict, train_split) -> dict:
         kept = fairness.size(run["augment"], train_split)
     updates = train.budget(run, kept, n)
     passes, points = updates / train.updates_per_epoch(kept, run["batch_size"]), len(run["score_at"])
+    sample = n if run["grand_size"] is None else min(run["grand_size"], n)
     return {
         "updates": updates,
         "trained": round(passes * kept),
-        "scored": points * n,
-        "grand": points * min(run["grand_size"], n),
+        "scored": (points + run["epochs"] * run["watch"]) * n,
+        "grand": points * sample,
     }
 
 
@@ -44,14 +45,14 @@ def rates(run: dict) -> dict[str, float]:
 
     task = runs.task_of(run)
     size = min(len(task.train), SAMPLE_UPDATES * run["batch_size"])
-    short = run | {"epochs": 1, "budget": "epochs", "keep": None, "schedule": None, "augment": None, "score_at": [0]}
-    short["grand_size"] = min(size, 64)
+    short = run | {"epochs": min(1, run["epochs"]), "budget": "epochs", "keep": None, "schedule": None, "augment": None}
+    short |= {"score_at": [0], "grand_size": min(size, 64)}
     start = time.perf_counter()
     metrics = train.fit(short, task if size == len(task.train) else shrink(task, size)).metrics
     whole = time.perf_counter() - start
     bare = metrics["scoring_seconds"] / (metrics["scored"] + 4 * metrics["grand_scored"])  # a gradient costs about four passes
     return {
-        "trained": metrics["train_seconds"] / metrics["examples"],
+        "trained": metrics["train_seconds"] / max(1, metrics["examples"]),  # an untrained network has none
         "scored": bare,
         "grand": 4 * bare,
         "run": whole - metrics["train_seconds"] - metrics["scoring_seconds"],
@@ -69,7 +70,8 @@ def plan(configs) -> pd.DataFrame:
     """
     todo, timed, rows = runs.missing(configs), {}, []
     for run in todo:
-        setting = (run["task"], run["encoder"], run["layers"], run["max_length"], run["batch_size"], run["size"])
+        setting = tuple(run[name] for name in ("task", "encoder", "layers", "max_length", "batch_size", "size", "inputs"))
+        setting += (run["epochs"] > 0,)  # an untrained network is not judged
         if setting not in timed:
             timed[setting] = rates(run)
         cost, rate = _cost(run, runs.task_of(run).train), timed[setting]
@@ -98,7 +100,7 @@ def verify(configs, sample: int = 3, seed: int = 0, tolerance: float = 0.02) -> 
     """
     if sample < 1:
         raise InputError(f"audit.verify: a sample of {sample} runs; ask for at least 1.")
-    by_key = {runs.key(run): run for run in configs}
+    by_key = {runs.key(run): run for run in configs if run["epochs"]}  # an untrained network has no accuracy to compare
     held = store.published(by_key)
     if not held:
         raise InputError("audit.verify: none of these runs is published in results/; there is nothing to compare with.")

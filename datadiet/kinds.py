@@ -8,7 +8,7 @@ The training loop knows nothing else of a kind. A new kind is a function that re
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 
-from datadiet import fairness, models
+from datadiet import fairness, models, pictures
 from datadiet.data import Split, Task
 from datadiet.errors import InputError
 
@@ -30,7 +30,8 @@ class Problem:
     ``splits``: name -> examples with ``labels``, ``batch(positions)``, ``in_order_of_length(positions, size)`` and
     ``shuffled(positions, size, rng)``. ``loss(model, batch)``: one loss an example, [B]. ``record(model, examples)``: arrays
     whose first axis is the examples, among them ``logits`` [N, K] and ``feature_norms`` [N]. ``measure(split, recorded)``:
-    metrics of a split by name, from what was recorded of it.
+    metrics of a split by name, from what was recorded of it. ``vary(batch)``: a training batch as the model is to see it this
+    time. ``fixed``: arrays [N] of the training examples that no training changes, stored once.
     """
 
     model: nn.Module
@@ -38,6 +39,8 @@ class Problem:
     loss: Callable
     record: Callable
     measure: Callable
+    vary: Callable = staticmethod(lambda batch: batch)
+    fixed: dict = field(default_factory=dict)
 
 
 def prepare(config: dict, task: Task, device) -> Problem:
@@ -108,9 +111,15 @@ def _inputs(batch: dict) -> dict:
     return {name: value for name, value in batch.items() if name != "labels"}
 
 
+def logits_of(model, batch) -> torch.Tensor:
+    """Logits of a batch, float32 [B, K]."""
+    out = model(**_inputs(batch))
+    return (out if isinstance(out, torch.Tensor) else out.logits).float()
+
+
 def example_loss(model, batch) -> torch.Tensor:
     """Cross-entropy of each example, [B]: the loss whose gradient GraNd measures."""
-    return cross_entropy(model(**_inputs(batch)).logits.float(), batch["labels"], reduction="none")
+    return cross_entropy(logits_of(model, batch), batch["labels"], reduction="none")
 
 
 @contextlib.contextmanager
@@ -153,7 +162,7 @@ def predict(model, encoded: Encoded, wanted: np.ndarray | None = None) -> dict[s
     try:
         with scoring(model), torch.inference_mode():
             for positions in encoded.in_order_of_length(np.arange(n) if wanted is None else wanted, EVAL_BATCH):
-                logits[positions] = model(**_inputs(encoded.batch(positions))).logits.float().cpu().numpy()
+                logits[positions] = logits_of(model, encoded.batch(positions)).cpu().numpy()
                 norms[positions] = features.pop().float().norm(dim=-1).cpu().numpy()
     finally:
         hook.remove()
@@ -196,4 +205,13 @@ def _swaps(config: dict, task: Task, device) -> Problem:
     return replace(_texts(config, doubled, device), record=predict_swaps, measure=measure)
 
 
-KINDS = {"text": _texts, "pair": _texts, "swap": _swaps}
+def _pictures(config: dict, task: Task, device) -> Problem:
+    if config["layers"] is not None:
+        raise InputError(f"train.fit: layers={config['layers']} asked of a net for images; leave it out (None).")
+    splits = pictures.ready(task, config["inputs"], device)
+    model = models.picture_classifier(config["encoder"], task.n_classes, splits["train"].images.shape[1], config["seed"])
+    vary = pictures.shifted if config["shifts"] else Problem.vary
+    return Problem(model, splits, example_loss, predict, accuracy, vary, {"input_norm": splits["train"].norms})
+
+
+KINDS = {"text": _texts, "pair": _texts, "swap": _swaps, "image": _pictures}

@@ -4,12 +4,13 @@ model = classifier("minilm", n_classes=6, seed=0)      # the pip-installed MiniL
 model = classifier("minilm-mean", n_classes=6, seed=0) # the same, reading the mean of the tokens instead of the first
 model = classifier("tiny", n_classes=6, seed=0)        # a random two-layer BERT: seconds in tests, no evidence
 model = classifier("bert-base-uncased", n_classes=3)   # any encoder of the Hugging Face hub, at its pinned revision
+model = picture_classifier("convnet", n_classes=10)    # untrained nets for images: convnet, resnet-small, resnet18
 """
 
 import hashlib
 import importlib.util
 import os
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -255,6 +256,59 @@ class ResNet(nn.Module):
 
     def forward(self, image):  # [B, C, H, W] -> [B, K]
         return self.classifier(self.body(image))
+
+
+class ConvNet(nn.Module):
+    """Two 3x3 convolutions, each with ReLU and pooling, and a linear head; no normalisation layer and no bias in the body.
+
+    Its features scale with its input: twice the image is twice the features, which is why its first GraNd follows the norm.
+    """
+
+    def __init__(self, n_classes: int, channels: int = 3, widths=(32, 64)):
+        super().__init__()
+        first, second = widths
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, first, 3, padding=1, bias=False), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(first, second, 3, padding=1, bias=False), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(),
+        )  # fmt: skip
+        self.classifier = nn.Linear(second * 16, n_classes)
+
+    def forward(self, image):  # [B, C, H, W] -> [B, K]
+        return self.classifier(self.body(image))
+
+
+PICTURE_NETS = {
+    "convnet": ConvNet,
+    "resnet-small": partial(ResNet, widths=(16, 32, 64), blocks=1),
+    "resnet18": ResNet,
+}
+
+
+def picture_classifier(encoder: str, n_classes: int, channels: int = 3, seed: int = 0) -> nn.Module:
+    """An untrained net for images [B, channels, H, W], in eval mode; ``model.classifier`` is its head.
+
+    Parameters
+    ----------
+    encoder : str
+        "convnet" (two convolutions, no normalisation layers), "resnet-small" (three residual blocks, 16 to 64 wide), or
+        "resnet18" (that of Paul et al. 2021 for 32 x 32 images).
+    n_classes, channels : int
+        Width of the head, and of the input.
+    seed : int
+        Draws all weights. The global generator is left as it was.
+
+    Raises
+    ------
+    InputError
+        Unknown encoder.
+    """
+    if encoder not in PICTURE_NETS:
+        raise InputError(
+            f"models.picture_classifier: the encoder {encoder!r} is none for images; choose one of {', '.join(PICTURE_NETS)}."
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return PICTURE_NETS[encoder](n_classes, channels=channels).eval()
 
 
 # The hub is asked only for encoders that are not on the disk, and never to report how often.

@@ -8,6 +8,8 @@ import numpy as np
 from datadiet import scores
 from datadiet.errors import InputError
 
+NAMES = (*scores.SCORES, "grand_head", "grand", "input_norm", "forgetting", "ge")
+
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Probabilities along the last axis, in float64."""
@@ -17,10 +19,32 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def values_from(held: dict, name: str, t: int) -> np.ndarray:
-    """Score `name` of every training example [N] from a run's arrays, at the t-th of its scoring points."""
-    known = [*scores.SCORES, "grand_head", "ge"]
-    if name not in known:
-        raise InputError(f"recorded.values_from: unknown score {name!r}; known: {', '.join(known)}.")
+    """Score `name` of every training example [N] from a run's arrays, at the t-th of its scoring points.
+
+    Beside those of ``scores.SCORES``: "grand_head"; "grand", over all parameters; "input_norm" of images; "forgetting", counted
+    over the ends of all epochs, where never right counts as wrong every time instead of infinity, so that runs can be averaged.
+
+    Raises
+    ------
+    InputError
+        An unknown score, or one that the run did not record for every example.
+    """
+    if name not in NAMES:
+        raise InputError(f"recorded.values_from: unknown score {name!r}; known: {', '.join(NAMES)}.")
+    if name == "grand":
+        seen, n = len(held.get("grand_positions", ())), len(held["labels"])
+        if seen < n:
+            raise InputError(f"recorded.values_from: GraNd was recorded for {seen} of {n} examples; score with grand_size=None.")
+        return held["grand"][t].astype(np.float64)
+    if name == "input_norm":
+        if name not in held:
+            raise InputError("recorded.values_from: this run recorded no norm of its inputs; only runs on images do.")
+        return held[name].astype(np.float64)
+    if name == "forgetting":
+        if "correct" not in held:
+            raise InputError("recorded.values_from: this run did not record who was right at each epoch; score with watch=True.")
+        counts = scores.forgetting(held["correct"].T == 1)
+        return np.where(np.isinf(counts), held["correct"].shape[1], counts)
     if name == "ge":
         if "swapped_logits" not in held:
             raise InputError("recorded.values_from: the run recorded no swapped logits; 'ge' needs a task of kind 'swap'.")

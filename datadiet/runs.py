@@ -42,13 +42,17 @@ DEFAULTS = {
     "learning_rate": 5e-5,
     "seed": 0,
     "score_at": [],  # scoring points: update steps (0, 10, ...) or epochs ("1ep", ...)
-    "grand_size": 0,  # examples whose full-parameter GraNd is recorded at each scoring point
+    "grand_size": 0,  # examples whose full-parameter GraNd is recorded at each scoring point; None = all
     "keep": None,
 }
 # Settings that came after the first published runs. At its default such a setting is left out of the key, so that what was
 # computed before it existed keeps its key: the run is the same.
 LATER: dict = {
     "schedule": None,  # pruning while training: a dict of dynamic.SETTINGS
+    "optimizer": "adamw",  # or "sgd": Nesterov momentum 0.9, weight decay 5e-4
+    "inputs": "unit range",  # how an image is normalised: a name of pictures.INPUTS
+    "shifts": False,  # training images shifted by up to 4 pixels and mirrored at random
+    "watch": False,  # record at the end of every epoch which training examples are right: what forgetting is counted on
     "decay": True,  # the learning rate rises over the first tenth of the updates and falls to zero; False: constant
     "folds": 0,  # above 0: nothing is fine-tuned; out-of-fold probabilities of a regression on frozen features instead
     "augment": None,  # train on a mix of factual and gender-swapped sentences: a dict of fairness.SETTINGS

@@ -73,6 +73,15 @@ def el2n(problem: kinds.Problem, dropout: bool) -> np.ndarray:
     return scores.el2n(torch.softmax(torch.from_numpy(logits).double(), -1).numpy(), train.labels.cpu().numpy())
 
 
+def _optimizer(config: dict, model: torch.nn.Module) -> torch.optim.Optimizer:
+    if config["optimizer"] == "adamw":
+        # No weight decay: the papers' settings are unknown or zero, and it keeps the trimmed vocabulary exact.
+        return torch.optim.AdamW(model.parameters(), lr=config["learning_rate"], weight_decay=0.0, fused=True)
+    if config["optimizer"] == "sgd":  # Paul et al. (2021); the learning rate falls in a line here and not in their steps
+        return torch.optim.SGD(model.parameters(), lr=config["learning_rate"], momentum=0.9, nesterov=True, weight_decay=5e-4)
+    raise InputError(f"train.fit: optimizer {config['optimizer']!r}; choose 'adamw' or 'sgd'.")
+
+
 def grand(problem: kinds.Problem, positions: np.ndarray) -> np.ndarray:
     """Exact GraNd over all parameters of the training examples at `positions`, [M], in eval mode."""
     out = np.empty(len(positions), np.float32)
@@ -105,7 +114,9 @@ def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool
     Fit
         ``metrics``: test_accuracy, validation_accuracy, class_accuracy, n_kept, updates, examples (forward and backward),
         scored (forward only), grand_scored, train_seconds, scoring_seconds. ``arrays``: ids, labels, logits [T, N, K],
-        feature_norms [T, N], and where the config asks for it grand [T, M] with grand_positions [M]. Where a schedule
+        feature_norms [T, N], and where the config asks for it grand [T, M] with grand_positions [M], and correct [N, epochs],
+        whether each was right at the end of each epoch; images also have input_norm [N]. With ``epochs`` 0 the untrained model
+        is recorded and not judged: no accuracies. Where a schedule
         prunes while training, n_kept is the mean number of examples an epoch, and ``scored`` and scoring_seconds hold the
         passes that the schedule asked for.
 
@@ -140,12 +151,9 @@ def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool
     sample = np.sort(np.random.default_rng(0).permutation(n_all)[: config["grand_size"]])
     # The model itself stays float32 and unwrapped: only the training pass runs in bf16, so that scores keep their digits.
     model.to(device)
-    # No weight decay: the papers' settings are unknown or zero, and it keeps the trimmed vocabulary exact.
-    optimizer = accelerator.prepare(
-        torch.optim.AdamW(model.parameters(), lr=config["learning_rate"], weight_decay=0.0, fused=True)
-    )
+    optimizer = accelerator.prepare(_optimizer(config, model))
     schedule = LambdaLR(optimizer, lambda step: rate(step, total) if config["decay"] else 1.0)  # reads `total` as it is then
-    recorded, examples, passes, epoch = {}, 0, 0, 0
+    recorded, watched, examples, passes, epoch = {}, [], 0, 0, 0
     clock = {"train": 0.0, "scoring": 0.0}
 
     def record(step):
@@ -178,7 +186,7 @@ def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool
                 start = time.perf_counter()
                 model.train()
                 with accelerator.autocast():
-                    losses = problem.loss(model, train.batch(positions))
+                    losses = problem.loss(model, problem.vary(train.batch(positions)))
                     loss = losses.mean() if weights is None else (weights[torch.as_tensor(positions)] * losses).mean()
                 optimizer.zero_grad()
                 accelerator.backward(loss)
@@ -195,12 +203,17 @@ def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool
                 if step == total:
                     break
             epoch += 1
-        final = {name: problem.record(model, split) for name, split in problem.splits.items() if name != "train"}
+            if config["watch"]:
+                start = time.perf_counter()
+                watched.append(problem.record(model, train)["logits"].argmax(1) == task.train.labels)
+                clock["scoring"] += time.perf_counter() - start
+        judged = [name for name in problem.splits if name != "train" and total]  # an untrained network is not judged
+        final = {name: problem.record(model, problem.splits[name]) for name in judged}
     metrics = {
         "n_kept": len(keep) if plan is None else round(examples / config["epochs"]),
         "updates": step,
         "examples": examples,
-        "scored": len(train.labels) * (len(recorded) + passes),
+        "scored": len(train.labels) * (len(recorded) + len(watched) + passes),
         "grand_scored": len(sample) * len(recorded),
         "train_seconds": clock["train"],
         "scoring_seconds": clock["scoring"],
@@ -209,7 +222,9 @@ def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool
         if not np.isfinite(seen["logits"]).all():
             raise FloatingPointError(f"train.fit: the model diverged (non-finite logits on {name}); lower the learning rate.")
         metrics |= {f"{name}_{what}": value for what, value in problem.measure(getattr(task, name), seen).items()}
-    arrays = {"ids": task.train.ids, "labels": task.train.labels}
+    arrays = {"ids": task.train.ids, "labels": task.train.labels} | problem.fixed
+    if watched:
+        arrays["correct"] = np.stack(watched, axis=1).astype(np.uint8)
     if "test" in final:
         arrays["test_predictions"] = final["test"]["logits"].argmax(1).astype(np.int16)
     if recorded:

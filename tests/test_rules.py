@@ -172,7 +172,7 @@ def test_no_interval_without_finite_values(values):
         rules.interval(values)
 
 
-@pytest.mark.parametrize("claim, message", [("BDD-99", "not a claim"), ("K23-1", "no rule yet")])
+@pytest.mark.parametrize("claim, message", [("BDD-99", "not a claim"), ("WLM-1", "no rule yet")])
 def test_claims_that_cannot_be_decided(claim, message):
     with pytest.raises(InputError, match=message):
         claims.decide(claim, SETTINGS, pd.DataFrame())

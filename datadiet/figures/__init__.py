@@ -10,11 +10,20 @@ from datadiet.figures.conflict import who_wins
 from datadiet.figures.core import View, views
 from datadiet.figures.dynamic import against_random, frontier, frontier_in_seconds, one_change
 from datadiet.figures.fractions import accuracy_by_fraction, budgets, windows
+from datadiet.figures.images import (
+    checkpoint_fault,
+    norm_correlations,
+    picture_accuracy,
+    picture_budgets,
+    standing,
+    transfer,
+)
 from datadiet.figures.noise import dropping, finding_flips, finding_flips_by_rate, noisy_windows
 from datadiet.figures.timing import accuracy_by_point, agreement, approximation, averaging, class_shares
 
 __all__ = [
-    "View", "accuracy_by_fraction", "accuracy_by_point", "against_random", "agreement", "approximation", "averaging",
-    "budgets", "class_shares", "dropping", "finding_flips", "finding_flips_by_rate", "frontier", "frontier_in_seconds",
-    "noisy_windows", "one_change", "views", "who_wins", "windows",
+    "View", "accuracy_by_fraction", "accuracy_by_point", "against_random", "agreement", "approximation", "averaging", "budgets",
+    "checkpoint_fault", "class_shares", "dropping", "finding_flips", "finding_flips_by_rate", "frontier", "frontier_in_seconds",
+    "noisy_windows", "norm_correlations", "one_change", "picture_accuracy", "picture_budgets", "standing", "transfer", "views",
+    "who_wins", "windows",
 ]

@@ -32,6 +32,16 @@ from datadiet.studies.fair import (
     of_arm,
 )
 from datadiet.studies.fractions import pruning_fractions
+from datadiet.studies.images import (
+    correlations,
+    grand_at_init,
+    halves,
+    likeness,
+    picture_arm,
+    restore_now,
+    restore_then,
+    standing,
+)
 from datadiet.studies.noise import label_noise
 from datadiet.studies.timing import agreement, approximation, averaging, score_timing, skew
 
@@ -42,6 +52,7 @@ STUDIES = {
     "who-is-right": who_is_right,
     "dynamic-pruning": dynamic_pruning,
     "healthy-diet": healthy_diet,
+    "grand-at-init": grand_at_init,
 }
 
 
@@ -52,7 +63,8 @@ def wanted(chapter: str, settings: dict) -> list[dict]:
 
 __all__ = [
     "FACTUAL", "FULL", "HIGH", "LOW", "RETRAIN_AT", "STUDIES", "agreement", "approximation", "arm", "averaging", "chosen_mix",
-    "constant", "dynamic_arm", "dynamic_arms", "dynamic_bill", "dynamic_costs", "dynamic_pruning", "fair_arms", "fair_table",
-    "healthy_diet", "label_noise", "minority", "of_arm", "of_chapter", "parameters", "planned_cost", "profiles", "pruned",
-    "pruning_fractions", "score_timing", "scoring", "settings_of", "skew", "static_at_cost_of", "wanted", "who_is_right",
+    "constant", "correlations", "dynamic_arm", "dynamic_arms", "dynamic_bill", "dynamic_costs", "dynamic_pruning", "fair_arms",
+    "fair_table", "grand_at_init", "halves", "healthy_diet", "label_noise", "likeness", "minority", "of_arm", "of_chapter",
+    "parameters", "picture_arm", "planned_cost", "profiles", "pruned", "pruning_fractions", "restore_now", "restore_then",
+    "score_timing", "scoring", "settings_of", "skew", "standing", "static_at_cost_of", "wanted", "who_is_right",
 ]

@@ -16,19 +16,19 @@ def who_wins(sides: list[View]):
     for ax, view, task in panels(sides):
         found = rules.conflict.cells(view.settings, view.table)
         found = found[found["task"] == task].copy()
-        found["cell"] = [f"{row.noise:.0%} flipped, equal {row.budget}, {row.fraction:.0%} kept" for row in found.itertuples()]
+        found["cell"] = [f"{row.noise:.0%} flipped, {row.budget}, {row.fraction:.0%} kept" for row in found.itertuples()]
         grids = {what: found.pivot_table(index="cell", columns="rule", values=what, aggfunc="first", sort=False, dropna=False)
                  for what in ("effect", "outcome")}
         effect = grids["effect"].astype(float)
         words = [[_words(value, outcome) for value, outcome in zip(*pair, strict=True)]
                  for pair in zip(effect.to_numpy(), grids["outcome"].to_numpy(), strict=True)]
         sns.heatmap(effect, ax=ax, vmin=-CLIP, vmax=CLIP, cmap="vlag_r", annot=np.array(words), fmt="", annot_kws={"size": 8},
-                    cbar=False)
+                    cbar=False, yticklabels=True)
         per_rate = len(effect) // len(view.settings["rates"])
         for line in range(per_rate, len(effect), per_rate):
             ax.axhline(line, color="0.2", lw=1.5)
-        full = [studies.arm(view.table, task, "full", noise=rate).mean() for rate in view.settings["rates"]]
-        ax.set(xlabel="minus random, points of accuracy\nfull data: " + ", ".join(f"{value:.2f}" for value in full), ylabel="")
+        full = [f"{studies.arm(view.table, task, 'full', noise=rate).mean():.2f} ({rate:.0%})" for rate in view.settings["rates"]]
+        ax.set(xlabel="minus random, points\nfull data: " + ", ".join(full), ylabel="")
         ax.tick_params(axis="y", rotation=0, labelsize="small")
         ax.figure.set_figheight(max(ax.figure.get_figheight(), 1.4 + 0.28 * len(effect)))
     return plt.gcf()

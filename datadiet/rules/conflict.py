@@ -27,11 +27,20 @@ class Advice:
     wins: bool = True
 
     def fractions(self, of_task) -> list[float]:
-        """Kept fractions, of those of a task, that the advice speaks of."""
+        """Kept fractions, of those of a task, that the advice speaks of. A single one is neither the least nor the most."""
         of_task = sorted(of_task)
+        if len(of_task) < 2 and self.where != "any":
+            return []
         return {"least": of_task[:1], "most": of_task[-1:], "more than least": of_task[1:], "any": of_task}[self.where]
 
 
+TITLES = {
+    "paul2021deep": "Deep Learning on a Data Diet",
+    "fayyaz2022bert": "BERT on a Data Diet",
+    "anand2023influence": "Influence Scores at Scale",
+    "sorscher2022beyond": "Beyond neural scaling laws",
+    "marion2023when": "When Less is More",
+}
 ADVICE = (
     Advice("paul2021deep", "keep the hardest, unless very little is kept", "hardest", "random", "more than least"),
     Advice("paul2021deep", "keeping very little, the hardest collapse", "hardest", "random", "least", wins=False),
@@ -66,7 +75,10 @@ def cells(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def advice(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
-    """In how many cells each advice holds, fails, or is undecided, a row an advice and rate of label noise."""
+    """In how many cells each advice holds, fails, or is undecided, a row an advice and rate of label noise.
+
+    An advice that speaks of no cell of these settings has no row.
+    """
     rows = []
     for given, rate in product(ADVICE, settings["rates"]):
         found = [
@@ -74,7 +86,10 @@ def advice(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
             for task, of_task in settings["tasks"].items()
             for budget, fraction in product(BUDGETS, given.fractions(of_task))
         ]
+        if not found:
+            continue
         holds, fails = ("better", "worse") if given.wins else ("worse", "better")
-        rows.append({"paper": given.paper, "says": given.says, "noise": rate, "cells": len(found), "holds": found.count(holds),
-                     "fails": found.count(fails), "undecided": found.count("undecided"), "no runs": found.count("no runs")})
+        counts = {"holds": holds, "fails": fails, "undecided": "undecided", "no runs": "no runs"}
+        rows.append({"paper": TITLES[given.paper], "says": given.says, "noise": rate, "cells": len(found)}
+                    | {name: found.count(outcome) for name, outcome in counts.items()})
     return pd.DataFrame(rows)

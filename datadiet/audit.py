@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pandas as pd
 
-from datadiet import dynamic, fairness, runs, store
+from datadiet import dynamic, fairness, pool, runs, store
 from datadiet.data import shrink
 from datadiet.errors import InputError
 
@@ -28,6 +28,8 @@ def _cost(run: dict, train_split) -> dict:
     kept = n if run["keep"] is None else round(run["keep"]["fraction"] * n)
     if run["augment"] is not None:
         kept = fairness.size(run["augment"], train_split)
+    if run["pool"] is not None:
+        kept = pool.size(run["pool"])
     updates = train.budget(run, kept, n)
     passes, points = updates / train.updates_per_epoch(kept, run["batch_size"]), len(run["score_at"])
     sample = n if run["grand_size"] is None else min(run["grand_size"], n)
@@ -45,8 +47,8 @@ def rates(run: dict) -> dict[str, float]:
 
     task = runs.task_of(run)
     size = min(len(task.train), SAMPLE_UPDATES * run["batch_size"])
-    short = run | {"epochs": min(1, run["epochs"]), "budget": "epochs", "keep": None, "schedule": None, "augment": None}
-    short |= {"score_at": [0], "grand_size": min(size, 64)}
+    own = {"keep": None, "schedule": None, "augment": None, "pool": None}
+    short = run | own | {"epochs": min(1, run["epochs"]), "budget": "epochs", "score_at": [0], "grand_size": min(size, 64)}
     start = time.perf_counter()
     metrics = train.fit(short, task if size == len(task.train) else shrink(task, size)).metrics
     whole = time.perf_counter() - start
@@ -65,8 +67,8 @@ def plan(configs) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        task, kind ("scoring", "pruned", "random", "dynamic", "mix"), runs, updates, trained, scored, minutes; empty when all is
-        stored.
+        task, kind ("scoring", "pruned", "random", "dynamic", "mix", "pool"), runs, updates, trained, scored, minutes; empty when
+        all is stored.
     """
     todo, timed, rows = runs.missing(configs), {}, []
     for run in todo:
@@ -77,7 +79,7 @@ def plan(configs) -> pd.DataFrame:
         cost, rate = _cost(run, runs.task_of(run).train), timed[setting]
         seconds = rate["run"] + sum(cost[what] * rate[what] for what in ("trained", "scored", "grand"))
         kind = "scoring" if run["keep"] is None else "random" if run["keep"]["rule"] == "random" else "pruned"
-        kind = "dynamic" if run["schedule"] else "mix" if run["augment"] else kind
+        kind = "dynamic" if run["schedule"] else "mix" if run["augment"] else "pool" if run["pool"] else kind
         rows.append(
             {"task": run["task"], "kind": kind, "runs": 1}
             | {k: cost[k] for k in ("updates", "trained", "scored")}

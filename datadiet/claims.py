@@ -94,6 +94,8 @@ def decide(claim: str, settings: dict, table: pd.DataFrame) -> Verdict:
     verdict = verdict_of([p.outcome for p in parts])
     if 0 < seeds < ENOUGH and verdict != "no runs yet":
         verdict = f"{settings['profile']}: {verdict}"  # a hint: too few seeds to decide
+    if claims()[claim]["status"] == "analogue":
+        verdict = f"analogue: {verdict}"  # another experiment than the paper's: it cannot confirm or refute
     return Verdict(claim, verdict, parts, seeds)
 
 

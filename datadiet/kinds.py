@@ -9,6 +9,7 @@ The training loop knows nothing else of a kind. A new kind is a function that re
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 
-from datadiet import fairness, models, pictures
+from datadiet import fairness, joint, models, pictures, scores
 from datadiet.data import Split, Task
 from datadiet.errors import InputError
 
@@ -30,8 +31,9 @@ class Problem:
     ``splits``: name -> examples with ``labels``, ``batch(positions)``, ``in_order_of_length(positions, size)`` and
     ``shuffled(positions, size, rng)``. ``loss(model, batch)``: one loss an example, [B]. ``record(model, examples)``: arrays
     whose first axis is the examples, among them ``logits`` [N, K] and ``feature_norms`` [N]. ``measure(split, recorded)``:
-    metrics of a split by name, from what was recorded of it. ``vary(batch)``: a training batch as the model is to see it this
-    time. ``fixed``: arrays [N] of the training examples that no training changes, stored once.
+    metrics of a split by name, from what was recorded of it. ``score(recorded, labels)``: what dynamic pruning ranks by, [N].
+    ``vary(batch)``: a training batch as the model is to see it this time. ``fixed``: arrays [N] of the training examples that no
+    training changes, stored once.
     """
 
     model: nn.Module
@@ -39,6 +41,7 @@ class Problem:
     loss: Callable
     record: Callable
     measure: Callable
+    score: Callable = staticmethod(lambda recorded, labels: el2n(recorded, labels))
     vary: Callable = staticmethod(lambda batch: batch)
     fixed: dict = field(default_factory=dict)
 
@@ -90,12 +93,13 @@ class Encoded:
 
 def encode(config: dict, task: Task, model, device) -> dict[str, Encoded]:
     """Tokenise every split once, and trim the model's vocabulary to what occurs in them."""
-    tokenizer = models.tokenizer(config["encoder"])
+    in_words = task.kind == "joint"
+    tokenizer = (models.word_tokenizer if in_words else models.tokenizer)(config["encoder"])
     splits = {name: split for name in ("train", "validation", "test") if (split := getattr(task, name)) is not None}
     tokens = {}
     for name, split in splits.items():
-        columns = [split.inputs[c] for c in ("text", "text_pair") if c in split.inputs]
-        tokens[name] = dict(tokenizer(*columns, truncation=True, max_length=config["max_length"]))
+        columns = [split.inputs[c] for c in ("tokens", "text", "text_pair") if c in split.inputs]
+        tokens[name] = tokenizer(*columns, truncation=True, max_length=config["max_length"], is_split_into_words=in_words)
     # Ids up to the padding id keep their number: RoBERTa counts positions from it.
     used = set(range(tokenizer.pad_token_id + 1)) | {t for split in tokens.values() for row in split["input_ids"] for t in row}
     renamed = models.trim_vocabulary(model, torch.tensor(sorted(used)))
@@ -103,6 +107,7 @@ def encode(config: dict, task: Task, model, device) -> dict[str, Encoded]:
     for name, split in splits.items():
         columns = {column: [torch.tensor(row) for row in rows] for column, rows in tokens[name].items()}
         columns["input_ids"] = [renamed[row] for row in columns["input_ids"]]
+        columns |= joint.columns(task, split, tokens[name]) if in_words else {}
         encoded[name] = Encoded(split, columns, padding, device)
     return encoded
 
@@ -210,8 +215,26 @@ def _pictures(config: dict, task: Task, device) -> Problem:
         raise InputError(f"train.fit: layers={config['layers']} asked of a net for images; leave it out (None).")
     splits = pictures.ready(task, config["inputs"], device)
     model = models.picture_classifier(config["encoder"], task.n_classes, splits["train"].images.shape[1], config["seed"])
-    vary = pictures.shifted if config["shifts"] else Problem.vary
-    return Problem(model, splits, example_loss, predict, accuracy, vary, {"input_norm": splits["train"].norms})
+    vary, fixed = pictures.shifted if config["shifts"] else Problem.vary, {"input_norm": splits["train"].norms}
+    return Problem(model, splits, example_loss, predict, accuracy, vary=vary, fixed=fixed)
 
 
-KINDS = {"text": _texts, "pair": _texts, "swap": _swaps, "image": _pictures}
+def el2n(recorded: dict, labels: np.ndarray) -> np.ndarray:
+    """EL2N of what was recorded, [N]."""
+    return scores.el2n(torch.softmax(torch.from_numpy(recorded["logits"]).double(), -1).numpy(), labels)
+
+
+def _joint(config: dict, task: Task, device) -> Problem:
+    model = joint.classifier(config["encoder"], task.n_classes, len(task.slot_names), config["layers"], config["seed"])
+
+    def record(model, encoded):
+        n = len(encoded.labels)
+        batches = ((some, encoded.batch(some)) for some in encoded.in_order_of_length(np.arange(n), EVAL_BATCH))
+        with scoring(model), torch.inference_mode():
+            return joint.record(model, batches, n)
+
+    splits, measure = encode(config, task, model, device), partial(joint.measure, task)
+    return Problem(model, splits, joint.example_loss, record, measure, joint.el2n)
+
+
+KINDS = {"text": _texts, "pair": _texts, "swap": _swaps, "image": _pictures, "joint": _joint}

@@ -76,6 +76,12 @@ def tokenizer(encoder: str):
     return _fetch(AutoTokenizer, encoder)
 
 
+@cache
+def word_tokenizer(encoder: str):
+    """The same for texts that come cut into words."""
+    return _fetch(AutoTokenizer, encoder, add_prefix_space=True)  # RoBERTa insists, others ignore it
+
+
 class MeanPooled(nn.Module):
     """A BERT classifier that reads the mean of the token vectors instead of the pooled first token.
 

@@ -8,7 +8,8 @@ import numpy as np
 from datadiet import scores
 from datadiet.errors import InputError
 
-NAMES = (*scores.SCORES, "grand_head", "grand", "input_norm", "forgetting", "ge")
+JOINT = ("joint_norm", "joint_sum", "joint_mean", "joint_rms")
+NAMES = (*scores.SCORES, "grand_head", "grand", "input_norm", "forgetting", "ge", *JOINT)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -23,6 +24,8 @@ def values_from(held: dict, name: str, t: int) -> np.ndarray:
 
     Beside those of ``scores.SCORES``: "grand_head"; "grand", over all parameters; "input_norm" of images; "forgetting", counted
     over the ends of all epochs, where never right counts as wrong every time instead of infinity, so that runs can be averaged.
+    "ge" of sentences that can be swapped; and of utterances with slots, for which the others look at the intent alone,
+    "joint_norm", "joint_sum", "joint_mean" and "joint_rms" (forms of :func:`datadiet.scores.joint_el2n`).
 
     Raises
     ------
@@ -50,6 +53,11 @@ def values_from(held: dict, name: str, t: int) -> np.ndarray:
             raise InputError("recorded.values_from: the run recorded no swapped logits; 'ge' needs a task of kind 'swap'.")
         return scores.ge(held["logits"][t], held["swapped_logits"][t])
     probs = softmax(held["logits"][t])
+    if name in JOINT:
+        if "slot_sums" not in held:
+            raise InputError(f"recorded.values_from: {name!r} needs slots; only runs on utterances with slots record them.")
+        parts = (held[part][t] for part in ("slot_sums", "slot_squares", "words"))
+        return scores.combined(scores.el2n(probs, held["labels"]), *parts, name.removeprefix("joint_"))
     if name == "grand_head":  # the norm of the features stands for the features: GraNd needs nothing else of them
         return scores.grand_head(probs, held["labels"], held["feature_norms"][t][:, None])
     return scores.SCORES[name](probs, held["labels"])

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from datadiet import dynamic, fairness, prune, store
+from datadiet import dynamic, fairness, pool, prune, store
 from datadiet.data import flip_labels, load, shrink
 from datadiet.errors import InputError
 from datadiet.provenance import commit, hardware, versions
@@ -56,6 +56,7 @@ LATER: dict = {
     "decay": True,  # the learning rate rises over the first tenth of the updates and falls to zero; False: constant
     "folds": 0,  # above 0: nothing is fine-tuned; out-of-fold probabilities of a regression on frozen features instead
     "augment": None,  # train on a mix of factual and gender-swapped sentences: a dict of fairness.SETTINGS
+    "pool": None,  # a training set that grows from a pool with weak labels: a dict of pool.START or pool.ADD
 }
 KEEP = {
     "rule": "random",
@@ -75,7 +76,8 @@ def config(keep: dict | None = None, **changes) -> dict:
     Raises
     ------
     InputError
-        An unknown key, naming the known ones; also within a schedule or a mix. A mix beside a `keep`.
+        An unknown key, naming the known ones; also within a schedule, a mix or a pool. A mix beside a `keep`; a pool beside
+        anything else that says what is trained on.
     """
     for given, known, what in ((changes, DEFAULTS | LATER, "config"), (keep or {}, KEEP, "keep")):
         unknown = sorted(set(given) - set(known))
@@ -87,6 +89,10 @@ def config(keep: dict | None = None, **changes) -> dict:
         if keep is not None:
             raise InputError("runs.config: a run trains on a pruned set (keep) or on a mix (augment), not both; leave one out.")
         changes["augment"] = fairness.settings(**changes["augment"])
+    if changes.get("pool") is not None:
+        changes["pool"] = pool.settings(changes["pool"])
+        if keep is not None or changes.get("schedule") is not None or changes.get("augment") is not None:
+            raise InputError("runs.config: a pool says what is trained on; it goes with no keep, schedule or mix.")
     return DEFAULTS | LATER | changes | {"keep": None if keep is None else KEEP | keep}
 
 
@@ -98,8 +104,8 @@ def key(run: dict) -> str:
 def _named(run: dict) -> dict:
     """What of a config is part of its key: all but later settings at their defaults, in its scoring runs' config too."""
     out = {name: value for name, value in run.items() if name not in LATER or value != LATER[name]}
-    for what in ("keep", "augment"):
-        if out.get(what) and out[what]["source"]:
+    for what in ("keep", "augment", "pool"):
+        if out.get(what) and out[what].get("source"):
             out[what] = out[what] | {"source": _named(out[what]["source"])}
     return out
 
@@ -110,7 +116,10 @@ def _chosen_by(run: dict) -> dict | None:
 
 
 def scoring_runs(run: dict) -> list[dict]:
-    """The runs whose scores `run` prunes or mixes with; none for a full or a random one."""
+    """The runs that `run` leans on: whose scores it prunes or mixes with, whose hypotheses it trains on. Most lean on none."""
+    if run["pool"]:
+        weak = run["pool"].get("source")
+        return [weak | {"seed": run["seed"]}] if weak else []
     chosen = _chosen_by(run)
     return [chosen["source"] | {"seed": seed} for seed in chosen["seeds"]] if chosen and chosen["source"] else []
 
@@ -132,15 +141,17 @@ def task_of(run: dict):
     return _task(run["task"], run["validation"], run["size"], run["noise"])
 
 
-def compute(run: dict, values: np.ndarray | None = None, progress: bool = False) -> tuple[dict, dict, dict]:
-    """Carry out one run, storing nothing: (metrics, provenance, arrays). `values` are the scores it prunes with."""
+def compute(run: dict, values: np.ndarray | dict | None = None, progress: bool = False) -> tuple[dict, dict, dict]:
+    """Carry out one run, storing nothing: (metrics, provenance, arrays). `values`: what it takes of the runs it leans on."""
     import torch
 
     from datadiet import frozen, train
 
     started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
     task, keep = task_of(run), run["keep"]
-    kept = None
+    kept, checksum, facts = None, task.checksum, {}
+    if run["pool"] is not None:
+        task, kept, facts = pool.grow(task, run["pool"], run["seed"], values)
     if keep is not None:
         values = np.zeros(len(task.train)) if values is None else values
         groups = task.train.labels if keep["balanced"] else None
@@ -154,13 +165,13 @@ def compute(run: dict, values: np.ndarray | None = None, progress: bool = False)
         "commit": commit(),
         "protocol": PROTOCOL,
         "versions": versions(),
-        "data_checksum": task.checksum,
+        "data_checksum": checksum,
         "data_source": task.source,
         "label_names": list(task.label_names),
         "started": started.isoformat(timespec="seconds"),
         "seconds": time.perf_counter() - clock,
     }
-    return fitted.metrics, provenance, fitted.arrays
+    return fitted.metrics | facts, provenance, fitted.arrays
 
 
 def _one_thread():
@@ -169,16 +180,18 @@ def _one_thread():
     torch.set_num_threads(1)
 
 
-def _mean_scores(run: dict) -> np.ndarray | None:
-    """Scores a run prunes with: the mean over its scoring runs of each run's scores."""
+def _taken(run: dict) -> np.ndarray | dict | None:
+    """Scores a run prunes with: the mean over its scoring runs of each run's scores. For a pool, the weak run's arrays."""
     sources = scoring_runs(run)
+    if run["pool"]:
+        return store.arrays(key(sources[0])) if sources else None
     chosen = _chosen_by(run)
     return np.mean([score_values(source, chosen["score"], chosen["at"]) for source in sources], axis=0) if sources else None
 
 
 def again(run: dict) -> tuple[dict, dict, dict]:
-    """Compute a run whether or not it is stored, storing nothing; the scores it prunes with must be stored."""
-    return compute(run, _mean_scores(run))
+    """Compute a run whether or not it is stored, storing nothing; the runs it leans on must be stored."""
+    return compute(run, _taken(run))
 
 
 class SweepFailed(RuntimeError):
@@ -223,11 +236,11 @@ def _carry_out(wave: list[dict], engine: str, bar, failures: dict) -> None:
 
     if engine == "here":
         for run in wave:
-            keep_result(run, lambda run=run: compute(run, _mean_scores(run)))
+            keep_result(run, lambda run=run: compute(run, _taken(run)))
         return
     pool, completed = _pool(engine)
     with pool:
-        futures = {pool.submit(compute, run, _mean_scores(run)): run for run in wave}
+        futures = {pool.submit(compute, run, _taken(run)): run for run in wave}
         for future in completed(list(futures)):
             keep_result(futures[future], future.result)
 
@@ -308,6 +321,7 @@ def _flat(k: str, run: dict) -> dict:
     """One row: what was asked for, what came out, where and how."""
     schedule = run["config"].get("schedule")
     rule = "full" if schedule is None else f"dynamic {schedule['rule']}"
+    rule = "pool" if run["config"].get("pool") else rule
     keep = run["config"]["keep"] or KEEP | {"rule": rule, "fraction": 1.0}
     if mixed := run["config"].get("augment"):
         keep |= {"rule": "mix"} | {name: mixed[name] for name in ("score", "at", "seeds")}

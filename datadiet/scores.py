@@ -325,12 +325,19 @@ def joint_el2n(intent_probs, intents, slot_probs, slots, mask, combine: str = "n
                                     slots[mask], labels_are="slots (words under the mask)")
     e_intent, e_word = _rows.errors(rows.astype(np.float64), intents), np.zeros(mask.shape)
     e_word[mask] = _rows.errors(words.astype(np.float64), slots)
+    return combined(e_intent, e_word.sum(1), (e_word**2).sum(1), mask.sum(1), combine)
+
+
+def combined(e_intent, word_sum, word_squares, n_words, combine: str) -> np.ndarray:
+    """:func:`joint_el2n` from what a run records of each utterance: e_I, the sums of e_t and e_t^2, n; float64 [N]."""
+    parts = (np.asarray(part, np.float64) for part in (e_intent, word_sum, word_squares, n_words))
+    e_intent, word_sum, word_squares, n_words = parts
     if combine == "sum":
-        return e_intent + e_word.sum(1)
+        return e_intent + word_sum
     if combine == "mean":
-        return (e_intent + e_word.sum(1) / mask.sum(1)) / 2
-    squares = e_intent**2 + (e_word**2).sum(1)
-    return np.sqrt(squares if combine == "norm" else squares / (1 + mask.sum(1)))
+        return (e_intent + word_sum / n_words) / 2
+    squares = e_intent**2 + word_squares
+    return np.sqrt(squares if combine == "norm" else squares / (1 + n_words))
 
 
 # Every score that needs probabilities and at most labels, by name, called as score(probs, labels).

@@ -19,7 +19,7 @@ from accelerate import Accelerator
 from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
 
-from datadiet import dynamic, gradnorm, kinds, scores
+from datadiet import dynamic, gradnorm, kinds
 from datadiet.data import Task
 from datadiet.errors import InputError
 
@@ -66,11 +66,14 @@ def rate(step: int, total: int) -> float:
 
 
 def el2n(problem: kinds.Problem, dropout: bool) -> np.ndarray:
-    """EL2N of every training example by the model as it is now, [N]; in eval mode, unless `dropout` stays on."""
+    """EL2N of every training example by the model as it is now, [N]; in eval mode, unless `dropout` stays on.
+
+    Where there is an intent and slots, the norm of their stacked errors.
+    """
     train = problem.splits["train"]
     with kinds.dropout_on(problem.model) if dropout else contextlib.nullcontext():
-        logits = problem.record(problem.model, train)["logits"]
-    return scores.el2n(torch.softmax(torch.from_numpy(logits).double(), -1).numpy(), train.labels.cpu().numpy())
+        recorded = problem.record(problem.model, train)
+    return problem.score(recorded, train.labels.cpu().numpy())
 
 
 def _optimizer(config: dict, model: torch.nn.Module) -> torch.optim.Optimizer:

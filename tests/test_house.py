@@ -18,8 +18,9 @@ MODULES = {name: [path for path in FILES if path.relative_to(PACKAGE).parts[0].r
 
 # Ground floor first: a module imports only from modules on its left.
 ORDER = (
-    "errors paths _checks _rows scores prune dynamic sources embedded feedback data fairness models pictures gradnorm kinds "
-    "train frozen store provenance recorded runs studies rules claims audit tables figures pages doctor gate book cli"
+    "errors paths _checks _rows scores prune dynamic spans sources embedded feedback data fairness models pictures gradnorm "
+    "joint kinds train frozen store provenance recorded pool runs studies rules claims audit tables figures pages doctor gate "
+    "book cli"
 ).split()
 LIGHT = (
     "errors",
@@ -27,10 +28,12 @@ LIGHT = (
     "scores",
     "prune",
     "dynamic",
+    "spans",
     "sources",
     "data",
     "store",
     "recorded",
+    "pool",
     "runs",
     "studies",
     "rules",

@@ -42,7 +42,10 @@ from datadiet.studies.images import (
     restore_then,
     standing,
 )
+from datadiet.studies.joint import FORMS as JOINT_FORMS
+from datadiet.studies.joint import joint_arms, joint_lengths, joint_pruning, joint_result, joint_results
 from datadiet.studies.noise import label_noise
+from datadiet.studies.pool import pool_arms, pool_overlap, pool_result, pool_results, weak_pool, weak_runs
 from datadiet.studies.timing import agreement, approximation, averaging, score_timing, skew
 
 STUDIES = {
@@ -53,6 +56,8 @@ STUDIES = {
     "dynamic-pruning": dynamic_pruning,
     "healthy-diet": healthy_diet,
     "grand-at-init": grand_at_init,
+    "joint": joint_pruning,
+    "weak-pool": weak_pool,
 }
 
 
@@ -62,9 +67,11 @@ def wanted(chapter: str, settings: dict) -> list[dict]:
 
 
 __all__ = [
-    "FACTUAL", "FULL", "HIGH", "LOW", "RETRAIN_AT", "STUDIES", "agreement", "approximation", "arm", "averaging", "chosen_mix",
-    "constant", "correlations", "dynamic_arm", "dynamic_arms", "dynamic_bill", "dynamic_costs", "dynamic_pruning", "fair_arms",
-    "fair_table", "grand_at_init", "halves", "healthy_diet", "label_noise", "likeness", "minority", "of_arm", "of_chapter",
-    "parameters", "picture_arm", "planned_cost", "profiles", "pruned", "pruning_fractions", "restore_now", "restore_then",
-    "score_timing", "scoring", "settings_of", "skew", "standing", "static_at_cost_of", "wanted", "who_is_right",
+    "FACTUAL", "FULL", "HIGH", "JOINT_FORMS", "LOW", "RETRAIN_AT", "STUDIES", "agreement", "approximation", "arm",
+    "averaging", "chosen_mix", "constant", "correlations", "dynamic_arm", "dynamic_arms", "dynamic_bill", "dynamic_costs",
+    "dynamic_pruning", "fair_arms", "fair_table", "grand_at_init", "halves", "healthy_diet", "joint_arms", "joint_lengths",
+    "joint_pruning", "joint_result", "joint_results", "label_noise", "likeness", "minority", "of_arm", "of_chapter",
+    "parameters", "picture_arm", "planned_cost", "pool_arms", "pool_overlap", "pool_result", "pool_results", "profiles",
+    "pruned", "pruning_fractions", "restore_now", "restore_then", "score_timing", "scoring", "settings_of", "skew",
+    "standing", "static_at_cost_of", "wanted", "weak_pool", "weak_runs", "who_is_right",
 ]

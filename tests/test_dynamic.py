@@ -178,7 +178,7 @@ def test_the_account_of_a_dynamic_run(task):
     metrics = train.fit(made, task).metrics
     assert metrics["updates"] == 7 + 4 * 2 and metrics["examples"] == 49 + 4 * 10 and metrics["scored"] == 2 * 49
     assert metrics["n_kept"] == round((49 + 40) / 5) and metrics["scoring_seconds"] > 0
-    cost = audit._cost(made, 49)
+    cost = audit._cost(made, range(49))
     assert (cost["updates"], cost["trained"], cost["scored"]) == (15, 89, 98)
     coin = train.fit(config(epochs=5, score_at=[], schedule={"fraction": 0.2, "rule": "random"}), task).metrics
     assert {k: coin[k] for k in ("updates", "examples", "n_kept")} == {k: metrics[k] for k in ("updates", "examples", "n_kept")}
@@ -264,7 +264,7 @@ def made_up(chosen, accuracy):
     rows, n = [], 1000
     for place, ((name, fraction), configs) in enumerate(studies.dynamic_arms(chosen, "words").items()):
         for run in configs:
-            cost, seed = audit._cost(run, n), run["seed"]
+            cost, seed = audit._cost(run, range(n)), run["seed"]
             level = accuracy.get((name, fraction), accuracy.get(name, 0.8)) + 0.0001 * (place + 1) * (seed - 2)
             rows.append(
                 {"key": runs.key(run), "test_accuracy": level, "updates": cost["updates"], "examples": cost["trained"]}

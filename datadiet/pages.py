@@ -192,6 +192,32 @@ def advice(sides: list[View]) -> Page:
     return Page("".join(parts), "\n".join(text))
 
 
+def fairness(sides: list[View]) -> Page:
+    """Every arm of the chapter on fairness: utility first, then fairness, means over seeds; a constant for reference."""
+    parts, text = [], []
+    columns = ["accuracy", "auc", "parity", "odds", "gap", "flips"]
+    head = ["arm", "shares", "sentences", "accuracy", "AUC", "demographic parity", "equality of odds", "gap", "flips"]
+    for side in sides:
+        found = studies.fair_table(side.settings, side.table)
+        if not len(found):
+            text.append(f"{side.name} ({side.settings['profile']}): no runs are stored yet.")
+            parts.append(f"<p><em>{escape(text[-1])}</em></p>")
+        for task in side.settings["tasks"] if len(found) else ():
+            one = found[found["task"] == task]
+            means = one.groupby(["arm", "factuals", "counterfactuals"], sort=False)[["n", *(f"test_{c}" for c in columns)]].mean()
+            rows = [[name, f"{a:g}, {b:g}", f"{row['n']:.0f}", *(f"{row[f'test_{what}']:.3f}" for what in columns)]
+                    for (name, a, b), row in means.iterrows()]
+            nothing = studies.constant(side.settings, task)
+            rows.append(["always the majority class", DASH, DASH, *(f"{nothing[what]:.3f}" for what in columns)])
+            caption = f"{side.name}, {task}: test split, means over {one['seed'].nunique()} seeds"
+            parts.append(table(rows, head, caption))
+            text += [caption, *(" | ".join(row) for row in rows)]
+            if chosen := studies.chosen_mix(side.settings, found, task):
+                text.append(f"The healthy mix judged below: shares {chosen[0]:g}, {chosen[1]:g}, the best parity on validation.")
+                parts.append(f"<p>{escape(text[-1])}</p>")
+    return Page("".join(parts), "\n".join(text))
+
+
 def ledger(profile: str = "standard") -> Page:
     """Every claim with its verdict, effect, interval and chapter."""
     found, rows, text = claims.ledger(profile), [], []

@@ -9,6 +9,7 @@ Lines are means over seeds, bars are 95 % t-intervals. Colours are the colour-bl
 from datadiet.figures.conflict import who_wins
 from datadiet.figures.core import View, views
 from datadiet.figures.dynamic import against_random, frontier, frontier_in_seconds, one_change
+from datadiet.figures.fair import counterfactuals, minority, utility_and_fairness
 from datadiet.figures.fractions import accuracy_by_fraction, budgets, windows
 from datadiet.figures.images import (
     checkpoint_fault,
@@ -22,8 +23,8 @@ from datadiet.figures.noise import dropping, finding_flips, finding_flips_by_rat
 from datadiet.figures.timing import accuracy_by_point, agreement, approximation, averaging, class_shares
 
 __all__ = [
-    "View", "accuracy_by_fraction", "accuracy_by_point", "against_random", "agreement", "approximation", "averaging", "budgets",
-    "checkpoint_fault", "class_shares", "dropping", "finding_flips", "finding_flips_by_rate", "frontier", "frontier_in_seconds",
-    "noisy_windows", "norm_correlations", "one_change", "picture_accuracy", "picture_budgets", "standing", "transfer", "views",
-    "who_wins", "windows",
+    "View", "accuracy_by_fraction", "accuracy_by_point", "against_random", "agreement", "approximation", "averaging",
+    "budgets", "checkpoint_fault", "class_shares", "counterfactuals", "dropping", "finding_flips", "finding_flips_by_rate",
+    "frontier", "frontier_in_seconds", "minority", "noisy_windows", "norm_correlations", "one_change", "picture_accuracy",
+    "picture_budgets", "standing", "transfer", "utility_and_fairness", "views", "who_wins", "windows",
 ]

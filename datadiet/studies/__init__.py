@@ -19,6 +19,7 @@ from datadiet.studies.dynamic import (
     static_at_cost_of,
 )
 from datadiet.studies.fair import (
+    CHOSEN_AMONG,
     FACTUAL,
     FULL,
     HIGH,
@@ -67,11 +68,11 @@ def wanted(chapter: str, settings: dict) -> list[dict]:
 
 
 __all__ = [
-    "FACTUAL", "FULL", "HIGH", "JOINT_FORMS", "LOW", "RETRAIN_AT", "STUDIES", "agreement", "approximation", "arm",
-    "averaging", "chosen_mix", "constant", "correlations", "dynamic_arm", "dynamic_arms", "dynamic_bill", "dynamic_costs",
-    "dynamic_pruning", "fair_arms", "fair_table", "grand_at_init", "halves", "healthy_diet", "joint_arms", "joint_lengths",
-    "joint_pruning", "joint_result", "joint_results", "label_noise", "likeness", "minority", "of_arm", "of_chapter",
-    "parameters", "picture_arm", "planned_cost", "pool_arms", "pool_overlap", "pool_result", "pool_results", "profiles",
-    "pruned", "pruning_fractions", "restore_now", "restore_then", "score_timing", "scoring", "settings_of", "skew",
-    "standing", "static_at_cost_of", "wanted", "weak_pool", "weak_runs", "who_is_right",
+    "CHOSEN_AMONG", "FACTUAL", "FULL", "HIGH", "JOINT_FORMS", "LOW", "RETRAIN_AT", "STUDIES", "agreement", "approximation",
+    "arm", "averaging", "chosen_mix", "constant", "correlations", "dynamic_arm", "dynamic_arms", "dynamic_bill",
+    "dynamic_costs", "dynamic_pruning", "fair_arms", "fair_table", "grand_at_init", "halves", "healthy_diet", "joint_arms",
+    "joint_lengths", "joint_pruning", "joint_result", "joint_results", "label_noise", "likeness", "minority", "of_arm",
+    "of_chapter", "parameters", "picture_arm", "planned_cost", "pool_arms", "pool_overlap", "pool_result", "pool_results",
+    "profiles", "pruned", "pruning_fractions", "restore_now", "restore_then", "score_timing", "scoring", "settings_of",
+    "skew", "standing", "static_at_cost_of", "wanted", "weak_pool", "weak_runs", "who_is_right",
 ]

@@ -1,0 +1,72 @@
+"""Figures of the chapter "A healthy data diet"."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+
+from datadiet import studies
+from datadiet.figures.core import View, legend, line, panels, scoring_points, t95
+
+ARMS = [studies.FACTUAL, studies.FULL, "healthy GE", "random", "vanilla GE", "unhealthy GE", "hardest by EL2N + random",
+        studies.LOW, studies.HIGH]
+STYLE = dict(zip(ARMS, zip([(0.35, 0.35, 0.35), *sns.color_palette("colorblind", 8)], "Xos^vDP<>", strict=True), strict=True))
+CONSTANT = "always praise"
+
+
+def _cross(ax, x, y, name, label):
+    """One point with its intervals in both directions."""
+    (left, right), (low, high) = t95(x), t95(y)
+    colour, marker = STYLE[name]
+    ax.errorbar(np.mean(x), np.mean(y), xerr=[[np.mean(x) - left], [right - np.mean(x)]],
+                yerr=[[np.mean(y) - low], [high - np.mean(y)]], color=colour, marker=marker, capsize=2, lw=1.2, ms=6, ls="",
+                label=label)
+
+
+def utility_and_fairness(sides: list[View]):
+    """Every arm by how much more often women than men are said to complain, and by accuracy; a constant for reference."""
+    for ax, view, task in panels(sides):
+        found = studies.fair_table(view.settings, view.table)
+        first = tuple(view.settings["mixes"][0])
+        for name in ARMS:
+            for shares, one in studies.of_arm(found, task, name).groupby(["factuals", "counterfactuals"], sort=False):
+                several = name in studies.CHOSEN_AMONG and len(view.settings["mixes"]) > 1
+                label = f"{name} {shares[0]:g}, {shares[1]:g}" if several else name
+                _cross(ax, one["test_gap"], one["test_accuracy"], name, label if shares == first or not several else None)
+                if several:
+                    ax.annotate(f" {shares[0]:g}, {shares[1]:g}", (one["test_gap"].mean(), one["test_accuracy"].mean()),
+                                fontsize=6, va="bottom")
+        nothing = studies.constant(view.settings, task)
+        ax.plot(nothing["gap"], nothing["accuracy"], "*", color="0.2", ms=10, label=CONSTANT)
+        ax.axvline(0, color="0.6", lw=0.8)
+        ax.set(xlabel="rate of 'complaint', women - men (0 is fair)", ylabel="test accuracy")
+        legend(ax)
+    return plt.gcf()
+
+
+def counterfactuals(sides: list[View]):
+    """Demographic parity and AUC when none, the half of lowest GE, the half of highest GE, or all counterfactuals are added."""
+    places = {studies.FACTUAL: "none", studies.LOW: "lowest GE", studies.HIGH: "highest GE", studies.FULL: "all"}
+    for ax, view, task in panels(sides):
+        found = studies.fair_table(view.settings, view.table)
+        for (column, name), colour, marker in zip({"test_parity": "demographic parity", "test_auc": "AUC (utility)"}.items(),
+                                                  sns.color_palette("colorblind"), "os", strict=False):
+            line(ax, range(len(places)), [studies.of_arm(found, task, arm)[column] for arm in places], name, color=colour,
+                 marker=marker, ls="")
+        ax.set_xticks(range(len(places)), places.values())
+        ax.set(xlabel="counterfactuals added to the factual sentences", ylabel="parity, AUC", ylim=(None, 1.02), xlim=(-0.4, 3.4))
+        legend(ax)
+    return plt.gcf()
+
+
+def minority(sides: list[View]):
+    """Share of the rarer class in the hardest tenth by EL2N, by scoring point, beside its share of the whole set."""
+    for ax, view, task in panels(sides):
+        points, rows = scoring_points(ax, view.settings), studies.minority(view.settings, view.table)
+        if len(rows):
+            one = rows[rows["task"] == task]
+            line(ax, range(len(points)), [one.loc[one["at"] == at, "share"] for at in points], "hardest tenth",
+                 color=sns.color_palette("colorblind")[0], marker="o")
+            ax.axhline(one["whole"].mean(), color="0.35", ls="--", lw=1.4, label="whole set")
+        ax.set(ylabel="share of complaints", ylim=(-0.03, 1.05))
+        legend(ax)
+    return plt.gcf()

@@ -207,8 +207,8 @@ def test_tables_cards_figures_and_the_bill_on_real_runs(tiny):
     assert not len(audit.plan(asked))
     full = studies.picture_arm(tiny, table, "digits", "full data", 1.0)
     assert list(full.index) == [0, 1] and full.between(0, 1).all()
-    for name in [*images.ARMS, images.TRANSFER]:
-        assert len(studies.picture_arm(tiny, table, "digits", name, 0.5, "steps")) == 2
+    for name, fraction, budget in images.plan_of(tiny, "digits"):
+        assert len(studies.picture_arm(tiny, table, "digits", name, fraction, budget)) == 2
     rows = studies.correlations(tiny, table)
     assert rows.groupby("inputs")["seen"].count().to_dict() == {"per image": 0, "standardised": 4, "whitened": 4}
     assert rows["pixels"].between(-1, 1).all() and set(rows["images"]) == {40, 20}

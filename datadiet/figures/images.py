@@ -22,16 +22,19 @@ def _below(ax):
     ax.legend(frameon=False, fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
 
 
-def _by_fraction(sides, names):
+def _by_fraction(sides, names, budget="epochs"):
     for ax, view, task in panels(sides):
         fractions = sorted(view.settings["tasks"][task])
+        if budget == "steps":
+            fractions = sorted({images.of_task(view.settings, task)["timing_fraction"], fractions[-1]})
         for name in names:
-            _drawn(ax, fractions, [studies.picture_arm(view.settings, view.table, task, name, f) for f in fractions], name)
+            arms = [studies.picture_arm(view.settings, view.table, task, name, fraction, budget) for fraction in fractions]
+            _drawn(ax, fractions, arms, name)
         level(ax, studies.picture_arm(view.settings, view.table, task, "full data", 1.0), "full data")
         ax.set_xscale("log")
         ax.set_xticks(fractions, [f"{f:.0%}" for f in fractions])
         ax.minorticks_off()
-        ax.set(xlabel="kept fraction (log scale)", ylabel="test accuracy")
+        ax.set(xlabel="kept fraction (log scale)", ylabel=f"test accuracy, equal {budget}")
         _below(ax)
     return plt.gcf()
 
@@ -42,8 +45,8 @@ def picture_accuracy(sides: list[View]):
 
 
 def checkpoint_fault(sides: list[View]):
-    """GraNd at initialisation as it is, and as the faulty restore would have shown it, beside random subsets."""
-    return _by_fraction(sides, ("random", images.INIT, images.LOADED))
+    """GraNd at initialisation as it is, and as the faulty restore would have shown it, beside random subsets; equal steps."""
+    return _by_fraction(sides, ("random", images.INIT, images.LOADED), "steps")
 
 
 def picture_budgets(sides: list[View]):

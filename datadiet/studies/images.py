@@ -106,12 +106,15 @@ def retrained(settings: dict, task: str, name: str, fraction: float, budget: str
 
 
 def plan_of(settings: dict, task: str) -> list[tuple[str, float, str]]:
-    """(arm, kept fraction, budget) of every retraining arm: all fractions at equal epochs, one at equal steps."""
+    """(arm, kept fraction, budget) of every retraining arm.
+
+    All fractions at equal epochs. At equal steps the timing fraction, and the largest for the arms that claims about a half name.
+    """
     middle = of_task(settings, task)["timing_fraction"]
     out = [(name, fraction, "epochs") for name in ARMS for fraction in settings["tasks"][task]]
     largest = max(settings["tasks"][task])
-    out += [(name, fraction, "steps") for name in ARMS for fraction in sorted({middle, largest})]
-    return out + [(TRANSFER, middle, "steps")]
+    out += [(name, middle, "steps") for name in (*ARMS, TRANSFER)]
+    return out + [(name, largest, "steps") for name in ("random", "EL2N", INIT, LOADED)]
 
 
 def probes(settings: dict, task: str) -> list[dict]:

@@ -5,7 +5,7 @@ import numpy as np
 import seaborn as sns
 
 from datadiet import studies
-from datadiet.figures.core import View, legend, line, panels, scoring_points, t95
+from datadiet.figures.core import HEIGHT, View, legend, line, panels, scoring_points, t95
 
 ARMS = [studies.FACTUAL, studies.FULL, "healthy GE", "random", "vanilla GE", "unhealthy GE", "hardest by EL2N + random",
         studies.LOW, studies.HIGH]
@@ -40,6 +40,7 @@ def utility_and_fairness(sides: list[View]):
         ax.axvline(0, color="0.6", lw=0.8)
         ax.set(xlabel="rate of 'complaint', women - men (0 is fair)", ylabel="test accuracy")
         legend(ax)
+    plt.gcf().set_figheight(HEIGHT + 1.5)  # ten names below the axes
     return plt.gcf()
 
 
@@ -64,8 +65,11 @@ def minority(sides: list[View]):
         points, rows = scoring_points(ax, view.settings), studies.minority(view.settings, view.table)
         if len(rows):
             one = rows[rows["task"] == task]
-            line(ax, range(len(points)), [one.loc[one["at"] == at, "share"] for at in points], "hardest tenth",
-                 color=sns.color_palette("colorblind")[0], marker="o")
+            shares = [one.loc[one["at"] == at, "share"] for at in points]
+            colour = sns.color_palette("colorblind")[0]
+            ax.plot(range(len(points)), [each.mean() for each in shares], color=colour, lw=1.6, label="hardest tenth, mean")
+            for place, each in enumerate(shares):  # an interval would leave [0, 1]
+                ax.plot([place] * len(each), each, "o", color=colour, alpha=0.5, ms=5, label=None if place else "one seed")
             ax.axhline(one["whole"].mean(), color="0.35", ls="--", lw=1.4, label="whole set")
         ax.set(ylabel="share of complaints", ylim=(-0.03, 1.05))
         legend(ax)

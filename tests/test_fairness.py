@@ -278,10 +278,10 @@ def made(**parities):
 @pytest.mark.parametrize("healthy, full, verdict", [(0.98, 0.9, "reproduced"), (0.8, 0.9, "not reproduced")])
 def test_hdd_1(healthy, full, verdict):
     made_up = made(**{"healthy GE": healthy, "full augmentation": full})
-    assert claims.decide("HDD-1", SETTINGS, made_up).verdict == verdict
+    assert claims.decide("HDD-1", SETTINGS, made_up).verdict == f"analogue: {verdict}"
     useless = made_up.assign(test_accuracy=made_up["test_accuracy"].where(made_up["test_parity"] < 0.95, 0.5))
     if verdict == "reproduced":
-        assert claims.decide("HDD-1", SETTINGS, useless).verdict == "undecided"  # fair, and of no use: no gain at all
+        assert claims.decide("HDD-1", SETTINGS, useless).verdict == "analogue: undecided"  # fair, and of no use: no gain at all
 
 
 def test_the_shares_are_chosen_on_validation():
@@ -291,7 +291,7 @@ def test_the_shares_are_chosen_on_validation():
     assert studies.chosen_mix(SETTINGS, found, "feedback") == (0.3, 0.2)
     fewer = made()
     last = [runs.key(run) for run in studies.fair_arms(SETTINGS, "feedback")[("healthy GE", 0.7, 0.1)]]
-    assert claims.decide("HDD-1", SETTINGS, fewer[~fewer["key"].isin(last)]).verdict == "no runs yet"
+    assert claims.decide("HDD-1", SETTINGS, fewer[~fewer["key"].isin(last)]).verdict == "analogue: no runs yet"
 
 
 @pytest.mark.parametrize("low, high, verdict", [(0.8, 0.95, "reproduced"), (0.95, 0.95, "not reproduced"),
@@ -299,11 +299,11 @@ def test_the_shares_are_chosen_on_validation():
 def test_hdd_2(low, high, verdict):
     found = claims.decide("HDD-2", SETTINGS, made(**{
         "factual only": 0.8, "factual + lowest GE": low, "factual + highest GE": high}))
-    assert found.verdict == verdict
+    assert found.verdict == f"analogue: {verdict}"
 
 
 def test_no_runs_no_verdict():
-    assert {claims.decide(name, SETTINGS, pd.DataFrame()).verdict for name in ("HDD-1", "HDD-2")} == {"no runs yet"}
+    assert {claims.decide(name, SETTINGS, pd.DataFrame()).verdict for name in ("HDD-1", "HDD-2")} == {"analogue: no runs yet"}
 
 
 def test_every_arm_takes_the_same_number_of_updates_and_healthy_mixes_at_most_half_of_the_augmented_set():

@@ -30,8 +30,7 @@ def utility_and_fairness(sides: list[View]):
         for name in ARMS:
             for shares, one in studies.of_arm(found, task, name).groupby(["factuals", "counterfactuals"], sort=False):
                 several = name in studies.CHOSEN_AMONG and len(view.settings["mixes"]) > 1
-                label = f"{name} {shares[0]:g}, {shares[1]:g}" if several else name
-                _cross(ax, one["test_gap"], one["test_accuracy"], name, label if shares == first or not several else None)
+                _cross(ax, one["test_gap"], one["test_accuracy"], name, name if shares == first or not several else None)
                 if several:
                     ax.annotate(f" {shares[0]:g}, {shares[1]:g}", (one["test_gap"].mean(), one["test_accuracy"].mean()),
                                 fontsize=6, va="bottom")

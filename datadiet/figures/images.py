@@ -34,7 +34,7 @@ def _by_fraction(sides, names, budget="epochs"):
         ax.set_xscale("log")
         ax.set_xticks(fractions, [f"{f:.0%}" for f in fractions])
         ax.minorticks_off()
-        ax.set(xlabel="kept fraction (log scale)", ylabel=f"test accuracy, equal {budget}")
+        ax.set(xlabel=f"kept fraction (log scale), equal {budget}", ylabel="test accuracy")
         _below(ax)
     return plt.gcf()
 

@@ -16,6 +16,14 @@ ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = [page for page in book.pages(ROOT) if book.is_notebook((ROOT / f"{page}.md").read_text())]
 
 
+@pytest.fixture(autouse=True)
+def figures_closed():
+    """Figures of a test do not outlive it."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
+
+
 @pytest.fixture(scope="session")
 def alone(tmp_path_factory):
     """An environment for commands: this Python's, an empty store, no data folder, no hub."""

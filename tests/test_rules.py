@@ -181,7 +181,8 @@ def test_claims_that_cannot_be_decided(claim, message):
 def test_the_ledger_lists_every_claim_once():
     found = claims.ledger("standard")
     assert list(found["id"]) == list(claims.claims()) and found["verdict"].notna().all()
-    assert all(name in pages.ledger().text for name in claims.claims())
+    text = pages.ledger().text
+    assert all(name in text for name in claims.claims())
 
 
 def test_settings():

@@ -17,7 +17,19 @@ ARMS = {  # arm -> what a reader sees, in the order of the axis
     "random dynamic": "random,\nanew",
     "dynamic": "dynamic\n(norm)",
 }
-PAIR = (("o", -0.12), ("s", 0.12))  # markers of two series side by side, and how far each is moved
+MARKERS = "osD^"
+
+
+def _side_by_side(series):
+    """Each of a few series with a marker, a colour, and how far it is moved so that they stand beside one another."""
+    for i, one in enumerate(series):
+        yield one, MARKERS[i], 0.24 * (i - (len(series) - 1) / 2), sns.color_palette("colorblind")[i]
+
+
+def _legend(ax):
+    """The common legend, below names that lean."""
+    legend(ax)
+    ax.get_legend().set_bbox_to_anchor((0.5, -0.32))
 
 
 def _named(ax, names):
@@ -29,14 +41,14 @@ def joint_arms(sides: list[View], what: str = "frame", ylabel: str = "share of e
     for ax, view, task in panels(sides):
         results, fractions = studies.joint_results(view.settings, view.table), sorted(view.settings["tasks"][task])
         names = [name for name in ARMS if name in set(results["arm"])]
-        for fraction, (marker, moved), colour in zip(fractions, PAIR, sns.color_palette("colorblind"), strict=False):
+        for fraction, marker, moved, colour in _side_by_side(fractions):
             values = [studies.joint_result(results, task, name, fraction, what) for name in names]
             places = [place + moved for place in range(len(names))]
             line(ax, places, values, f"{fraction:.0%} kept", color=colour, marker=marker, ls="none")
         level(ax, studies.joint_result(results, task, "full", what=what), "full data")
         _named(ax, names)
         ax.set_ylabel(ylabel)
-        ax.legend(frameon=False, fontsize="small", loc="best")
+        _legend(ax)
     return plt.gcf()
 
 
@@ -45,7 +57,7 @@ def joint_lengths(sides: list[View]):
     for ax, view, task in panels(sides):
         rows, fractions = studies.joint_lengths(view.settings, view.table), sorted(view.settings["tasks"][task])
         one = rows[rows["task"] == task]
-        for fraction, (marker, moved), colour in zip(fractions, PAIR, sns.color_palette("colorblind"), strict=False):
+        for fraction, marker, moved, colour in _side_by_side(fractions):
             held = one[one["fraction"] == fraction]
             values = [held.loc[held["form"] == form, "kept_words"] for form in studies.JOINT_FORMS]
             places = [place + moved for place in range(len(values))]
@@ -54,8 +66,7 @@ def joint_lengths(sides: list[View]):
             ax.axhline(one["all_words"].mean(), color=COLOURS["full data"], ls="--", lw=1.4, label="whole set")
         _named(ax, studies.JOINT_FORMS)
         ax.set_ylabel("words an utterance")
-        legend(ax)
-        ax.get_legend().set_bbox_to_anchor((0.5, -0.3))
+        _legend(ax)
     return plt.gcf()
 
 
@@ -65,7 +76,7 @@ def two_slot_measures(sides: list[View]):
         results, fraction = studies.joint_results(view.settings, view.table), max(view.settings["tasks"][task])
         names = [("full", 1.0)] + [(name, fraction) for name in ARMS if name in set(results["arm"])]
         measures = (("tags", "share of right tags, O included"), ("span_f1", "F1 over spans"))
-        for (what, name), (marker, _), colour in zip(measures, PAIR, sns.color_palette("colorblind"), strict=False):
+        for (what, name), marker, _, colour in _side_by_side(measures):
             values = [studies.joint_result(results, task, *arm, what) for arm in names]
             line(ax, range(len(names)), values, name, color=colour, marker=marker, ls="none")
         both = [[studies.joint_result(results, task, *arm, what) for what, _ in measures] for arm in names]
@@ -75,5 +86,5 @@ def two_slot_measures(sides: list[View]):
         said = ["full data", *(ARMS[name] for name, _ in names[1:])]
         ax.set_xticks(range(len(names)), said, rotation=40, ha="right", fontsize="small")
         ax.set(ylabel=f"on the test set, {fraction:.0%} kept", ylim=(None, 1.0))
-        ax.legend(frameon=False, fontsize="small", loc="best")
+        _legend(ax)
     return plt.gcf()

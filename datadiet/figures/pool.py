@@ -3,7 +3,7 @@
 import matplotlib.pyplot as plt
 import seaborn as sns
 
-from datadiet import pool, rules, studies
+from datadiet import rules, studies
 from datadiet.figures.core import View, legend, line, panels, t95
 
 NAMES = {"random": "random", "stratified": "random,\nstratified", "entropy": "entropy", "margin": "margin", "el2n": "EL2N"}
@@ -18,15 +18,15 @@ def _axis(ax, names):
 def pool_errors(sides: list[View], what: str = "intent_error", ylabel: str = "share of wrong intents"):
     """Test error after adding examples by each rule, with hypotheses and with true labels; the seed set alone as a level."""
     for ax, view, task in panels(sides):
-        results = studies.pool_results(view.settings, view.table)
+        results, choices = studies.pool_results(view.settings, view.table), view.settings["choices"]
         for (labels, name, marker, moved), colour in zip(LABELS, sns.color_palette("colorblind"), strict=False):
-            values = [studies.pool_result(results, task, by, labels, what) for by in pool.BY]
+            values = [studies.pool_result(results, task, by, labels, what) for by in choices]
             line(ax, [at + moved for at in range(len(values))], values, name, color=colour, marker=marker, ls="none")
         alone = studies.pool_result(results, task, "nothing", "truth", what)
         if len(alone):
             ax.axhline(alone.mean(), color="0.35", ls="--", lw=1.4, label="seed set alone")
             ax.axhspan(*t95(alone), color="0.35", alpha=0.12, lw=0)
-        _axis(ax, pool.BY)
+        _axis(ax, choices)
         ax.set_ylabel(ylabel)
         legend(ax)
     return plt.gcf()
@@ -35,7 +35,8 @@ def pool_errors(sides: list[View], what: str = "intent_error", ylabel: str = "sh
 def pool_gains(sides: list[View]):
     """Error of each rule minus that of random additions, seed by seed, trained on hypotheses. Below zero: better than random."""
     for ax, view, task in panels(sides):
-        results, names = studies.pool_results(view.settings, view.table), [by for by in pool.BY if by != "random"]
+        results = studies.pool_results(view.settings, view.table)
+        names = [by for by in view.settings["choices"] if by != "random"]
         kinds = (("intent_error", "intent error", "o", -0.1), ("frame_error", "frame error", "s", 0.1))
         for (what, name, marker, moved), colour in zip(kinds, sns.color_palette("colorblind")[2:], strict=False):
             base = studies.pool_result(results, task, "random", what=what)

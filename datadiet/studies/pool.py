@@ -20,13 +20,13 @@ def weak_runs(settings: dict, task: str) -> list[dict]:
 def pool_arms(settings: dict, task: str) -> dict[tuple, list[dict]]:
     """The arms of a task: (chosen by, labels) -> its runs, a seed each.
 
-    ("nothing", "truth") is the weak model itself. Each way of choosing is trained with "hypotheses" as labels, and again with the
-    "truth" of the same examples.
+    ("nothing", "truth") is the weak model itself. Each way of ``settings["choices"]`` is trained with "hypotheses" as labels, and
+    again with the "truth" of the same examples.
     """
     weak = weak_runs(settings, task)
     source = {name: value for name, value in weak[0].items() if name != "seed"}
     arms = {("nothing", "truth"): weak}
-    for by in pool.BY:
+    for by in settings["choices"]:
         for labels in ("hypotheses", "truth"):
             grown = {"start": settings["start"], "by": by, "confident": settings["confident"], "add": settings["add"]}
             grown |= {"labels": labels, "source": source}
@@ -72,9 +72,9 @@ def pool_overlap(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
             if runs.key(weak) not in found:
                 continue
             held, seed = runs.store.arrays(runs.key(weak)), weak["seed"]
-            sets = {by: pool.chosen(held, arms[(by, "truth")][0]["pool"], seed) for by in pool.BY}
+            sets = {by: pool.chosen(held, arms[(by, "truth")][0]["pool"], seed) for by in settings["choices"]}
             rows += [
                 {"task": task, "seed": seed, "one": a, "other": b, "overlap": np.isin(sets[a], sets[b]).mean()}
-                for a, b in combinations(pool.BY, 2)
+                for a, b in combinations(settings["choices"], 2)
             ]
     return pd.DataFrame(rows, columns=["task", "seed", "one", "other", "overlap"])

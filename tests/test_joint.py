@@ -243,6 +243,7 @@ def test_study_at_tiny_size(tmp_path, monkeypatch):
     assert set(results["arm"]) >= {"full", "random dynamic", "easiest"}
     assert results[["intent", "span_f1", "tags", "frame"]].stack().between(0, 1).all() and (results["unseen"] == 0).all()
     lengths = studies.joint_lengths(settings, table)
+    assert lengths[["kept_common", "all_common"]].stack().between(0, 1).all()
     assert set(lengths["form"]) == set(studies.JOINT_FORMS) and lengths["rho"].between(-1, 1).all()
     rho = lengths.groupby("form")["rho"].mean()
     assert rho["joint_sum"] > 0.9 > rho["el2n"]  # an untrained model errs alike on every word: the sum counts words

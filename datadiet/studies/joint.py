@@ -61,22 +61,25 @@ def joint_result(results: pd.DataFrame, task: str, name: str, fraction: float = 
 
 
 def joint_lengths(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
-    """What each form of the score has to do with the number of words, a row for each task, seed, form and fraction.
+    """What each form of the score has to do with length and class, a row for each task, seed, form and fraction.
 
     ``rho``: Spearman's, of one run's scores and the lengths. ``kept_words``: mean length of the hardest share by them.
-    ``all_words``: of the whole training set.
+    ``all_words``: of the whole training set. ``kept_common`` and ``all_common``: shares of the commonest intent in the two.
     """
     found, rows = set(table["key"]) if len(table) else set(), []
     for task, fractions in settings["tasks"].items():
         for run in scoring(settings, task):
             if runs.key(run) not in found:
                 continue
-            words = runs.store.arrays(runs.key(run))["words"][0]
+            held = runs.store.arrays(runs.key(run))
+            words, common = held["words"][0], held["labels"] == np.bincount(held["labels"]).argmax()
             for form in FORMS:
                 values = runs.score_values(run, form, RETRAIN_AT)
                 row = {"task": task, "seed": run["seed"], "form": form, "rho": spearmanr(values, words)[0]}
-                rows += [
-                    row | {"fraction": f, "kept_words": words[keep(values, f)].mean(), "all_words": float(np.mean(words))}
-                    for f in fractions
-                ]
-    return pd.DataFrame(rows, columns=["task", "seed", "form", "rho", "fraction", "kept_words", "all_words"])
+                for f in fractions:
+                    kept = keep(values, f)
+                    lengths = {"kept_words": words[kept].mean(), "all_words": words.mean()}
+                    shares = {"kept_common": common[kept].mean(), "all_common": common.mean()}
+                    rows.append(row | {"fraction": f} | lengths | shares)
+    columns = ["task", "seed", "form", "rho", "fraction", "kept_words", "all_words", "kept_common", "all_common"]
+    return pd.DataFrame(rows, columns=columns)

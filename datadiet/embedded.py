@@ -14,7 +14,10 @@ import gc
 import hashlib
 import importlib.metadata
 import importlib.util
+import json
+import os
 import re
+import sys
 import warnings
 from collections import Counter
 from functools import cache
@@ -22,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
+from datadiet import paths
 from datadiet.errors import InputError
 from datadiet.sources import Raw, Split, stratified, wrong_labels
 
@@ -113,17 +117,41 @@ def sentences(folder: Path) -> dict[str, str]:
     return found
 
 
-@cache
-def docstrings() -> Raw:
-    """Which package wrote the sentence? Read from the installed source files; nothing is imported."""
-    pools = {}
+def _pools() -> dict[str, dict[str, str]]:
+    """:func:`sentences` of every package. Kept in the live store: reading them takes seconds, and every process needs them."""
+    folders = {}
     for package, install in PACKAGES.items():
         spec = importlib.util.find_spec(package)
         if spec is None or not spec.origin:
             raise InputError(f"data.load: 'docstrings' reads the package {package}, which is not installed; "
                              f"mend it with: pip install {install}")
-        with _no_garbage_collection():
-            pools[package] = sentences(Path(spec.origin).parent)
+        folders[package] = Path(spec.origin).parent
+    read_from = [sys.version, *(f"{folders[package]} {_release(package)}" for package in PACKAGES)]
+    digest = hashlib.sha256(Path(__file__).read_bytes() + json.dumps(read_from).encode()).hexdigest()
+    try:
+        kept = paths.store() / f"docstrings-{digest[:16]}.json"
+    except InputError:  # outside a clone of the book there is no store
+        kept = None
+    if kept and kept.is_file():
+        return json.loads(kept.read_text())
+    with _no_garbage_collection():
+        pools = {package: sentences(folder) for package, folder in folders.items()}
+    if kept:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        part = kept.with_suffix(f".{os.getpid()}.part")  # several processes may get here at once
+        part.write_text(json.dumps(pools))
+        os.replace(part, kept)
+    return pools
+
+
+def _release(package: str) -> str:
+    return f"{package} {importlib.metadata.version(PACKAGES[package])}"
+
+
+@cache
+def docstrings() -> Raw:
+    """Which package wrote the sentence? Read from the installed source files; nothing is imported."""
+    pools = _pools()
     shared = Counter(key for pool in pools.values() for key in pool)
     need, rows = sum(DOCSTRING_SPLITS.values()), {split: [] for split in DOCSTRING_SPLITS}
     for label, (package, pool) in enumerate(pools.items()):
@@ -139,7 +167,7 @@ def docstrings() -> Raw:
     for split, found in rows.items():
         _, texts, labels = zip(*sorted(found), strict=True)
         splits[split] = Split(np.arange(len(texts)), np.array(labels), {"text": list(texts)})
-    releases = ", ".join(f"{package} {importlib.metadata.version(install)}" for package, install in PACKAGES.items())
+    releases = ", ".join(map(_release, PACKAGES))
     return Raw("text", tuple(PACKAGES), splits, "embedded: docstrings of the installed packages",
                (f"Sentences depend on the installed releases: {releases}.",
                 "Sentences that several packages share, and repeats, were removed; package names are replaced by 'library'."))

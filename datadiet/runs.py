@@ -6,6 +6,7 @@ table = sweep(configs, engine="dask://scheduler:8786")                          
 table = sweep(configs, engine="stored")                                              # look up, compute nothing
 """
 
+import contextlib
 import datetime
 import hashlib
 import json
@@ -207,7 +208,7 @@ class SweepFailed(RuntimeError):
 
 
 def _pool(engine: str):
-    """An executor, and how to wait for its futures, for `engine`."""
+    """An executor, and how to wait for its futures, for `engine`. A sweep starts its workers once: each imports for seconds."""
     if engine == "processes":
         # Spawned, because a forked copy of a process that has used torch's threads can hang.
         pool = ProcessPoolExecutor(max(1, os.cpu_count() or 1), mp_context=get_context("spawn"), initializer=_one_thread)
@@ -223,8 +224,8 @@ def _pool(engine: str):
         raise InputError(f"runs.sweep: no Dask scheduler answers at {engine} ({type(problem).__name__}).") from None
 
 
-def _carry_out(wave: list[dict], engine: str, bar, failures: dict) -> None:
-    """Compute and store the runs of one wave; a failure is noted and the wave goes on."""
+def _carry_out(wave: list[dict], workers, bar, failures: dict) -> None:
+    """Compute and store the runs of one wave; a failure is noted and the wave goes on. `workers`: of :func:`_pool`, or None."""
 
     def keep_result(run, result):
         try:
@@ -234,15 +235,19 @@ def _carry_out(wave: list[dict], engine: str, bar, failures: dict) -> None:
             failures[key(run)] = problem
         bar.update()
 
-    if engine == "here":
+    if workers is None:
         for run in wave:
             keep_result(run, lambda run=run: compute(run, _taken(run)))
         return
-    pool, completed = _pool(engine)
-    with pool:
-        futures = {pool.submit(compute, run, _taken(run)): run for run in wave}
-        for future in completed(list(futures)):
-            keep_result(futures[future], future.result)
+    (executor, completed), futures = workers, {}
+    for run in wave:
+        try:
+            futures[executor.submit(compute, run, _taken(run))] = run
+        except Exception as problem:  # a worker was killed in an earlier wave
+            failures[key(run)] = problem
+            bar.update()
+    for future in completed(list(futures)):
+        keep_result(futures[future], future.result)
 
 
 def missing(configs) -> list[dict]:
@@ -288,8 +293,12 @@ def sweep(configs, engine: str = "here") -> pd.DataFrame:
     for run in todo:
         task_of(run)  # a set that cannot be had is an error now, before anything is trained
     if todo:
-        with tqdm(total=len(todo), desc="runs", unit="run", file=sys.stderr, leave=False) as bar:
-            _carry_out([run for run in todo if not scoring_runs(run)], engine, bar, failures)
+        with contextlib.ExitStack() as stack:
+            bar = stack.enter_context(tqdm(total=len(todo), desc="runs", unit="run", file=sys.stderr, leave=False))
+            workers = None if engine == "here" else _pool(engine)
+            if workers:
+                stack.enter_context(workers[0])
+            _carry_out([run for run in todo if not scoring_runs(run)], workers, bar, failures)
             ready = []
             for run in (run for run in todo if scoring_runs(run)):
                 broken = [key(source) for source in scoring_runs(run) if key(source) in failures]
@@ -298,7 +307,7 @@ def sweep(configs, engine: str = "here") -> pd.DataFrame:
                     bar.update()
                 else:
                     ready.append(run)
-            _carry_out(ready, engine, bar, failures)
+            _carry_out(ready, workers, bar, failures)
     if failures:
         raise SweepFailed(failures, len(todo))
     return _table(configs, store.find(key(run) for run in configs))

@@ -66,7 +66,7 @@ def classifier(encoder: str, n_intents: int, n_slots: int, layers: int | None = 
     return model.eval()
 
 
-def columns(task: Task, split: Split, tokens) -> dict[str, list[torch.Tensor]]:
+def columns(task: Task, split: Split, tokens) -> dict[str, list[list[int]]]:
     """Slot labels and word numbers at the first sub-token of each word of a tokenised split.
 
     Words cut off by the largest length are left out; so is a word that the tokenizer makes nothing of.
@@ -87,8 +87,8 @@ def columns(task: Task, split: Split, tokens) -> dict[str, list[torch.Tensor]]:
             seen = place if place is not None else seen
         if not any(word):
             raise InputError(f"joint: no word of utterance {split.ids[row]} of {task.name!r} is seen; raise max_length.")
-        out["word"].append(torch.tensor(word))
-        out["slots"].append(torch.tensor([labels[place - 1] if place else 0 for place in word]))
+        out["word"].append(word)
+        out["slots"].append([labels[place - 1] if place else 0 for place in word])
     return out
 
 

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
-from torch.nn.utils.rnn import pad_sequence
 
 from datadiet import fairness, joint, models, pictures, scores
 from datadiet.data import Split, Task
@@ -62,21 +61,34 @@ def prepare(config: dict, task: Task, device) -> Problem:
 
 
 class Encoded:
-    """A split as token ids on the device, batched by length."""
+    """A split as token ids on the device, batched by length.
 
-    def __init__(self, split: Split, columns: dict[str, list[torch.Tensor]], padding: int, device):
-        self.labels = torch.as_tensor(split.labels, device=device)
-        self.columns, self.padding, self.device = columns, padding, device
-        self.lengths = np.array([len(row) for row in columns["input_ids"]])
+    A column holds the tokens of all examples end to end, four bytes each: a million examples are one tensor, a batch is one
+    look-up, and on a GPU nothing travels to it while it trains.
+    """
+
+    def __init__(self, labels: np.ndarray, lengths: np.ndarray, columns: dict[str, torch.Tensor], padding: int, device):
+        self.labels, self.lengths = torch.as_tensor(labels, device=device), lengths  # lengths stay here: no waiting for a GPU
+        self.columns = {name: flat.to(device, torch.int32) for name, flat in columns.items()}
+        self.padding, self.device = padding, device
+        self._starts = torch.as_tensor(np.cumsum(lengths) - lengths, device=device)
+        self._lengths = torch.as_tensor(lengths, device=device)
 
     def batch(self, positions) -> dict:
         """Padded tensors of the examples at `positions`, with their labels."""
+        some = torch.as_tensor(positions, device=self.device)
+        place = torch.arange(int(self.lengths[positions].max()), device=self.device)  # [longest]
+        inside = place < self._lengths[some][:, None]  # [B, longest]
+        at = torch.where(inside, self._starts[some][:, None] + place, 0)
         out = {}
-        for name, rows in self.columns.items():
-            value = self.padding if name == "input_ids" else 0
-            out[name] = pad_sequence([rows[i] for i in positions], True, value).to(self.device)  # [B, longest]
-        out["labels"] = self.labels[torch.as_tensor(positions, device=self.device)]
-        return out
+        for name, flat in self.columns.items():
+            out[name] = torch.where(inside, flat[at], self.padding if name == "input_ids" else 0).long()
+        return out | {"labels": self.labels[some]}
+
+    def same(self, i: int, j: int) -> bool:
+        """Whether two examples are the same tokens."""
+        one, other = (self.columns["input_ids"][self._starts[k] : self._starts[k] + self._lengths[k]] for k in (i, j))
+        return torch.equal(one, other)
 
     def in_order_of_length(self, positions, size):
         order = positions[np.argsort(self.lengths[positions], kind="stable")]
@@ -105,10 +117,11 @@ def encode(config: dict, task: Task, model, device) -> dict[str, Encoded]:
     renamed = models.trim_vocabulary(model, torch.tensor(sorted(used)))
     padding, encoded = int(renamed[tokenizer.pad_token_id]), {}
     for name, split in splits.items():
-        columns = {column: [torch.tensor(row) for row in rows] for column, rows in tokens[name].items()}
-        columns["input_ids"] = [renamed[row] for row in columns["input_ids"]]
-        columns |= joint.columns(task, split, tokens[name]) if in_words else {}
-        encoded[name] = Encoded(split, columns, padding, device)
+        columns = dict(tokens[name]) | (joint.columns(task, split, tokens[name]) if in_words else {})
+        lengths = np.array([len(row) for row in columns["input_ids"]])
+        flat = {column: torch.tensor([token for row in rows for token in row]) for column, rows in columns.items()}
+        flat["input_ids"] = renamed[flat["input_ids"]]
+        encoded[name] = Encoded(split.labels, lengths, flat, padding, device)
     return encoded
 
 
@@ -192,10 +205,9 @@ def _both(split: Split | None) -> Split | None:
 
 def predict_swaps(model, encoded: Encoded) -> dict[str, np.ndarray]:
     """What :func:`predict` records of the sentences as they are, and ``swapped_logits`` [N, K] of their counterfactuals."""
-    rows = encoded.columns["input_ids"]
-    n = len(rows) // 2
+    n = len(encoded.labels) // 2
     # A copy in another batch would round differently, and look as if the swap had moved it.
-    copies = np.array([torch.equal(rows[i], rows[n + i]) for i in range(n)])
+    copies = np.array([encoded.same(i, n + i) for i in range(n)])
     seen = predict(model, encoded, np.concatenate([np.arange(n), n + np.flatnonzero(~copies)]))
     swapped = np.where(copies[:, None], seen["logits"][:n], seen["logits"][n:])
     return {name: values[:n] for name, values in seen.items()} | {"swapped_logits": swapped}

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from datadiet import _rows
 from datadiet.errors import InputError
 
 # bfloat16 rounds a probability by up to 2**-8 of itself, so a row may miss 1 by 0.0039; float32 rows miss it by 1e-6.
@@ -9,8 +10,11 @@ ROW_SUM_TOLERANCE = 4e-3
 KINDS = {"fiu": "real numbers", "iu": "integers", "b": "booleans"}  # numpy's dtype.kind -> how to say it
 
 
-def array(name: str, what: str, values, axes: dict[int, str], kinds: str = "fiu") -> np.ndarray:
-    """`values` as an array, finite and not empty, of a rank named in `axes` (rank -> how its shape is written)."""
+def array(name: str, what: str, values, axes: dict[int, str], kinds: str = "fiu", finite: bool = True) -> np.ndarray:
+    """`values` as an array, finite and not empty, of a rank named in `axes` (rank -> how its shape is written).
+
+    `finite` False leaves it to the caller to look for NaN.
+    """
     try:
         seen = np.asarray(values)
     except (TypeError, ValueError, RuntimeError) as problem:  # ragged; a tensor in bfloat16, on a GPU, with a grad
@@ -24,7 +28,7 @@ def array(name: str, what: str, values, axes: dict[int, str], kinds: str = "fiu"
                          "least one of each.")
     if seen.dtype.kind not in kinds:
         raise InputError(f"scores.{name}: {what} of shape {seen.shape} has type {seen.dtype}; give {KINDS[kinds]}.")
-    if seen.dtype.kind == "f" and not np.isfinite(seen).all():
+    if finite and seen.dtype.kind == "f" and not np.isfinite(seen).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(seen))[0])
         raise InputError(f"scores.{name}: {what} of shape {seen.shape} is {seen[where]} at {where}; every entry must "
                          "be finite: look for a model that diverged, or drop the example.")
@@ -34,12 +38,13 @@ def array(name: str, what: str, values, axes: dict[int, str], kinds: str = "fiu"
 def labelled(name: str, what: str, values, axes: dict[int, str], labels=None, *, probabilities: bool = True,
              labels_are: str = "labels"):
     """Predictions whose last two axes are [N, K], and their labels as int64 [N] (None where none are given)."""
-    rows = array(name, what, values, axes)
+    rows = array(name, what, values, axes, finite=not probabilities)
     n, k = rows.shape[-2:]
     if k < 2:
         raise InputError(f"scores.{name}: {what} has shape {rows.shape}, a single class; scores need K >= 2: give a "
                          "binary task both columns, [1 - p, p].")
-    if probabilities:
+    if probabilities and not _are_probabilities(rows):  # what is wrong, and where
+        array(name, what, rows, axes)
         sums = rows.sum(-1, dtype=np.float64)
         off = np.argwhere((abs(sums - 1) > ROW_SUM_TOLERANCE) | (rows < 0).any(-1))
         if len(off):
@@ -53,8 +58,19 @@ def labelled(name: str, what: str, values, axes: dict[int, str], labels=None, *,
     if len(labels) != n:
         raise InputError(f"scores.{name}: {labels_are} has shape {labels.shape} but {what} {rows.shape}, which is {n} "
                          "examples; give one label for each.")
-    outside = np.flatnonzero((labels < 0) | (labels >= k))
-    if len(outside):
+    if labels.min() < 0 or labels.max() >= k:
+        outside = np.flatnonzero((labels < 0) | (labels >= k))
         raise InputError(f"scores.{name}: {labels_are} of shape {labels.shape} is {labels[outside[0]]} at {outside[0]} "
                          f"but {what} {rows.shape} has {k} classes; number them from 0 to {k - 1}.")
-    return rows, labels.astype(np.int64)
+    return rows, labels.astype(np.int64, copy=False)
+
+
+def _are_probabilities(rows: np.ndarray) -> bool:
+    """Whether every row clearly is: no entry negative or NaN, sums well within the tolerance. One look at the table."""
+    ones = np.ones(rows.shape[-1])
+
+    def good(part):
+        blocks = (run[part].astype(np.float64, copy=False) for run in rows.reshape(-1, *rows.shape[-2:]))
+        return all(block.min() >= 0 and np.abs(block @ ones - 1).max() <= ROW_SUM_TOLERANCE / 2 for block in blocks)
+
+    return all(_rows.each_block(good, rows))

@@ -51,7 +51,7 @@ def el2n(probs, labels) -> np.ndarray:
     array([0.    , 0.8485])
     """
     runs, labels = _runs("el2n", probs, labels)
-    return _rows.mean(lambda p: _rows.errors(p, labels), runs)
+    return _rows.mean(_rows.errors, runs, labels=labels)
 
 
 def cross_entropy(probs, labels) -> np.ndarray:
@@ -66,8 +66,8 @@ def cross_entropy(probs, labels) -> np.ndarray:
     array([0.    , 0.6931])
     """
     runs, labels = _runs("cross_entropy", probs, labels)
-    # A p_y that rounding made larger than 1 costs 0, not less; adding 0 turns -0 into 0.
-    return _rows.mean(lambda p: -np.log(np.clip(_rows.of_label(p, labels), np.finfo(np.float64).tiny, 1)) + 0.0, runs)
+    least = np.finfo(np.float64).tiny  # a p_y that rounding made larger than 1 costs 0, not less; adding 0 turns -0 into 0
+    return _rows.mean(lambda p, y: -np.log(np.clip(_rows.of_label(p, y), least, 1)) + 0.0, runs, labels=labels)
 
 
 def margin(probs, labels) -> np.ndarray:
@@ -82,7 +82,7 @@ def margin(probs, labels) -> np.ndarray:
     array([-0.5 ,  0.25])
     """
     runs, labels = _runs("margin", probs, labels)
-    return _rows.mean(lambda p: _rows.lead(p, labels), runs)
+    return _rows.mean(_rows.lead, runs, labels=labels)
 
 
 def entropy(probs) -> np.ndarray:
@@ -97,7 +97,7 @@ def entropy(probs) -> np.ndarray:
     array([0.    , 0.6931])
     """
     runs, _ = _runs("entropy", probs)
-    return _rows.mean(lambda p: -(p * np.log(np.clip(p, np.finfo(np.float64).tiny, 1))).sum(-1) + 0.0, runs)
+    return _rows.mean(lambda p: 0.0 - np.einsum("nk,nk->n", p, np.log(np.clip(p, np.finfo(np.float64).tiny, 1))), runs)
 
 
 def least_confidence(probs) -> np.ndarray:
@@ -111,7 +111,7 @@ def least_confidence(probs) -> np.ndarray:
     array([0.  , 0.25])
     """
     runs, _ = _runs("least_confidence", probs)
-    return _rows.mean(lambda p: 1 - p.max(-1), runs)
+    return _rows.mean(lambda p: 1 - _rows.greatest(p), runs)
 
 
 def grand_head(probs, labels, features, bias: bool = True) -> np.ndarray:
@@ -145,7 +145,7 @@ def grand_head(probs, labels, features, bias: bool = True) -> np.ndarray:
     if vectors.shape[:2] != runs.shape[:2]:
         raise InputError(f"scores.grand_head: features have shape {seen.shape} but there are {runs.shape[0]} run(s) of "
                          f"{runs.shape[1]} predictions; give one feature vector for each prediction.")
-    return _rows.mean(lambda p, h: _rows.errors(p, labels) * np.sqrt(float(bias) + (h**2).sum(-1)), runs, vectors)
+    return _rows.mean(lambda p, h, y: _rows.errors(p, y) * np.sqrt(float(bias) + (h**2).sum(-1)), runs, vectors, labels=labels)
 
 
 def input_norm(x) -> np.ndarray:
@@ -218,7 +218,7 @@ def aum(logits, labels) -> np.ndarray:
     """
     axes = {3: "[T, N, K], time first (a single recording as logits[None])"}
     times, labels = _checks.labelled("aum", "logits", logits, axes, labels, probabilities=False)
-    return _rows.mean(lambda z: _rows.lead(z, labels), times)
+    return _rows.mean(_rows.lead, times, labels=labels)
 
 
 def forgetting(correct) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Every score on rows small enough to check by hand, then what all scores must share."""
 
+import re
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
-from datadiet import _checks, scores
+from datadiet import _checks, _rows, scores
 from datadiet.errors import InputError
 
 SQRT2 = np.sqrt(2)
@@ -315,3 +316,27 @@ def test_the_tolerance_for_row_sums_is_where_it_is_said_to_be():
     scores.el2n(row, [0])
     with pytest.raises(InputError, match="sum to 1"):
         scores.el2n(row + 0.02 * _checks.ROW_SUM_TOLERANCE, [0])
+
+
+@pytest.mark.parametrize("name", scores.SCORES)
+@pytest.mark.parametrize("k, dtype", [(3, "float64"), (10, "float32"), (70, "float64")])
+def test_large_tables_are_scored_in_blocks_as_in_one(name, k, dtype, monkeypatch):
+    """On all cores and by blocks, one thread and one block: the same to the bit."""
+    draw = np.random.default_rng()
+    logits = draw.normal(size=(2, 2_000, k))
+    probs = (np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)).astype(dtype)
+    labels = draw.integers(0, k, 2_000)
+    whole = scores.SCORES[name](probs, labels)
+    monkeypatch.setattr(_rows, "BLOCK", 1_001)
+    monkeypatch.setattr(_rows, "LARGE", 0)
+    np.testing.assert_array_equal(scores.SCORES[name](probs, labels), whole)
+
+
+@pytest.mark.parametrize("wrong, message", [(np.nan, "is nan at (1234, 1)"), (-0.1, "row (1234,)"), (np.inf, "is inf at")])
+def test_one_bad_entry_of_a_large_table_is_found(wrong, message, monkeypatch):
+    monkeypatch.setattr(_rows, "BLOCK", 1_001)
+    monkeypatch.setattr(_rows, "LARGE", 0)
+    probs = np.full((2_000, 2), 0.5)
+    probs[1234, 1] = wrong
+    with pytest.raises(InputError, match=re.escape(message)):
+        scores.el2n(probs, np.zeros(2_000, int))

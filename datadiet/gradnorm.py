@@ -7,7 +7,7 @@ the gradient of the loss at what came out. For a linear layer over T tokens with
     dL/dW = sum_t g_t x_t'        |dL/dW|^2 = sum_{s,t} (g_s . g_t) (x_s . x_t)
 
 so two T x T tables of inner products give the norm, and the gradient itself is never formed ("ghost norm").
-Top to bottom: the two public functions, what is checked, how x and g are caught, the rule of each layer.
+Top to bottom: the two public functions, what is checked, how x and g are caught. The rule of each layer is in `layers`.
 """
 
 import warnings
@@ -17,10 +17,9 @@ from functools import partial
 
 import torch
 from torch import nn
-from torch.nn import functional as F
-from torch.nn.grad import conv2d_weight
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from datadiet import layers
 from datadiet.errors import InputError
 
 
@@ -67,7 +66,7 @@ def grad_norms(model: nn.Module, batch: dict, loss) -> torch.Tensor:
     >>> head = nn.Linear(3, 2)
     >>> for p in head.parameters(): _ = nn.init.zeros_(p)
     >>> batch = {"h": torch.tensor([[1.0, 2.0, 2.0], [0.0, 0.0, 0.0]]), "y": torch.tensor([0, 1])}
-    >>> grad_norms(head, batch, lambda model, b: F.cross_entropy(model(b["h"]), b["y"], reduction="none"))
+    >>> grad_norms(head, batch, lambda m, b: nn.functional.cross_entropy(m(b["h"]), b["y"], reduction="none"))
     tensor([2.2361, 0.7071])
     """
     n, parameters = _checked(model, batch)
@@ -98,8 +97,8 @@ def reference_grad_norms(model: nn.Module, batch: dict, loss) -> torch.Tensor:
         with torch.enable_grad():
             one = _losses(loss, model, {name: t[b:b + 1] for name, t in batch.items()}, 1, first=b)
             gradients = torch.autograd.grad(one.sum(), parameters, allow_unused=True)
-        squares = [_wide(g.to_dense()).square().sum() for g in gradients if g is not None]
-        norms.append(sum(squares, _wide(torch.zeros_like(one[0]))).sqrt().detach())
+        squares = [layers.wide(g.to_dense()).square().sum() for g in gradients if g is not None]
+        norms.append(sum(squares, layers.wide(torch.zeros_like(one[0]))).sqrt().detach())
     return torch.stack(norms)
 
 
@@ -147,7 +146,7 @@ class _Catch:
 
     def __init__(self, model: nn.Module, n: int):
         self.model, self.n = model, n
-        self.layers = {module: trained for module in model.modules() if (trained := _trained(module))}
+        self.layers = {module: trained for module in model.modules() if (trained := layers.trained(module))}
         self.alone = defaultdict(list)  # layer -> for each call with one example: (shape of y, graph node of y)
         self.calls, self.uses = Counter(), Counter()  # layer -> calls so far; parameter -> uses
         self.copied = set()  # layers with one output for all examples
@@ -203,12 +202,12 @@ class _Catch:
         if self.parts is None:
             return
         with torch.no_grad(), torch.autocast(g.device.type, enabled=False):
-            x, g = _wide(x), _wide(g)
+            x, g = layers.wide(x), layers.wide(g)
             for name, p in self.layers[module].items():
                 if self.uses[p] > 1:  # its gradients add up before the norm is taken
                     self.kept[p].append((module, name, x, g))
                 else:
-                    self.parts.append(_squares(module, name, x, g))
+                    self.parts.append(layers.squares(module, name, x, g))
 
     def squares(self, losses: torch.Tensor) -> torch.Tensor:
         """Squared norms, [B]: one backward for all, then one an example for the parameters without a rule."""
@@ -221,14 +220,14 @@ class _Catch:
             warnings.warn(f"gradnorm: the parameters of {kind} take one backward an example: slow.", stacklevel=3)
         self.uses.update(free)
         torch.autograd.grad(losses.sum(), list(leaves), retain_graph=bool(free), allow_unused=True)
-        total = sum(self.parts, _wide(torch.zeros_like(losses)).detach())
+        total = sum(self.parts, layers.wide(torch.zeros_like(losses)).detach())
         self.parts = None  # the hooks rest from here on
         for b in range(self.n if free or self.kept else 0):
             own = torch.autograd.grad(losses[b], free, retain_graph=True, allow_unused=True) if free else ()
-            sums = {p: _wide(g.to_dense()) for p, g in zip(free, own, strict=True) if g is not None}
+            sums = {p: layers.wide(g.to_dense()) for p, g in zip(free, own, strict=True) if g is not None}
             for p, uses in self.kept.items():
                 for module, name, x, g in uses:
-                    sums[p] = sums.get(p, 0) + _gradient(module, name, x[b:b + 1], g[b:b + 1])[0]
+                    sums[p] = sums.get(p, 0) + layers.gradient(module, name, x[b:b + 1], g[b:b + 1])[0]
             total[b] += sum(g.square().sum() for g in sums.values())
         return total
 
@@ -243,77 +242,3 @@ def _users(losses: torch.Tensor) -> dict:
                 todo += [] if below in users else [below]
                 users[below].add((node.name(), len(node._input_metadata[0].shape)))
     return users
-
-
-def _wide(t: torch.Tensor) -> torch.Tensor:
-    return t.to(torch.promote_types(t.dtype, torch.float32)) if t.is_floating_point() else t
-
-
-# The rule of each layer ---------------------------------------------------------------------------------------------
-def _trained(module: nn.Module) -> dict[str, nn.Parameter]:
-    """Trainable parameters of a layer with a rule. Subclasses may compute something else, so they have none."""
-    if type(module) not in (nn.Linear, nn.Embedding, nn.LayerNorm, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d):
-        return {}
-    own = dict(module.named_parameters(recurse=False))
-    return {name: p for name, p in own.items() if p.requires_grad} if set(own) <= {"weight", "bias"} else {}
-
-
-def _pairs(module, x, g):
-    """The call as matrices with dL/dW = sum_t g_t x_t': x [B, G, T, d_in] and g [B, G, T, d_out] for G groups.
-
-    For an Embedding, x are the tokens [B, T], in place of their one-hot rows, and g is [B, T, d].
-    """
-    if isinstance(module, nn.Embedding):
-        x, g = x.reshape(len(x), -1), g.reshape(len(g), -1, g.shape[-1])
-        return x, g if module.padding_idx is None else g * (x != module.padding_idx)[..., None]
-    if isinstance(module, nn.Linear):
-        return x.reshape(len(x), 1, -1, x.shape[-1]), g.reshape(len(g), 1, -1, g.shape[-1])
-    x = F.pad(x, module._reversed_padding_repeated_twice, module.padding_mode.replace("zeros", "constant"))
-    x = F.unfold(x, module.kernel_size, module.dilation, stride=module.stride)  # [B, G * d_in, T]
-    return tuple(t.unflatten(1, (module.groups, -1)).mT for t in (x, g.flatten(2)))
-
-
-def _gradient(module, name, x, g):
-    """Gradient of each example for one parameter, [B, *shape]."""
-    if isinstance(module, nn.LayerNorm):
-        whole = g if name == "bias" else g * F.layer_norm(x, module.normalized_shape, eps=module.eps)
-        return whole.reshape(len(g), -1, *module.normalized_shape).sum(1)
-    if isinstance(module, _BatchNorm):
-        mean, var = _wide(module.running_mean), _wide(module.running_var)
-        whole = g if name == "bias" else g * F.batch_norm(x, mean, var, eps=module.eps)
-        return whole.reshape(len(g), len(mean), -1).sum(2)
-    x, g = _pairs(module, x, g)
-    if isinstance(module, nn.Embedding):
-        return g.new_zeros(len(g), *module.weight.shape).scatter_add_(1, x[..., None].expand_as(g), g)
-    whole = g.sum(2) if name == "bias" else g.mT @ x
-    return whole.reshape(len(g), *getattr(module, name).shape)
-
-
-def _squares(module, name, x, g):
-    """Squared norm of each example's gradient for one parameter, [B]; forms the gradient only where that is cheap."""
-    if isinstance(module, (nn.Linear, nn.Conv2d, nn.Embedding)) and name == "weight":
-        if isinstance(module, nn.Conv2d) and not _tables(module, g[0, 0].numel()) and g.device.type == "cpu":
-            return _each_convolution(module, x, g)
-        x, g = _pairs(module, x, g)
-        if isinstance(module, nn.Embedding):
-            return ((x[:, :, None] == x[:, None]) * (g @ g.mT)).sum((1, 2))
-        tables = _tables(module, x.shape[2])
-        return ((x @ x.mT) * (g @ g.mT) if tables else (g.mT @ x).square()).sum((1, 2, 3))
-    return _gradient(module, name, x, g).flatten(1).square().sum(1)
-
-
-def _tables(module, length: int) -> bool:
-    """Whether two tables over `length` positions cost less than one gradient of the weights."""
-    high = module.weight.shape[0] // getattr(module, "groups", 1)
-    wide = module.weight[0].numel()
-    return length * (wide + high) < wide * high
-
-
-def _each_convolution(module, x, g):
-    """Squared norm of each example's gradient of a convolution, one example after the other.
-
-    On a CPU the library's own weight gradient of one image is several times faster than unfolding the image into its patches.
-    """
-    x = F.pad(x, module._reversed_padding_repeated_twice, module.padding_mode.replace("zeros", "constant"))
-    shape, rest = module.weight.shape, (module.stride, 0, module.dilation, module.groups)
-    return torch.stack([conv2d_weight(x[b:b + 1], shape, g[b:b + 1], *rest).square().sum() for b in range(len(g))])

@@ -14,7 +14,7 @@ from transformers import BertForSequenceClassification as Bert
 from transformers import DistilBertForSequenceClassification as DistilBert
 from transformers import RobertaForSequenceClassification as Roberta
 
-from datadiet import gradnorm
+from datadiet import gradnorm, layers
 from datadiet.errors import InputError
 from datadiet.gradnorm import grad_norms, reference_grad_norms
 from datadiet.models import ResNet
@@ -239,6 +239,29 @@ def test_convolutions(options, draw):
     model = nn.Sequential(nn.Conv2d(4, 12, **options), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(2), nn.Flatten(),
                           nn.Linear(48, 4))
     check(randomise(model, draw), images(draw, 5, channels=4), image_loss)
+
+
+@pytest.mark.parametrize("options", [
+    {"kernel_size": 3, "padding": 1},
+    {"kernel_size": (3, 2), "padding": (0, 1), "dilation": (1, 2)},
+    {"kernel_size": 3, "padding": 4, "dilation": 2, "groups": 2},
+    {"kernel_size": 5, "padding": 0},
+    {"kernel_size": 1},
+], ids=str)
+def test_tables_of_pixels_are_tables_of_patches(options, draw):
+    module = nn.Conv2d(4, 6, **options).double()
+    x = torch.randn(3, 4, 7, 5, generator=draw, dtype=torch.float64)
+    g = torch.randn(module(x).shape, generator=draw, dtype=torch.float64)
+    squares = [torch.autograd.grad((module(x[b:b + 1]) * g[b:b + 1]).sum(), module.weight)[0].square().sum() for b in range(3)]
+    torch.testing.assert_close(layers._pixel_tables(module, x, g), torch.stack(squares), rtol=1e-11, atol=0)
+
+
+def test_the_least_work_is_chosen():
+    """Wide images: the gradient itself. Deep in the network, where images are small: tables of pixels."""
+    deep = nn.Conv2d(256, 256, 3, padding=1)
+    assert not layers._by_pixels(nn.Conv2d(64, 64, 3, padding=1), 32 * 32) and layers._by_pixels(deep, 8 * 8)
+    for other in ({"stride": 2}, {"padding_mode": "reflect"}, {"padding": "same"}):
+        assert not layers._by_pixels(nn.Conv2d(256, 256, 3, **{"padding": 1, **other}), 8 * 8)
 
 
 def test_in_place_operations(draw):

@@ -151,6 +151,7 @@ class _Catch:
         self.calls, self.uses = Counter(), Counter()  # layer -> calls so far; parameter -> uses
         self.copied = set()  # layers with one output for all examples
         self.parts = []  # squared norms, each [B]
+        self.last = {}  # see layers.squares
         self.kept = defaultdict(list)  # parameter with several uses -> (layer, name, x, g) of each
 
     @contextmanager
@@ -188,6 +189,8 @@ class _Catch:
         if not own and not shared:
             return module.forward(*args, **kwargs)  # again, parameters on: left to autograd, example by example
         x = (*args, *kwargs.values())[0]
+        if type(module) is nn.Linear and y.dim() == 3 and y.requires_grad and y.device.type == "cpu":
+            y = _Rows.apply(x, module.weight.detach(), y.detach())
         if not y.requires_grad:
             y = y.detach().requires_grad_().clone()  # a copy, for what follows may work in place
         if shared:  # one output, only added to something: a copy for each example, so that g keeps them apart
@@ -203,11 +206,11 @@ class _Catch:
             return
         with torch.no_grad(), torch.autocast(g.device.type, enabled=False):
             x, g = layers.wide(x), layers.wide(g)
-            for name, p in self.layers[module].items():
-                if self.uses[p] > 1:  # its gradients add up before the norm is taken
-                    self.kept[p].append((module, name, x, g))
-                else:
-                    self.parts.append(layers.squares(module, name, x, g))
+            once = {name for name, p in self.layers[module].items() if self.uses[p] == 1}
+            if once:
+                self.parts.append(layers.squares(module, once, x, g, self.last))
+            for name in self.layers[module].keys() - once:  # its gradients add up before the norm is taken
+                self.kept[self.layers[module][name]].append((module, name, x, g))
 
     def squares(self, losses: torch.Tensor) -> torch.Tensor:
         """Squared norms, [B]: one backward for all, then one an example for the parameters without a rule."""
@@ -230,6 +233,29 @@ class _Catch:
                     sums[p] = sums.get(p, 0) + layers.gradient(module, name, x[b:b + 1], g[b:b + 1])[0]
             total[b] += sum(g.square().sum() for g in sums.values())
         return total
+
+
+class _Rows(torch.autograd.Function):
+    """What a linear layer gave, y [B, T, d], with a backward that skips the positions at which no example has a gradient.
+
+    A classifier that reads its first token leaves all others of its last layer without one. Not on a GPU, which would wait.
+    """
+
+    @staticmethod
+    def forward(ctx, x, weight, y):
+        ctx.save_for_backward(weight)
+        ctx.type = x.dtype
+        return y.view_as(y)
+
+    @staticmethod
+    def backward(ctx, g):
+        (weight,) = ctx.saved_tensors
+        at, weight = layers.reached(g), weight.to(g.dtype)  # under autocast the layer computed with such a copy
+        if at is None:
+            return (g @ weight).to(ctx.type), None, None
+        out = g.new_zeros(*g.shape[:2], weight.shape[1], dtype=ctx.type)
+        out[:, at] = (g[:, at] @ weight).to(ctx.type)
+        return out, None, None
 
 
 def _users(losses: torch.Tensor) -> dict:

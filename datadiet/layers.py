@@ -10,6 +10,8 @@ from torch.nn import functional as F
 from torch.nn.grad import conv2d_weight
 from torch.nn.modules.batchnorm import _BatchNorm
 
+CACHED = 2**17  # numbers that a processor's cache holds with room to spare
+
 
 def wide(t: torch.Tensor) -> torch.Tensor:
     return t.to(torch.promote_types(t.dtype, torch.float32)) if t.is_floating_point() else t
@@ -54,19 +56,51 @@ def gradient(module, name, x, g):
     return whole.reshape(len(g), *getattr(module, name).shape)
 
 
-def squares(module, name, x, g):
-    """Squared norm of each example's gradient for one parameter, [B]; forms the gradient only where that is cheap."""
-    if isinstance(module, (nn.Linear, nn.Conv2d, nn.Embedding)) and name == "weight":
-        if isinstance(module, nn.Conv2d) and _by_pixels(module, g[0, 0].numel()):
-            return _pixel_tables(module, x, g)
-        if isinstance(module, nn.Conv2d) and not _tables(module, g[0, 0].numel()) and g.device.type == "cpu":
-            return _each_convolution(module, x, g)
-        x, g = _pairs(module, x, g)
-        if isinstance(module, nn.Embedding):
-            return ((x[:, :, None] == x[:, None]) * (g @ g.mT)).sum((1, 2))
-        tables = _tables(module, x.shape[2])
-        return ((x @ x.mT) * (g @ g.mT) if tables else (g.mT @ x).square()).sum((1, 2, 3))
-    return gradient(module, name, x, g).flatten(1).square().sum(1)
+def squares(module, names, x, g, last: dict):
+    """Squared norm of each example's gradient for the parameters `names` together, [B].
+
+    The gradient itself is formed only where that is cheap. `last` holds the table of the last x: query, key and value share one.
+    """
+    if isinstance(module, _BatchNorm):
+        return _of_batch_norm(module, names, x, g)
+    if isinstance(module, nn.Linear) and "weight" in names:
+        if g.dim() == 3 and g.device.type == "cpu" and (at := reached(g)) is not None:
+            x, g = x[:, at], g[:, at]
+        if g.dim() == 3 and _tables(module, g.shape[1]):  # a bias is one more input, which is always 1
+            return ((_table(x, last) + ("bias" in names)) * (g @ g.mT)).sum((1, 2))
+    found = []
+    if "weight" in names and isinstance(module, (nn.Linear, nn.Conv2d, nn.Embedding)):
+        found.append(_of_weight(module, x, g))
+        names = names - {"weight"}
+    return sum(found + [gradient(module, name, x, g).flatten(1).square().sum(1) for name in sorted(names)])
+
+
+def _table(x, last):
+    """Inner products of the positions of each example, [B, T, T]."""
+    key = (x.data_ptr(), x._version, x.shape)
+    if last.get("key") != key:
+        last.update(key=key, x=x, table=x @ x.mT)  # x is held, so that its memory cannot become another's
+    return last["table"]
+
+
+def reached(g):
+    """Positions [T'] at which any example of g [B, T, d] has a gradient; None where that is all, to a first look."""
+    if g[0, -1].any():
+        return None
+    return g.flatten(0, 1).any(1).view(g.shape[:2]).any(0).nonzero()[:, 0]
+
+
+def _of_weight(module, x, g):
+    """Squared norms for the weight of a Linear, Conv2d or Embedding, by whatever is least work."""
+    if isinstance(module, nn.Conv2d) and _by_pixels(module, g[0, 0].numel()):
+        return _pixel_tables(module, x, g)
+    if isinstance(module, nn.Conv2d) and _by_library(module, g):
+        return _whole_gradients(module, x, g)
+    x, g = _pairs(module, x, g)
+    if isinstance(module, nn.Embedding):
+        return ((x[:, :, None] == x[:, None]) * (g @ g.mT)).sum((1, 2))
+    tables = _tables(module, x.shape[2])
+    return ((x @ x.mT) * (g @ g.mT) if tables else (g.mT @ x).square()).sum((1, 2, 3))
 
 
 def _tables(module, length: int) -> bool:
@@ -74,6 +108,18 @@ def _tables(module, length: int) -> bool:
     high = module.weight.shape[0] // getattr(module, "groups", 1)
     wide = module.weight[0].numel()
     return length * (wide + high) < wide * high
+
+
+def _of_batch_norm(module, names, x, g):
+    """Squared norms for the weight, sum_t g (x - mean) / std, and the bias, sum_t g."""
+    mean, std = wide(module.running_mean), (wide(module.running_var) + module.eps).sqrt()
+    x, g = (t.reshape(len(t), len(mean), -1) for t in (x, g))
+    bias = g.sum(2)
+    if g.device.type == "cpu" and bool((mean.abs() < 16 * std).all()):  # then the difference of two sums loses no digits
+        weight = (torch.einsum("bct,bct->bc", g, x) - mean * bias) / std
+    else:
+        weight = torch.einsum("bct,bct->bc", g, (x - mean[:, None]) / std[:, None])
+    return sum(t.square().sum(1) for name, t in (("weight", weight), ("bias", bias)) if name in names)
 
 
 def _by_pixels(module, length: int) -> bool:
@@ -90,15 +136,15 @@ def _pixel_tables(module, x, g):
     shifted along the kernel's two axes and added up, is the table of patches at a ninth of the products (3 x 3).
     """
     out, groups = [], module.groups
-    for one, its in zip(x, g, strict=True):  # one image at a time: its tables stay in the cache
-        (_, high, wide), (_, rows, columns) = one.shape, its.shape
-        table = one.reshape(groups, -1, high * wide)
-        table = (table.mT @ table).view(groups, high, wide, high, wide)
+    (_, high, across), (_, rows, columns) = x.shape[1:], g.shape[1:]
+    for some, its in zip(*(t.split(max(1, CACHED // (groups * (high * across) ** 2))) for t in (x, g)), strict=True):
+        table, its = (t.reshape(len(t) * groups, -1, t[0, 0].numel()) for t in (some, its))
+        table = (table.mT @ table).view(-1, high, across, high, across)
         for axis, size in ((1, rows), (2, columns)):
             table = _shifted(table, axis, size, module.kernel_size[axis - 1], module.dilation[axis - 1], module.padding[axis - 1])
-        its = its.reshape(groups, -1, rows * columns)
-        out.append((table.reshape(groups, rows * columns, -1) * (its.mT @ its)).sum())
-    return torch.stack(out)
+        products = table.reshape(len(table), rows * columns, -1) * (its.mT @ its)
+        out.append(products.view(len(some), -1).sum(1))
+    return torch.cat(out)
 
 
 def _shifted(table, axis, size, kernel, step, padding):
@@ -118,11 +164,18 @@ def _shifted(table, axis, size, kernel, step, padding):
     return out
 
 
-def _each_convolution(module, x, g):
-    """Squared norm of each example's gradient of a convolution, one example after the other.
+def _by_library(module, g) -> bool:
+    """Whether the library's own weight gradient serves best: on a CPU, where gradients cost less than tables of patches."""
+    return g.device.type == "cpu" and module.kernel_size != (1, 1) and not _tables(module, g[0, 0].numel())
 
-    On a CPU the library's own weight gradient of one image is several times faster than unfolding the image into its patches.
-    """
+
+def _whole_gradients(module, x, g):
+    """Squared norms of a convolution from whole gradients: the examples are the groups of one wide convolution."""
     x = F.pad(x, module._reversed_padding_repeated_twice, module.padding_mode.replace("zeros", "constant"))
-    shape, rest = module.weight.shape, (module.stride, 0, module.dilation, module.groups)
-    return torch.stack([conv2d_weight(x[b:b + 1], shape, g[b:b + 1], *rest).square().sum() for b in range(len(g))])
+    shape, out = module.weight.shape, []
+    for some, its in zip(*(t.split(max(1, 32 * CACHED // module.weight.numel())) for t in (x, g)), strict=True):
+        wide, n = (t.reshape(1, -1, *t.shape[2:]) for t in (some, its)), len(some)
+        whole = conv2d_weight(next(wide), (n * shape[0], *shape[1:]), next(wide), module.stride, 0, module.dilation,
+                              n * module.groups)
+        out.append(whole.view(n, -1).square().sum(1))
+    return torch.cat(out)

@@ -28,7 +28,7 @@ def features(config: dict, task: Task) -> np.ndarray:
     hook = models.output_layer(problem.model).register_forward_pre_hook(lambda module, args: seen.append(args[0]))
     try:
         with kinds.scoring(problem.model), torch.inference_mode():
-            for positions in train.in_order_of_length(np.arange(len(out)), kinds.EVAL_BATCH):
+            for positions in train.in_order_of_length(np.arange(len(out)), kinds.eval_batch(problem.model)):
                 problem.loss(problem.model, train.batch(positions))
                 out[positions] = seen.pop().float().numpy()
     finally:

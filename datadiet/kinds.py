@@ -20,7 +20,7 @@ from datadiet import fairness, joint, models, pictures, scores
 from datadiet.data import Split, Task
 from datadiet.errors import InputError
 
-EVAL_BATCH = 256
+EVAL_BATCH = {"cpu": 32, "cuda": 512}  # examples of a scoring pass: what a processor's cache holds, and what keeps a GPU busy
 
 
 @dataclass(frozen=True)
@@ -168,6 +168,11 @@ def dropout_on(model):
         model.train(mode)
 
 
+def eval_batch(model) -> int:
+    """How many examples a pass that trains nothing takes at once, where the model is."""
+    return EVAL_BATCH[next(model.parameters()).device.type]
+
+
 def predict(model, encoded: Encoded, wanted: np.ndarray | None = None) -> dict[str, np.ndarray]:
     """``logits`` [N, K] and ``feature_norms`` [N], norms of the head's input, in eval mode, in the split's order.
 
@@ -179,7 +184,7 @@ def predict(model, encoded: Encoded, wanted: np.ndarray | None = None) -> dict[s
     hook = head.register_forward_pre_hook(lambda module, args: features.append(args[0]))
     try:
         with scoring(model), torch.inference_mode():
-            for positions in encoded.in_order_of_length(np.arange(n) if wanted is None else wanted, EVAL_BATCH):
+            for positions in encoded.in_order_of_length(np.arange(n) if wanted is None else wanted, eval_batch(model)):
                 logits[positions] = logits_of(model, encoded.batch(positions)).cpu().numpy()
                 norms[positions] = features.pop().float().norm(dim=-1).cpu().numpy()
     finally:
@@ -241,7 +246,7 @@ def _joint(config: dict, task: Task, device) -> Problem:
 
     def record(model, encoded):
         n = len(encoded.labels)
-        batches = ((some, encoded.batch(some)) for some in encoded.in_order_of_length(np.arange(n), EVAL_BATCH))
+        batches = ((some, encoded.batch(some)) for some in encoded.in_order_of_length(np.arange(n), eval_batch(model)))
         with scoring(model), torch.inference_mode():
             return joint.record(model, batches, n)
 

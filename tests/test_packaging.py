@@ -17,8 +17,8 @@ from packaging.utils import canonicalize_name as canonical
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCK = [Requirement(line) for line in (ROOT / "requirements.lock").read_text().splitlines() if line and line[0] != "#"]
-WANTED = [Requirement(line) for line in
-          [*PROJECT["dependencies"], *(each for extra in PROJECT["optional-dependencies"].values() for each in extra)]]
+EXTRAS = {name: extra for name, extra in PROJECT["optional-dependencies"].items() if name != "bench"}  # peers stay outside
+WANTED = [Requirement(line) for line in [*PROJECT["dependencies"], *(each for extra in EXTRAS.values() for each in extra)]]
 
 
 def pins(python: str) -> dict[str, str]:
@@ -70,6 +70,12 @@ def test_the_lock_holds_all_that_its_packages_need(python):
 
 
 FOR_AIOHTTP = {"aiohappyeyeballs", "aiosignal", "frozenlist", "multidict", "propcache", "yarl"}  # papermill on Python 3.12
+
+
+def test_peers_of_the_benchmarks_are_pinned_where_the_command_says_how_to_install_them():
+    peers = PROJECT["optional-dependencies"]["bench"]
+    assert all(re.fullmatch(r"\w+==[\d.]+", each) for each in peers)
+    assert f"pip install --no-deps {' '.join(peers)}" in (ROOT / "benchmarks" / "__init__.py").read_text()
 
 
 def test_installed_is_what_the_lock_says():

@@ -1,0 +1,8 @@
+"""What this project says about speed, as commands that measure it beside its named peers.
+
+    python -m benchmarks                       # everything, about half an hour on 2 idle cores -> results/benchmarks/*.parquet
+    python -m benchmarks gradients tables      # some of it
+    python -m benchmarks --quick               # every line once, small; writes nothing
+
+The peers are not part of the lock:  pip install --no-deps opacus==1.6.0 opt_einsum==3.4.0
+"""

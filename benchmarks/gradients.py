@@ -1,0 +1,199 @@
+"""Norms of every example's gradient: ours, and every other way to get them, over one plain forward and backward.
+
+All compute in eval mode, except Opacus, which only watches in train mode: it gets the same network without dropout.
+The truth is the batch of one: one forward and one backward an example.
+"""
+
+import numpy as np
+import torch
+from torch import nn
+from torch.func import functional_call, grad, vmap
+from transformers import RobertaConfig, RobertaForSequenceClassification
+
+from benchmarks.harness import Contestant
+from datadiet import gradnorm, joint, kinds, models
+
+REFERENCE, TRUTH = "forward and backward", "batch of one"
+B, T, K = 32, 48, 6
+
+
+def _network(name: str, n: int, length: int):
+    """A network in eval mode, a batch of random input for it, and the loss of each example."""
+    draw = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, K, (n,), generator=draw)
+    if name == "ResNet-18":
+        batch = {"image": torch.randn(n, 3, 32, 32, generator=draw), "labels": labels}
+        return models.picture_classifier("resnet18", K), batch, kinds.example_loss
+    batch = {"input_ids": torch.randint(5, 30_000, (n, length), generator=draw),
+             "attention_mask": torch.ones(n, length, dtype=torch.int64), "labels": labels}
+    if name == "joint MiniLM":
+        batch |= {"word": torch.arange(1, length + 1).expand(n, length).contiguous(),
+                  "slots": torch.randint(0, 20, (n, length), generator=draw)}
+        return joint.classifier("minilm", K, 20), batch, joint.example_loss
+    if name == "RoBERTa":  # its architecture at the size of MiniLM, random: no weights of it are on the disk
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            config = RobertaConfig(vocab_size=30_522, hidden_size=384, num_hidden_layers=6, num_attention_heads=12,
+                                   intermediate_size=1536, max_position_embeddings=514, num_labels=K)
+            return RobertaForSequenceClassification(config).eval(), batch, kinds.example_loss
+    return models.classifier("minilm", K), batch, kinds.example_loss
+
+
+def _placed(name: str, n: int, length: int):
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model, batch, loss = _network(name, n, length)
+    return model.to(device), {key: value.to(device) for key, value in batch.items()}, loss
+
+
+def _norms(model) -> np.ndarray:
+    """[B], from the gradients of each example that Opacus left at the parameters."""
+    squares = [p.grad_sample.flatten(1).square().sum(1) for p in model.parameters()]
+    return torch.stack(squares).sum(0).sqrt().cpu().numpy()
+
+
+def plain(**case):
+    """A training step without the update: what GraNd is compared with."""
+    model, batch, loss = _placed(**case)
+
+    def once(number):
+        model.zero_grad(set_to_none=True)
+        loss(model, batch).sum().backward()
+
+    return once
+
+
+def forward_only(**case):
+    model, batch, loss = _placed(**case)
+
+    def once(number):
+        with torch.inference_mode():
+            loss(model, batch)
+
+    return once
+
+
+def limit(**case):
+    """Forward, and a backward through the activations to the input: no method that looks at every layer does with less."""
+    model, batch, loss = _placed(**case)
+    model.requires_grad_(False)
+    if "image" in batch:
+        batch["image"].requires_grad_(True)
+        start = [batch["image"]]
+    else:
+        start = []  # what the embedding gives is where the backward ends
+        model.get_input_embeddings().register_forward_hook(lambda module, args, y: start.append(y.requires_grad_(True)))
+
+    def once(number):
+        start.clear() if "image" not in batch else None
+        torch.autograd.grad(loss(model, batch).sum(), start)
+
+    return once
+
+
+def ours(**case):
+    model, batch, loss = _placed(**case)
+    return lambda number: {"answer": gradnorm.grad_norms(model, batch, loss).cpu().numpy()}
+
+
+def batch_of_one(**case):
+    model, batch, loss = _placed(**case)
+    return lambda number: {"answer": gradnorm.reference_grad_norms(model, batch, loss).cpu().numpy()}
+
+
+def torch_func(**case):
+    """vmap over the gradient of one example. Attention must be written out: the fused one cannot be mapped."""
+    model, batch, loss = _placed(**case)
+    if hasattr(model, "set_attn_implementation"):
+        model.set_attn_implementation("eager")
+    elif hasattr(model, "encoder"):
+        model.encoder.set_attn_implementation("eager")
+    weights = {name: p.detach() for name, p in model.named_parameters()}
+    buffers = dict(model.named_buffers())
+    if "attention_mask" in batch:  # four axes, additive: transformers makes no other of it
+        n, length = batch["attention_mask"].shape
+        zeros = torch.zeros(n, 1, length, length, device=batch["attention_mask"].device)
+
+    def one(weights, *values):
+        example = {name: value[None] for name, value in zip(batch, values, strict=True)}
+        whole = _Called(model, weights, buffers)
+        return loss(whole, example)[0]
+
+    def once(number):
+        values = [zeros if name == "attention_mask" else value for name, value in batch.items()]
+        grads = vmap(grad(one), in_dims=(None, *[0] * len(values)), randomness="error")(weights, *values)
+        squares = [g.flatten(1).square().sum(1) for g in grads.values()]
+        return {"answer": torch.stack(squares).sum(0).sqrt().cpu().numpy()}
+
+    return once
+
+
+class _Called:
+    """A model that computes with given weights."""
+
+    def __init__(self, model, weights, buffers):
+        self.model, self.state = model, weights | buffers
+
+    def __call__(self, *args, **inputs):
+        return functional_call(self.model, self.state, args, inputs)
+
+
+def _for_opacus(**case):
+    model, batch, loss = _placed(**case)
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        if hasattr(module, "config") and hasattr(module.config, "attention_probs_dropout_prob"):
+            module.config.attention_probs_dropout_prob = 0.0
+    for each in (model, getattr(model, "encoder", None)):
+        if hasattr(each, "set_attn_implementation"):
+            each.set_attn_implementation("eager")
+    if any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
+        raise TypeError("Opacus has no gradient of one example for BatchNorm")
+    if case["name"] != "RoBERTa":  # positions of shape [1, T], as BERT makes them for all examples, it cannot tell apart
+        n, length = batch["input_ids"].shape
+        batch["position_ids"] = torch.arange(length, device=batch["input_ids"].device).repeat(n, 1)
+        batch["token_type_ids"] = torch.zeros_like(batch["input_ids"])
+    return model, batch, loss
+
+
+def opacus_per_sample(**case):
+    from opacus import GradSampleModule
+
+    model, batch, loss = _for_opacus(**case)
+    wrapped = GradSampleModule(model, batch_first=True, loss_reduction="sum", strict=False).train()
+
+    def once(number):
+        wrapped.zero_grad(set_to_none=True)
+        loss(wrapped, batch).sum().backward()
+        return {"answer": _norms(wrapped)}
+
+    return once
+
+
+def opacus_ghost(**case):
+    from opacus.grad_sample.grad_sample_module_fast_gradient_clipping import GradSampleModuleFastGradientClipping
+
+    model, batch, loss = _for_opacus(**case)
+    wrapped = GradSampleModuleFastGradientClipping(model, batch_first=True, loss_reduction="sum", strict=False,
+                                                   max_grad_norm=1.0, use_ghost_clipping=True).train()
+
+    def once(number):
+        wrapped.zero_grad(set_to_none=True)
+        loss(wrapped, batch).sum().backward()
+        return {"answer": wrapped.get_norm_sample().detach().cpu().numpy()}
+
+    return once
+
+
+PEERS = {REFERENCE: plain, "forward only": forward_only, "limit: no gradients of weights": limit, "datadiet": ours,
+         TRUTH: batch_of_one, "torch.func": torch_func, "Opacus, per sample": opacus_per_sample, "Opacus, ghost": opacus_ghost}
+
+
+def contestants(quick: bool) -> list[Contestant]:
+    n, length = (4, 8) if quick else (B, T)
+    out = []
+    for name in ("MiniLM", "RoBERTa", "joint MiniLM", "ResNet-18"):
+        on = f"{n} images" if name == "ResNet-18" else f"{n} x {length} tokens"
+        case = {"name": name, "n": n, "length": length}
+        out += [Contestant(f"{name}, {on}", peer, make, case) for peer, make in PEERS.items()]
+    return out

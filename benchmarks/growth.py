@@ -1,0 +1,87 @@
+"""How time and memory grow with the number of examples, their length, the layers and the classes: c * size^exponent.
+
+One contestant a size; the exponent is the slope of log seconds (or log memory) over log size, by least squares.
+"""
+
+import numpy as np
+import pandas as pd
+import torch
+
+from benchmarks import gradients, tables
+from benchmarks.harness import Contestant
+from datadiet import gradnorm, kinds, models, scores, train
+
+GROWS = {  # what grows -> its sizes
+    "GraNd: examples in a batch": [8, 16, 32, 64],
+    "GraNd: tokens": [16, 32, 64, 128, 256],
+    "GraNd: layers": [1, 2, 3, 6],
+    "EL2N of a table: examples": [10_000, 100_000, 1_000_000],
+    "EL2N of a table: classes": [2, 10, 100, 1000],
+    "EL2N by a model, streamed: examples": [10_000, 100_000, 1_000_000],
+}
+
+
+def norms(n: int, length: int, layers: int):
+    model, batch, loss = gradients._placed("MiniLM", n, length)
+    model.bert.encoder.layer = model.bert.encoder.layer[:layers]
+
+    def once(number):
+        gradnorm.grad_norms(model, batch, loss)
+
+    return once
+
+
+def table(n: int, k: int):
+    probs, labels = tables._table(n, k, "float32")
+
+    def once(number):
+        scores.el2n(probs, labels)
+
+    return once
+
+
+def streamed(n: int):
+    """A small random encoder reads `n` sentences of eight tokens; of each are kept its logits and the norm of its features."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model, draw, lengths = models.classifier("tiny", 6).to(device), np.random.default_rng(0), np.full(n, 8)
+    columns = {"input_ids": torch.from_numpy(draw.integers(5, 1000, 8 * n)), "attention_mask": torch.ones(8 * n)}
+    examples = kinds.Encoded(draw.integers(0, 6, n), lengths, columns, 0, device)
+    problem = kinds.Problem(model, {"train": examples}, kinds.example_loss, kinds.predict, kinds.accuracy)
+
+    def once(number):
+        train.el2n(problem, dropout=False)
+
+    return once
+
+
+def contestants(quick: bool) -> list[Contestant]:
+    small = {"n": 8, "length": 48, "layers": 6}
+    make = {
+        "GraNd: examples in a batch": lambda size: (norms, small | {"n": size}),
+        "GraNd: tokens": lambda size: (norms, small | {"length": size}),
+        "GraNd: layers": lambda size: (norms, small | {"layers": size}),
+        "EL2N of a table: examples": lambda size: (table, {"n": size, "k": 10}),
+        "EL2N of a table: classes": lambda size: (table, {"n": 20_000, "k": size}),
+        "EL2N by a model, streamed: examples": lambda size: (streamed, {"n": size}),
+    }
+    out = []
+    for what, sizes in GROWS.items():
+        for size in sizes[:2] if quick else sizes:
+            function, settings = make[what](size if not quick else min(size, 64))
+            out.append(Contestant(what, f"{size:,}", function, settings, sizes={"size": size}))
+    return out
+
+
+def exponents(table: pd.DataFrame) -> pd.DataFrame:
+    """Slopes of log seconds and log memory over log size, a row a case; memory where it was seen to grow at all."""
+    out = []
+    for case, rows in table.groupby("case", sort=False):
+        middle = rows.groupby("size")[["seconds", "peak_mib"]].median()
+        size = np.log(middle.index.to_numpy(float))
+        row = {"case": case, "sizes": ", ".join(f"{each:,}" for each in middle.index)}
+        for name in ("seconds", "peak_mib"):
+            seen = middle[name].to_numpy()
+            row[f"exponent_{name}"] = np.polyfit(size, np.log(seen), 1)[0] if (seen > 0).all() and len(seen) > 1 else np.nan
+            row[f"{name}_at_most"] = seen.max()
+        out.append(row)
+    return pd.DataFrame(out)

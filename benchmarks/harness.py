@@ -1,0 +1,172 @@
+"""Contestants side by side. Each lives in a process of its own; they take turns, so that a noisy machine is noisy for all.
+
+A contestant is a function ``make(**settings)`` that prepares and returns ``once(round)``, which is what is timed. What ``once``
+returns, a dict, is kept: "seconds" there replaces the time taken around the call, "answer" of the first call is compared
+with the answer of the contestant that is the truth, everything else becomes a column.
+"""
+
+import datetime
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from datadiet import provenance
+
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """Who computes what: `make` must be importable, since it is called in another process."""
+
+    case: str  # what is computed, and on what; times are compared within a case
+    peer: str  # who computes it
+    make: Callable
+    settings: dict = field(default_factory=dict)
+    warm: bool = True  # call it once before the rounds
+    sizes: dict = field(default_factory=dict)  # columns that say how big the case is
+
+
+def _status(line: str) -> int:
+    """A line of /proc/self/status, in bytes; 0 where there is none (not Linux)."""
+    try:
+        with open("/proc/self/status") as file:
+            return next(int(each.split()[1]) * 1024 for each in file if each.startswith(line))
+    except (OSError, StopIteration):
+        return 0
+
+
+def _forget_peak() -> None:
+    try:
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
+    except OSError:
+        pass
+
+
+def _serve(pipe, contestant: Contestant, threads: int) -> None:
+    """Life of a contestant's process: prepare, answer once, then run whenever it is told to."""
+    import torch
+
+    torch.set_num_threads(threads)
+    on_gpu = torch.cuda.is_available()
+    try:
+        once = contestant.make(**contestant.settings)
+        _forget_peak()
+        before = torch.cuda.memory_allocated() if on_gpu else _status("VmRSS")
+
+        def timed(number):
+            if on_gpu:
+                torch.cuda.synchronize()
+            start = time.perf_counter()
+            said = once(number) or {}
+            if on_gpu:
+                torch.cuda.synchronize()
+            seconds = time.perf_counter() - start
+            peak = torch.cuda.max_memory_allocated() if on_gpu else _status("VmHWM")
+            return {"seconds": seconds, "peak_mib": (peak - before) / MIB} | said
+
+        pipe.send(timed(-1) if contestant.warm else {})
+        while (number := pipe.recv()) is not None:
+            said = timed(number)
+            said.pop("answer", None)
+            pipe.send(said)
+    except Exception as problem:  # a peer that cannot do it is a result
+        pipe.send({"failed": f"{type(problem).__name__}: {str(problem).strip().splitlines()[0][:200]}"})
+
+
+def race(suite: str, contestants: list[Contestant], rounds: int, truth: str | None = None) -> pd.DataFrame:
+    """A row for each contestant and round: seconds, peak memory above what was held before, and what the contestant said.
+
+    Parameters
+    ----------
+    suite : str
+        First column.
+    contestants : list of Contestant
+        Of one case or several; the cases are run one after the other.
+    rounds : int
+        How often each one runs. A contestant that fails has one row, with the reason in ``failed``.
+    truth : str, optional
+        The peer whose answer the others are compared with: ``error`` is the largest relative difference.
+    """
+    threads, rows = os.cpu_count() or 1, []
+    about = {"hardware": provenance.hardware(), "threads": threads, "commit": provenance.commit(),
+             "versions": json.dumps(provenance.versions() | _peers())}
+    context = get_context("spawn")
+    cases = list(dict.fromkeys(each.case for each in contestants))
+    with tqdm(total=len(contestants) * (rounds + 1), desc=suite, unit="turn") as bar:
+        for case in cases:
+            running = []
+            for each in (each for each in contestants if each.case == case):
+                pipe, theirs = context.Pipe()
+                process = context.Process(target=_serve, args=(theirs, each, threads), daemon=True)
+                process.start()
+                running.append((each, pipe, process, _heard(pipe, process)))
+                bar.update()
+            right = next((first.get("answer") for each, _, _, first in running if each.peer == truth), None)
+            start = [{"suite": suite, "case": case, "peer": each.peer, **each.sizes, **about} for each, *_ in running]
+            for place, (*_, first) in enumerate(running):
+                if "failed" in first:
+                    rows.append(start[place] | {"round": -1, "failed": first["failed"]})
+                    bar.update(rounds)
+                elif right is not None and first.get("answer") is not None:
+                    start[place]["error"] = float(np.max(np.abs(first["answer"] - right) / np.abs(right)))
+            alive = [place for place in range(len(running)) if "failed" not in running[place][3]]
+            for number in range(rounds):
+                load, now = os.getloadavg()[0], datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+                turn = number % max(1, len(alive))
+                for place in alive[turn:] + alive[:turn]:
+                    _, pipe, process, _ = running[place]
+                    pipe.send(number)
+                    said = _heard(pipe, process)
+                    rows.append(start[place] | {"round": number, "started": now, "load": load} | said)
+                    bar.update()
+                    if "failed" in said:
+                        alive = [other for other in alive if other != place]
+            for _, pipe, process, _ in running:
+                if process.is_alive():
+                    pipe.send(None)
+                process.join()
+    return pd.DataFrame(rows)
+
+
+def _heard(pipe, process) -> dict:
+    """What a contestant says next; one that was killed (out of memory) has failed."""
+    while process.is_alive() and not pipe.poll(0.05):
+        pass
+    return pipe.recv() if pipe.poll() else {"failed": f"the process ended with exit code {process.exitcode}"}
+
+
+def _peers() -> dict[str, str]:
+    """Releases of the peers that are installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for name in ("opacus", "cleanlab"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def ratios(table: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """Seconds of each peer over those of `reference` in the same round: median, least and greatest; a row a case and peer."""
+    out = []
+    for case, rows in table.groupby("case", sort=False):
+        base = rows[rows["peer"] == reference].set_index("round")["seconds"]
+        for peer, mine in rows.groupby("peer", sort=False):
+            ratio = mine.set_index("round")["seconds"] / base
+            measured = {name: mine[name].max() for name in ("peak_mib", "error") if name in mine}
+            measured |= {"accuracy": mine["test_accuracy"].mean()} if "test_accuracy" in mine else {}
+            out.append({"case": case, "peer": peer, "rounds": int(ratio.notna().sum()), "seconds": mine["seconds"].median(),
+                        "ratio": ratio.median(), "least": ratio.min(), "greatest": ratio.max(), **measured,
+                        "failed": mine["failed"].iloc[0] if "failed" in mine else None})
+    return pd.DataFrame(out)

@@ -1,0 +1,135 @@
+"""Fine-tuning and scoring of the MiniLM encoder: our loop and Hugging Face's Trainer, same examples, same hyper-parameters.
+
+A round is a seed: each contestant trains from the pretrained encoder and is judged on the test split. Seconds are those of the
+training alone, as each loop reports them; both pad a batch to its longest sentence.
+"""
+
+import tempfile
+import time
+
+import numpy as np
+import torch
+
+from benchmarks.harness import Contestant
+from datadiet import data, kinds, models, runs, train
+
+REFERENCE = "datadiet"
+SETTINGS = {"task": "docstrings", "encoder": "minilm", "max_length": 64, "batch_size": 32, "learning_rate": 5e-5}
+
+
+def ours(size: int, epochs: int):
+    def once(number):
+        config = runs.config(**SETTINGS, size=size, epochs=epochs, seed=number)
+        found = train.fit(config, runs.task_of(config)).metrics
+        return {"seconds": found["train_seconds"], "examples": found["examples"], "test_accuracy": found["test_accuracy"]}
+
+    return once
+
+
+def trainer(size: int, epochs: int, by_length: bool):
+    """Hugging Face's Trainer as its documentation has it; `by_length`: with its option to group sentences of similar length."""
+    import datasets
+    from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    task = runs.task_of(runs.config(**SETTINGS, size=size))
+    tokenizer = models.tokenizer(SETTINGS["encoder"])
+
+    def encoded(split):
+        rows = tokenizer(split.inputs["text"], truncation=True, max_length=SETTINGS["max_length"])
+        lengths = [len(row) for row in rows["input_ids"]]
+        return datasets.Dataset.from_dict({**rows, "labels": split.labels.tolist(), "length": lengths})
+
+    examples, test = encoded(task.train), encoded(task.test)
+
+    def once(number):
+        with tempfile.TemporaryDirectory() as folder:
+            arguments = TrainingArguments(
+                folder, num_train_epochs=epochs, per_device_train_batch_size=SETTINGS["batch_size"],
+                per_device_eval_batch_size=256, learning_rate=SETTINGS["learning_rate"], weight_decay=0.0,
+                warmup_steps=train.WARMUP, lr_scheduler_type="linear", max_grad_norm=train.CLIP, seed=number,
+                bf16=torch.cuda.is_available(), report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
+                **({"train_sampling_strategy": "group_by_length"} if by_length else {}))
+            model = models.classifier(SETTINGS["encoder"], task.n_classes, seed=number)
+            loop = Trainer(model, arguments, train_dataset=examples, processing_class=tokenizer,
+                           data_collator=DataCollatorWithPadding(tokenizer))
+            seconds = loop.train().metrics["train_runtime"]
+            right = loop.predict(test).predictions.argmax(1) == task.test.labels
+        return {"seconds": seconds, "examples": epochs * len(task.train), "test_accuracy": float(right.mean())}
+
+    return once
+
+
+def _ready(size: int):
+    config = runs.config(**SETTINGS, size=size)
+    problem = kinds.prepare(config, runs.task_of(config), "cuda" if torch.cuda.is_available() else "cpu")
+    problem.model.to("cuda" if torch.cuda.is_available() else "cpu")
+    return config, problem, problem.splits["train"]
+
+
+def one_epoch(size: int):
+    """What a training epoch costs: the rate that scoring is compared with."""
+    def once(number):
+        config = runs.config(**SETTINGS, size=size, epochs=1, seed=max(0, number))
+        found = train.fit(config, runs.task_of(config)).metrics
+        return {"seconds": found["train_seconds"], "examples": found["examples"]}
+
+    return once
+
+
+def el2n(size: int):
+    """EL2N of every example, ids kept: one pass in eval mode."""
+    _, problem, examples = _ready(size)
+
+    def once(number):
+        train.el2n(problem, dropout=False)
+        return {"examples": len(examples.labels)}
+
+    return once
+
+
+def grand(size: int):
+    """GraNd of every example, over all parameters."""
+    _, problem, examples = _ready(size)
+
+    def once(number):
+        train.grand(problem, np.arange(len(examples.labels)))
+        return {"examples": len(examples.labels)}
+
+    return once
+
+
+def predict(size: int):
+    """The Trainer's own way to a prediction for every example."""
+    from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    import datasets
+
+    task, tokenizer = data.shrink(data.load(SETTINGS["task"]), size), models.tokenizer(SETTINGS["encoder"])
+    rows = tokenizer(task.train.inputs["text"], truncation=True, max_length=SETTINGS["max_length"])
+    examples = datasets.Dataset.from_dict({**rows, "labels": task.train.labels.tolist()})
+    arguments = TrainingArguments(tempfile.mkdtemp(), per_device_eval_batch_size=256, report_to=[], disable_tqdm=True,
+                                  bf16_full_eval=torch.cuda.is_available())
+    loop = Trainer(models.classifier(SETTINGS["encoder"], task.n_classes), arguments, processing_class=tokenizer,
+                   data_collator=DataCollatorWithPadding(tokenizer))
+
+    def once(number):
+        start = time.perf_counter()
+        loop.predict(examples)
+        return {"seconds": time.perf_counter() - start, "examples": len(task.train)}
+
+    return once
+
+
+def contestants(quick: bool) -> list[Contestant]:
+    size, epochs = (16, 1) if quick else (1000, 3)
+    case, both = f"fine-tuning, {size:,} sentences, {epochs} epochs", {"size": size, "epochs": epochs}
+    out = [Contestant(case, REFERENCE, ours, both, warm=False),
+           Contestant(case, "HF Trainer", trainer, both | {"by_length": False}, warm=False),
+           Contestant(case, "HF Trainer, by length", trainer, both | {"by_length": True}, warm=False)]
+    case, one = f"a pass over {size:,} sentences", {"size": size}
+    return out + [Contestant(case, "training epoch", one_epoch, one), Contestant(case, "EL2N", el2n, one),
+                  Contestant(case, "GraNd", grand, one), Contestant(case, "HF Trainer, predict", predict, one)]

@@ -4,7 +4,7 @@ import click
 import pandas as pd
 
 from benchmarks import gradients, growth, harness, tables, training
-from datadiet import paths
+from datadiet import paths, studies
 
 SUITES = {"tables": (tables, 15), "gradients": (gradients, 7), "growth": (growth, 3), "training": (training, 5)}  # name -> rounds
 
@@ -19,7 +19,7 @@ def main(suites, rounds, quick):
     for name in suites or SUITES:
         suite, usual = SUITES[name]
         table = harness.race(name, suite.contestants(quick), 1 if quick else rounds or usual, getattr(suite, "TRUTH", None))
-        printed = growth.exponents(table) if suite is growth else summary(table, suite)
+        printed = studies.exponents(table) if suite is growth else summary(table, suite)
         print(f"\n{name}, on {table['hardware'][0]}, {table['threads'][0]} threads\n{printed.round(4).to_string(index=False)}\n")
         if not quick:
             folder = paths.root() / "results" / "benchmarks"
@@ -32,7 +32,7 @@ def summary(table, suite):
     parts = []
     for _, rows in table.groupby("case", sort=False):
         peers = rows["peer"].unique()
-        parts.append(harness.ratios(rows, suite.REFERENCE if suite.REFERENCE in peers else peers[0]))
+        parts.append(studies.ratios(rows, suite.REFERENCE if suite.REFERENCE in peers else peers[0]))
     return pd.concat(parts)
 
 

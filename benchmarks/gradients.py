@@ -11,9 +11,9 @@ from torch.func import functional_call, grad, vmap
 from transformers import RobertaConfig, RobertaForSequenceClassification
 
 from benchmarks.harness import Contestant
-from datadiet import gradnorm, joint, kinds, models
+from datadiet import gradnorm, joint, kinds, memory, models, studies
 
-REFERENCE, TRUTH = "forward and backward", "batch of one"
+REFERENCE, TRUTH = studies.PLAIN, studies.ONE
 B, T, K = 32, 48, 6
 
 
@@ -62,6 +62,12 @@ def plain(**case):
     return once
 
 
+def kept(**case):
+    """The same where freed memory stays with the process, as ours has it."""
+    memory.keep_freed()
+    return plain(**case)
+
+
 def forward_only(**case):
     model, batch, loss = _placed(**case)
 
@@ -74,6 +80,7 @@ def forward_only(**case):
 
 def limit(**case):
     """Forward, and a backward through the activations to the input: no method that looks at every layer does with less."""
+    memory.keep_freed()
     model, batch, loss = _placed(**case)
     model.requires_grad_(False)
     if "image" in batch:
@@ -185,7 +192,7 @@ def opacus_ghost(**case):
     return once
 
 
-PEERS = {REFERENCE: plain, "forward only": forward_only, "limit: no gradients of weights": limit, "datadiet": ours,
+PEERS = {REFERENCE: plain, "the same, memory kept": kept, "forward only": forward_only, studies.LIMIT: limit, studies.OURS: ours,
          TRUTH: batch_of_one, "torch.func": torch_func, "Opacus, per sample": opacus_per_sample, "Opacus, ghost": opacus_ghost}
 
 

@@ -4,7 +4,6 @@ One contestant a size; the exponent is the slope of log seconds (or log memory) 
 """
 
 import numpy as np
-import pandas as pd
 import torch
 
 from benchmarks import gradients, tables
@@ -70,18 +69,3 @@ def contestants(quick: bool) -> list[Contestant]:
             function, settings = make[what](size if not quick else min(size, 64))
             out.append(Contestant(what, f"{size:,}", function, settings, sizes={"size": size}))
     return out
-
-
-def exponents(table: pd.DataFrame) -> pd.DataFrame:
-    """Slopes of log seconds and log memory over log size, a row a case; memory where it was seen to grow at all."""
-    out = []
-    for case, rows in table.groupby("case", sort=False):
-        middle = rows.groupby("size")[["seconds", "peak_mib"]].median()
-        size = np.log(middle.index.to_numpy(float))
-        row = {"case": case, "sizes": ", ".join(f"{each:,}" for each in middle.index)}
-        for name in ("seconds", "peak_mib"):
-            seen = middle[name].to_numpy()
-            row[f"exponent_{name}"] = np.polyfit(size, np.log(seen), 1)[0] if (seen > 0).all() and len(seen) > 1 else np.nan
-            row[f"{name}_at_most"] = seen.max()
-        out.append(row)
-    return pd.DataFrame(out)

@@ -155,18 +155,3 @@ def _peers() -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = "not installed"
     return found
-
-
-def ratios(table: pd.DataFrame, reference: str) -> pd.DataFrame:
-    """Seconds of each peer over those of `reference` in the same round: median, least and greatest; a row a case and peer."""
-    out = []
-    for case, rows in table.groupby("case", sort=False):
-        base = rows[rows["peer"] == reference].set_index("round")["seconds"]
-        for peer, mine in rows.groupby("peer", sort=False):
-            ratio = mine.set_index("round")["seconds"] / base
-            measured = {name: mine[name].max() for name in ("peak_mib", "error") if name in mine}
-            measured |= {"accuracy": mine["test_accuracy"].mean()} if "test_accuracy" in mine else {}
-            out.append({"case": case, "peer": peer, "rounds": int(ratio.notna().sum()), "seconds": mine["seconds"].median(),
-                        "ratio": ratio.median(), "least": ratio.min(), "greatest": ratio.max(), **measured,
-                        "failed": mine["failed"].iloc[0] if "failed" in mine else None})
-    return pd.DataFrame(out)

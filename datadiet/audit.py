@@ -22,9 +22,9 @@ def _cost(run: dict, train_split) -> dict:
 
     n = len(train_split)
     if run["schedule"] is not None:
-        sizes, scorings = dynamic.bill(run["schedule"], n, run["epochs"])
+        sizes, scored = dynamic.bill(run["schedule"], n, run["epochs"])
         updates = sum(train.updates_per_epoch(size, run["batch_size"]) for size in sizes)
-        return {"updates": updates, "trained": sum(sizes), "scored": scorings * n, "grand": 0}
+        return {"updates": updates, "trained": sum(sizes), "scored": scored, "grand": 0}
     kept = n if run["keep"] is None else round(run["keep"]["fraction"] * n)
     if run["augment"] is not None:
         kept = fairness.size(run["augment"], train_split)

@@ -32,6 +32,9 @@ SETTINGS = {
     "random": CYCLES,
     "soft": {"rule": "soft", "drop": 0.5, "full_last": 0.125},
 }
+# Left out of a config where they are at their default, so that runs from before there was such a setting keep their keys.
+# "reuse": examples of the last epoch are scored by the forward pass that trained on them; only the others by a pass of their own.
+LATER = {"hardest": {"reuse": False}}
 
 
 class Dynamic:
@@ -267,15 +270,19 @@ def settings(schedule: dict) -> dict:
     rule = schedule.get("rule", "hardest")
     if rule not in SETTINGS:
         raise InputError(f"dynamic.settings: unknown rule {rule!r}; choose one of {', '.join(SETTINGS)}.")
-    unknown = sorted(set(schedule) - set(SETTINGS[rule]))
+    later = LATER.get(rule, {})
+    known = SETTINGS[rule] | later
+    unknown = sorted(set(schedule) - set(known))
     if unknown:
-        raise InputError(f"dynamic.settings: rule={rule!r} knows no {', '.join(unknown)}; it knows {', '.join(SETTINGS[rule])}.")
-    return SETTINGS[rule] | schedule
+        raise InputError(f"dynamic.settings: rule={rule!r} knows no {', '.join(unknown)}; it knows {', '.join(known)}.")
+    if schedule.get("reuse") and schedule.get("dropout"):
+        raise InputError("dynamic.settings: reuse=True scores by the training pass, where dropout is on: leave out dropout.")
+    return {name: value for name, value in (known | schedule).items() if name not in later or value != later[name]}
 
 
 def of(schedule: dict, n: int, epochs: int, seed: int) -> Dynamic | Soft:
     """The schedule that a run's config describes."""
-    given = {name: value for name, value in settings(schedule).items() if name != "dropout"}
+    given = {name: value for name, value in settings(schedule).items() if name not in ("dropout", "reuse")}
     if given["rule"] == "soft":
         del given["rule"]
         return Soft(n, epochs, **given, seed=seed)
@@ -283,7 +290,7 @@ def of(schedule: dict, n: int, epochs: int, seed: int) -> Dynamic | Soft:
 
 
 def bill(schedule: dict, n: int, epochs: int) -> tuple[list[int], int]:
-    """(examples trained on in each epoch, scoring passes over everything) before anything has run.
+    """(examples trained on in each epoch, examples scored by passes of their own) before anything has run.
 
     Exact but for "soft", whose sizes depend on the losses: it is put down with half of the examples below the mean.
     """
@@ -291,7 +298,8 @@ def bill(schedule: dict, n: int, epochs: int) -> tuple[list[int], int]:
     if isinstance(plan, Soft):
         pruned = round((1 - plan.drop / 2) * n)
         return [pruned if 0 < epoch < plan.pruned_until else n for epoch in range(epochs)], 0
-    return plan.planned(0, epochs), sum(plan.due(epoch) for epoch in range(epochs))
+    scored = [n - (plan.size(epoch - 1) if schedule.get("reuse") else 0) for epoch in range(epochs) if plan.due(epoch)]
+    return plan.planned(0, epochs), sum(scored)
 
 
 def _check(where: str, name: str, value, kind, fits, what: str) -> None:

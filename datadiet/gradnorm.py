@@ -19,7 +19,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from datadiet import layers
+from datadiet import layers, memory
 from datadiet.errors import InputError
 
 
@@ -30,7 +30,8 @@ def grad_norms(model: nn.Module, batch: dict, loss) -> torch.Tensor:
     The norm of an example does not depend on the batch it came in, and is not scaled by 1/B. Source: Paul, Ganguli,
     Dziugaite 2021, who average it over about ten initialisations. Norms from x and g: Goodfellow 2015; over sequences,
     by tables or by the gradient as is cheaper: Li, Tramer, Liang, Hashimoto 2022. The cost is one forward and one
-    backward without gradients of weights, and a forward of the first example.
+    backward without gradients of weights, and a forward of the first example. The process keeps freed memory from then on
+    (`datadiet.memory`).
 
     Parameters
     ----------
@@ -70,6 +71,7 @@ def grad_norms(model: nn.Module, batch: dict, loss) -> torch.Tensor:
     tensor([2.2361, 0.7071])
     """
     n, parameters = _checked(model, batch)
+    memory.keep_freed()
     catch = _Catch(model, n)
     with torch.enable_grad():
         with torch.random.fork_rng({p.device.index for p in parameters if p.is_cuda}), catch.hooked(catch.note):

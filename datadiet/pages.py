@@ -3,6 +3,7 @@
 Each returns an object that a notebook shows as HTML and a terminal as text. Everything that comes from a file is escaped.
 """
 
+import json
 from dataclasses import dataclass
 from html import escape
 
@@ -243,3 +244,31 @@ def glance(profile: str = "standard") -> Page:
     counts = claims.ledger(profile)["verdict"].value_counts()
     rows = [[mark(name), str(count)] for name, count in counts.items()]
     return Page(table(rows, ["verdict", "claims"], "The ledger at a glance"), "\n".join(f"{a}: {b}" for a, b in rows))
+
+
+def measured(table: pd.DataFrame, name: str) -> Page:
+    """Where the rounds of a benchmark were measured: hardware, threads, releases, commit, time, how busy the machine was."""
+    first, load = table.iloc[0], table["load"].dropna()
+    held = ", ".join(f"{package} {release}" for package, release in json.loads(first["versions"]).items())
+    started = sorted(table["started"].dropna())
+    text = (
+        f"{name}: {first['hardware']}, {first['threads']} threads; {held}; commit {first['commit']}; "
+        f"{started[0]} to {started[-1]}; load average {load.median():.1f}, at most {load.max():.1f}."
+    )
+    return Page(f'<p class="dd-rerun">{escape(text)}</p>', text)
+
+
+def ratios(rounds: pd.DataFrame, reference: str, caption: str) -> Page:
+    """Peers of a benchmark beside `reference`: median ratio with the least and greatest round, seconds, memory, error."""
+    rows = []
+    for row in studies.ratios(rounds, reference).sort_values(["case", "ratio"], kind="stable").to_dict("records"):
+        if row["failed"]:
+            rows.append([row["case"], row["peer"], f"cannot: {row['failed']}", *[DASH] * 3])
+            continue
+        error = row.get("error")
+        rows.append(
+            [row["case"], row["peer"], f"{row['ratio']:.2f} [{row['least']:.2f}, {row['greatest']:.2f}]", f"{row['seconds']:.3g}"]
+            + [f"{row['peak_mib']:,.0f}" if "peak_mib" in row else DASH, DASH if pd.isna(error) else f"{error:.0e}"]
+        )
+    head = ["what", "by", f"time over {reference} [least, greatest]", "seconds", "MiB more", "largest error"]
+    return Page(table(rows, head, caption), "\n".join(" | ".join(row) for row in rows))

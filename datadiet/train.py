@@ -19,7 +19,7 @@ from accelerate import Accelerator
 from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
 
-from datadiet import dynamic, gradnorm, kinds
+from datadiet import dynamic, gradnorm, kinds, memory, models
 from datadiet.data import Task
 from datadiet.errors import InputError
 
@@ -74,6 +74,38 @@ def el2n(problem: kinds.Problem, dropout: bool) -> np.ndarray:
     with kinds.dropout_on(problem.model) if dropout else contextlib.nullcontext():
         recorded = problem.record(problem.model, train)
     return problem.score(recorded, train.labels.cpu().numpy())
+
+
+class FromTraining:
+    """EL2N of the examples that an epoch trains on, from the forward passes that train on them.
+
+    Dropout is on there, and the weights move between batches: an estimate of :func:`el2n` that costs nothing.
+    """
+
+    def __init__(self, problem: kinds.Problem):
+        if problem.record is not kinds.predict:
+            raise InputError("train.fit: reuse=True is for tasks with one label an example, scored in one pass; leave it out.")
+        self.problem, self.labels = problem, problem.splits["train"].labels.cpu().numpy()
+        self.values = np.full(len(self.labels), np.nan)
+
+    def loss(self, model, batch, positions: np.ndarray) -> torch.Tensor:
+        """The training loss of the examples at `positions`, [B], whose scores are noted by the way."""
+        seen = []
+        hook = models.output_layer(model).register_forward_hook(lambda module, args, logits: seen.append(logits.detach()))
+        try:
+            losses = self.problem.loss(model, batch)
+        finally:
+            hook.remove()
+        self.values[positions] = kinds.el2n({"logits": seen[0].float().cpu().numpy()}, self.labels[positions])
+        return losses
+
+    def complete(self, kept: np.ndarray) -> tuple[np.ndarray, int]:
+        """(scores of all examples, how many took a pass of their own): those not in `kept`."""
+        others = np.setdiff1d(np.arange(len(self.labels)), kept)
+        if len(others):
+            recorded = kinds.predict(self.problem.model, self.problem.splits["train"], others)
+            self.values[others] = kinds.el2n({"logits": recorded["logits"][others]}, self.labels[others])
+        return self.values, len(others)
 
 
 def _optimizer(config: dict, model: torch.nn.Module) -> torch.optim.Optimizer:
@@ -147,6 +179,7 @@ def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool
             f"train.fit: the scoring point {max(points)} lies beyond the last of {total} updates; "
             "train for more epochs or score earlier."
         )
+    memory.keep_freed()
     accelerator = Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
     device, rng = accelerator.device, np.random.default_rng(config["seed"])
     problem = kinds.prepare(config, task, device)
@@ -156,7 +189,8 @@ def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool
     model.to(device)
     optimizer = accelerator.prepare(_optimizer(config, model))
     schedule = LambdaLR(optimizer, lambda step: rate(step, total) if config["decay"] else 1.0)  # reads `total` as it is then
-    recorded, watched, examples, passes, epoch = {}, [], 0, 0, 0
+    recorded, watched, examples, scored, epoch = {}, [], 0, 0, 0
+    free = FromTraining(problem) if plan is not None and config["schedule"].get("reuse") else None
     clock = {"train": 0.0, "scoring": 0.0}
 
     def record(step):
@@ -179,9 +213,13 @@ def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool
             if plan is not None:
                 if plan.due(epoch):
                     start = time.perf_counter()
-                    plan.update(el2n(problem, config["schedule"]["dropout"]))
+                    if free:
+                        values, passed = free.complete(keep)
+                    else:
+                        values, passed = el2n(problem, config["schedule"]["dropout"]), len(train.labels)
+                    plan.update(values)
                     clock["scoring"] += time.perf_counter() - start
-                    passes += 1
+                    scored += passed
                 keep, weights = plan.positions(epoch), torch.as_tensor(plan.weights(epoch), dtype=torch.float32, device=device)
                 # The sizes of a soft schedule are known an epoch at a time; the learning rate still ends at the last update.
                 total = step + sum(updates_per_epoch(n, config["batch_size"]) for n in plan.planned(epoch, config["epochs"]))
@@ -189,7 +227,9 @@ def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool
                 start = time.perf_counter()
                 model.train()
                 with accelerator.autocast():
-                    losses = problem.loss(model, problem.vary(train.batch(positions)))
+                    batch = problem.vary(train.batch(positions))
+                    noted = free and plan.due(epoch + 1)
+                    losses = free.loss(model, batch, positions) if noted else problem.loss(model, batch)
                     loss = losses.mean() if weights is None else (weights[torch.as_tensor(positions)] * losses).mean()
                 optimizer.zero_grad()
                 accelerator.backward(loss)
@@ -216,7 +256,7 @@ def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool
         "n_kept": len(keep) if plan is None else round(examples / config["epochs"]),
         "updates": step,
         "examples": examples,
-        "scored": len(train.labels) * (len(recorded) + len(watched) + passes),
+        "scored": len(train.labels) * (len(recorded) + len(watched)) + scored,
         "grand_scored": len(sample) * len(recorded),
         "train_seconds": clock["train"],
         "scoring_seconds": clock["scoring"],

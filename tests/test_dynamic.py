@@ -240,6 +240,37 @@ def test_dropout_while_scoring_is_the_dropout_of_training(task):
     assert torch.equal(truth, hooked) and not any(module.training for module in model.modules())
 
 
+def test_scores_from_the_training_pass_are_those_of_a_pass_where_nothing_moves(task):
+    """Without dropout and without updates both ways see the same model; only what was left out takes a pass."""
+    problem = kinds.prepare(config(), task, "cpu")
+    free, examples = train.FromTraining(problem), problem.splits["train"]
+    problem.model.eval()
+    kept = np.arange(0, len(task.train), 2)
+    for positions in examples.in_order_of_length(kept, 8):
+        free.loss(problem.model, examples.batch(positions), positions)
+    values, passed = free.complete(kept)
+    np.testing.assert_allclose(values, train.el2n(problem, dropout=False), rtol=1e-4, atol=1e-6)
+    assert passed == len(task.train) - len(kept) and not problem.model.classifier._forward_hooks
+
+
+def test_a_cycle_pays_only_for_what_it_dropped(task):
+    n, schedule = len(task.train), {"fraction": 0.4, "warmup": 1, "every": 1}
+    run = train.fit(config(score_at=[], epochs=4, schedule=schedule | {"reuse": True}), task)
+    assert run.metrics["scored"] == 0 + 2 * (n - round(0.4 * n)) == dynamic.bill(schedule | {"reuse": True}, n, 4)[1]
+    plain = train.fit(config(score_at=[], epochs=4, schedule=schedule), task)
+    assert plain.metrics["scored"] == 3 * n == dynamic.bill(schedule, n, 4)[1]
+    assert plain.metrics["examples"] == run.metrics["examples"]
+
+
+def test_the_default_of_a_later_setting_is_not_in_the_config():
+    assert dynamic.settings({"reuse": False}) == dynamic.settings({}) and "reuse" not in dynamic.settings({})
+    assert dynamic.settings({"reuse": True})["reuse"] is True
+    with pytest.raises(InputError, match="leave out dropout"):
+        dynamic.settings({"reuse": True, "dropout": True})
+    with pytest.raises(InputError, match="knows no reuse"):
+        dynamic.settings({"rule": "random", "reuse": True})
+
+
 @pytest.mark.parametrize("changes", [{"score_at": [0]}, {"budget": "steps"}, {}])
 def test_a_schedule_stands_alone(task, changes):
     made = config(**({"score_at": [], "schedule": {"fraction": 0.5}} | changes))
@@ -251,7 +282,7 @@ def test_a_schedule_stands_alone(task, changes):
 
 DYNAMIC = {
     "dynamic_tasks": ["words"], "dynamic_size": None, "dynamic_batch_size": 8, "dynamic_warmups": [0, 2],
-    "dynamic_fractions": [0.3, 0.6], "dynamic_ablation": 0.3, "dynamic_ablations": ["smoothing", "dropout", "rate"],
+    "dynamic_fractions": [0.3, 0.6], "dynamic_ablation": 0.3, "dynamic_ablations": ["smoothing", "dropout", "reuse", "rate"],
 }
 
 

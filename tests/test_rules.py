@@ -199,6 +199,18 @@ def test_profiles_share_their_keys():
     assert studies.profiles() == ["lab", "paper", "smoke", "standard"] and all(set(k) == set(keys[0]) for k in keys)
 
 
+def test_a_task_may_have_settings_of_its_own():
+    """SST-2 is smaller and has other fractions; the questions, and the runs shared with score timing, stay as they were."""
+    own = studies.settings_of("standard", "pruning-fractions")
+    made = studies.pruning_fractions(own)
+    questions, sentences = ([run for run in made if run["task"] == task] for task in ("trec6", "sst2_sentences"))
+    assert {run["size"] for run in questions} == {None} and {run["size"] for run in sentences} == {1500}
+    assert {run["keep"]["source"]["size"] for run in sentences if run["keep"] and run["keep"]["source"]} == {1500}
+    assert {runs.key(run) for run in studies.scoring(studies.settings_of("standard"), "trec6")} <= set(map(runs.key, questions))
+    sizes = {run["keep"]["fraction"] for run in sentences if run["keep"] and run["budget"] == "steps"}
+    assert sizes == {studies.of_task(own, "sst2_sentences")["timing_fraction"]} == {0.5}
+
+
 def test_a_seed_is_never_pruned_by_its_own_run():
     for run in studies.score_timing(SETTINGS | studies.settings_of("standard")) + studies.pruning_fractions(
         studies.settings_of("standard")

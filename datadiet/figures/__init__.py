@@ -8,6 +8,7 @@ Lines are means over seeds, bars are 95 % t-intervals. Colours are the colour-bl
 
 from datadiet.figures.conflict import who_wins
 from datadiet.figures.core import View, views
+from datadiet.figures.costs import gradient_costs, growth
 from datadiet.figures.dynamic import against_random, frontier, frontier_in_seconds, one_change
 from datadiet.figures.fair import counterfactuals, minority, utility_and_fairness
 from datadiet.figures.fractions import accuracy_by_fraction, budgets, windows
@@ -27,7 +28,7 @@ from datadiet.figures.timing import accuracy_by_point, agreement, approximation,
 __all__ = [
     "View", "accuracy_by_fraction", "accuracy_by_point", "against_random", "agreement", "approximation", "averaging", "budgets",
     "checkpoint_fault", "class_shares", "counterfactuals", "dropping", "finding_flips", "finding_flips_by_rate", "frontier",
-    "frontier_in_seconds", "joint_arms", "joint_lengths", "minority", "noisy_windows", "norm_correlations", "one_change",
-    "picture_accuracy", "picture_budgets", "pool_errors", "pool_gains", "standing", "transfer", "two_slot_measures",
-    "utility_and_fairness", "views", "who_wins", "windows",
+    "frontier_in_seconds", "gradient_costs", "growth", "joint_arms", "joint_lengths", "minority", "noisy_windows",
+    "norm_correlations", "one_change", "picture_accuracy", "picture_budgets", "pool_errors", "pool_gains", "standing",
+    "transfer", "two_slot_measures", "utility_and_fairness", "views", "who_wins", "windows",
 ]

@@ -77,6 +77,7 @@ def _names(settings) -> dict[str, str]:
     said = {"tau 0": "no first phase", "tau 0, equal updates": "equal updates"}
     said |= {f"tau {tau}": f"first phase of {tau}" for tau in settings["warmups"] if tau}
     said |= {"every epoch": "cycles of 1", "every epoch, smoothed": "smoothed too", "dropout on": "dropout in scoring"}
+    said |= {"scored in training": "scored in training"}
     said |= {"other rate, dynamic": rate, "other rate, random dynamic": "random", "other rate, full": "full data"}
     there = {name for name, _ in studies.dynamic_arms(settings, next(iter(settings["tasks"])))}
     first = {"dynamic": "as it is", "random dynamic": "random", "full": "full data"}

@@ -35,7 +35,8 @@ def accuracy_by_fraction(sides: list[View]):
 def windows(sides: list[View]):
     """Test accuracy when the very hardest are skipped first, at one size: the window slides down the ranking."""
     for ax, view, task in panels(sides):
-        fraction, offsets = view.settings["timing_fraction"], [0.0, *view.settings["offsets"]]
+        settings = studies.of_task(view.settings, task)
+        fraction, offsets = settings["timing_fraction"], [0.0, *settings["offsets"]]
         at = {"fraction": fraction, "at": studies.RETRAIN_AT}
         line(
             ax,
@@ -59,10 +60,11 @@ def windows(sides: list[View]):
 def budgets(sides: list[View]):
     """The same subsets at equal epochs (fewer updates) and at equal steps (as many updates as the full data)."""
     for ax, view, task in panels(sides):
+        fraction = studies.of_task(view.settings, task)["timing_fraction"]
         for rule in ("random", "hardest", "easiest"):
             at = {} if rule == "random" else {"at": studies.RETRAIN_AT}
             arms = [
-                studies.arm(view.table, task, rule, fraction=view.settings["timing_fraction"], budget=budget, **at)
+                studies.arm(view.table, task, rule, fraction=fraction, budget=budget, **at)
                 for budget in ("epochs", "steps")
             ]
             line(ax, range(2), arms, rule)
@@ -71,7 +73,7 @@ def budgets(sides: list[View]):
         ax.set(
             xlim=(-0.4, 1.4),
             xlabel="training budget",
-            ylabel=f"test accuracy, {view.settings['timing_fraction']:.0%} kept",
+            ylabel=f"test accuracy, {fraction:.0%} kept",
         )
         legend(ax)
     return plt.gcf()

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
+from datadiet import studies
 from datadiet.errors import InputError
 
 ENOUGH = 5  # paired seeds below which a verdict is only a hint
@@ -88,6 +89,6 @@ def per_task(rule):
     """A rule written for one task, applied to every task of the settings."""
 
     def on_all(settings, table):
-        return [p for task in settings["tasks"] for p in rule(settings, table, task)]
+        return [p for task in settings["tasks"] for p in rule(studies.of_task(settings, task), table, task)]
 
     return on_all

@@ -11,6 +11,7 @@ RETRAIN_AT = "1ep"  # scoring point of every experiment that is not about timing
 
 
 SECTIONS = {  # chapter -> prefix of the settings that are its own
+    "pruning-fractions": "fractions",
     "label-noise": "noise",
     "grand-at-init": "image",
     "dynamic-pruning": "dynamic",
@@ -18,6 +19,7 @@ SECTIONS = {  # chapter -> prefix of the settings that are its own
     "weak-pool": "pool",
     "healthy-diet": "fair",
     "who-is-right": "conflict",
+    "what-it-costs": "cost",
 }
 RUN_KEYS = ("noise", "validation", "size", "encoder", "layers", "max_length", "epochs", "batch_size", "learning_rate")
 
@@ -64,6 +66,11 @@ def parameters(namespace: dict, chapter: str | None = None) -> dict:
     profile = namespace["profile"]
     changed = {name: namespace[name] for name in settings_of(profile) if name in namespace and name != "profile"}
     return settings_of(profile, chapter, **changed)
+
+
+def of_task(settings: dict, task: str) -> dict:
+    """Settings as one task has them, where the chapter's ``per_task`` changes some. Applied twice it changes nothing more."""
+    return settings | settings.get("per_task", {}).get(task, {})
 
 
 def base(settings: dict, task: str) -> dict:

@@ -21,7 +21,8 @@ def dynamic_arms(settings: dict, task: str) -> dict[tuple, list[dict]]:
     "full", "soft" (a fraction of 1: every example may come back); at each fraction "random static", "static" (EL2N of the other
     seeds' runs, averaged), "static, one run" (of one of them), "random dynamic", "dynamic" (EL2N); and at the ablation
     fraction what changes one thing of "dynamic": "tau N", "tau 0, equal updates", "every epoch", "every epoch, smoothed",
-    "dropout on", and the other learning-rate schedule, "other rate ...", beside its own full and random runs.
+    "dropout on", "scored in training" (kept examples by their training pass), and the other learning-rate schedule,
+    "other rate ...", beside its own full and random runs.
     """
     warm, every, decay = settings["warmup"], settings["every"], settings["decay"]
 
@@ -49,6 +50,8 @@ def dynamic_arms(settings: dict, task: str) -> dict[tuple, list[dict]]:
         arms[("every epoch, smoothed", f)] = scheduled(f, every=1, **SMOOTHED)
     if "dropout" in settings["ablations"]:
         arms[("dropout on", f)] = scheduled(f, dropout=True)
+    if "reuse" in settings["ablations"]:
+        arms[("scored in training", f)] = scheduled(f, reuse=True)
     if "rate" in settings["ablations"]:
         arms[("other rate, full", 1.0)] = [run | {"score_at": []} for run in _at_rate(scoring(settings, task), not decay)]
         arms[("other rate, dynamic", f)] = scheduled(f, decay=not decay)
@@ -151,5 +154,5 @@ def planned_cost(epochs: int, **schedule) -> float:
         A schedule that cannot be, see :func:`datadiet.dynamic.settings`.
     """
     n = 10_000
-    sizes, passes = dynamic.bill(schedule, n, epochs)
-    return (TRAINED * sum(sizes) + SCORED * passes * n) / (TRAINED * epochs * n)
+    sizes, scored = dynamic.bill(schedule, n, epochs)
+    return (TRAINED * sum(sizes) + SCORED * scored) / (TRAINED * epochs * n)

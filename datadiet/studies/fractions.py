@@ -1,12 +1,14 @@
 """Pruning fractions: which end to keep, how much, and at what budget?"""
 
-from datadiet.studies.core import pruned, scoring
+from datadiet.studies.core import of_task, pruned, scoring
 
 
 def pruning_fractions(settings: dict) -> list[dict]:
     """Runs of the chapter "Pruning fractions": which end to keep, how much, and at what budget?"""
-    out, middle = [], settings["timing_fraction"]
-    for task, fractions in settings["tasks"].items():
+    out, of_all = [], settings
+    for task, fractions in of_all["tasks"].items():
+        settings = of_task(of_all, task)
+        middle = settings["timing_fraction"]
         out += scoring(settings, task)
         for rule in ("random", "hardest", "easiest"):
             for fraction in fractions:

@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from datadiet import runs
+from datadiet.studies import core
 from datadiet.studies.core import base, pruned, scoring
 
 BUDGETS = ("epochs", "steps")
@@ -44,7 +45,7 @@ def restore_now(checkpoints: dict, step: int | None = None):
 
 def of_task(settings: dict, task: str) -> dict:
     """Settings as one task has them: what ``per_task`` changes, and no tokens, for a picture has none."""
-    return settings | settings["per_task"].get(task, {}) | {"max_length": runs.DEFAULTS["max_length"]}
+    return core.of_task(settings, task) | {"max_length": runs.DEFAULTS["max_length"]}
 
 
 def _like(settings: dict, run: dict, **changes) -> dict:

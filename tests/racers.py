@@ -1,0 +1,29 @@
+"""Contestants of a made-up race; a module of its own, since each is called in another process."""
+
+import time
+
+import numpy as np
+
+
+def sleeper(seconds, answer):
+    def once(number):
+        time.sleep(seconds)
+        return {"answer": np.array(answer, float)}
+
+    return once
+
+
+def teller(seconds):
+    return lambda number: {"seconds": seconds * (number + 2), "test_accuracy": 0.5}
+
+
+def broken():
+    raise ValueError("no such thing\nmore")
+
+
+def breaks_later():
+    def once(number):
+        if number > 0:
+            raise RuntimeError("tired")
+
+    return once

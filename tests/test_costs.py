@@ -1,0 +1,130 @@
+"""What is said about speed: contestants take turns, ratios are taken within a round, and what fails says so."""
+
+import os
+import platform
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import racers
+from click.testing import CliRunner
+
+from benchmarks import __main__ as command
+from benchmarks import gradients, harness
+from benchmarks.harness import Contestant
+from datadiet import pages, studies
+from datadiet.errors import InputError
+
+
+def rounds(**seconds):
+    return pd.DataFrame([{"case": "a case", "peer": peer, "round": number, "seconds": value}
+                         for peer, values in seconds.items() for number, value in enumerate(values)])
+
+
+def test_ratios_are_taken_within_a_round():
+    """A machine that is slow for a while is slow for both."""
+    found = studies.ratios(rounds(ours=[1.0, 10.0, 1.5], theirs=[2.0, 20.0, 6.0]), "ours").set_index("peer")
+    assert found.loc["theirs", ["ratio", "least", "greatest"]].tolist() == [2, 2, 4]
+    assert found.loc["ours", "ratio"] == 1 and found.loc["theirs", "seconds"] == 6
+
+
+def test_exponents_of_exact_powers():
+    grown = [{"case": "it grows", "size": n, "seconds": 3e-4 * n**1.5, "peak_mib": 2.0 * n} for n in (10, 100, 1000)]
+    table = pd.DataFrame(grown)
+    found = studies.exponents(table).iloc[0]
+    assert found["seconds"] == pytest.approx(1.5) and found["seconds_last"] == pytest.approx(1.5)
+    assert found["peak_mib"] == pytest.approx(1) and found["sizes"] == "10, 100, 1,000"
+    assert np.isnan(studies.exponents(table.assign(peak_mib=0.0)).iloc[0]["peak_mib"])
+
+
+def test_a_benchmark_that_is_not_there():
+    with pytest.raises(InputError, match="python -m benchmarks nothing"):
+        studies.benchmark("nothing")
+
+
+def test_bills_in_epochs_of_training():
+    """GraNd as dear as a forward and backward is an epoch a pass; EL2N a third of one."""
+    table = rounds(**{studies.PLAIN: [1.0], studies.OURS: [1.0], studies.ONE: [4.0]})
+    found = studies.bills(table, "a case").set_index(["paper", "pass"])
+    assert found.loc[("Paul et al. 2021", "GraNd"), ["with our norms", "one at a time"]].tolist() == [210, 240]
+    assert found.loc[("Paul et al. 2021", "EL2N"), "of full"] == pytest.approx((200 + 10 / 3) / 200)
+
+
+def test_a_batch_timed_here():
+    table = studies.time_here({"encoder": "tiny", "layers": None, "examples": 3, "tokens": 5, "rounds": 2})
+    assert sorted(table["peer"].unique()) == sorted([studies.PLAIN, studies.OURS, studies.ONE])
+    assert (table["seconds"] > 0).all() and table.groupby("peer").size().tolist() == [2, 2, 2]
+    assert table.loc[table["peer"] == studies.OURS, "error"].max() < 1e-5
+    assert not len(studies.time_here({"encoder": "tiny", "layers": None, "examples": 3, "tokens": 5, "rounds": 0}))
+
+
+def test_freed_memory_is_kept_once_and_not_against_the_environment():
+    script = ("from datadiet import memory; import sys; print(memory.keep_freed(), 'torch' in sys.modules)")
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_TUNABLES"))}
+    for given, expected in ({}, str(platform.libc_ver()[0] == "glibc")), ({"MALLOC_TRIM_THRESHOLD_": "100000"}, "False"):
+        done = subprocess.run([sys.executable, "-c", script], env=plain | given, capture_output=True, text=True, check=True)
+        assert done.stdout.split() == [expected, "False"]
+
+
+def test_a_race():
+    """Every contestant in every round, errors against the truth, failures named, and what a contestant says wins."""
+    entered = [Contestant("c", "quick", racers.sleeper, {"seconds": 0.01, "answer": [1, 2]}),
+               Contestant("c", "slow", racers.sleeper, {"seconds": 0.1, "answer": [1, 2.5]}),
+               Contestant("c", "says", racers.teller, {"seconds": 7.0}, warm=False),
+               Contestant("c", "broken", racers.broken), Contestant("c", "breaks", racers.breaks_later)]
+    table = harness.race("s", entered, rounds=3, truth="quick")
+    by = {peer: rows for peer, rows in table.groupby("peer")}
+    assert by["quick"]["round"].tolist() == by["slow"]["round"].tolist() == [0, 1, 2]
+    assert (by["quick"]["error"] == 0).all() and by["slow"]["error"].iloc[0] == pytest.approx(0.25)
+    assert by["says"]["seconds"].tolist() == [14, 21, 28] and (by["says"]["test_accuracy"] == 0.5).all()
+    assert by["broken"]["failed"].tolist() == ["ValueError: no such thing"]
+    assert by["breaks"]["failed"].dropna().tolist() == ["RuntimeError: tired"] and by["breaks"]["round"].tolist() == [0, 1]
+    found = studies.ratios(table[table["peer"].isin(["quick", "slow"])], "quick").set_index("peer")
+    assert 2 < found.loc["slow", "ratio"] < 20
+    assert {"hardware", "threads", "commit", "versions", "started", "load"} <= set(table)
+
+
+def test_peers_compute_what_we_compute():
+    """A comparison of speeds is one only between equal answers."""
+    case = {"name": "RoBERTa", "n": 3, "length": 6}
+    truth = gradients.batch_of_one(**case)(0)["answer"]
+    for peer in (gradients.ours, gradients.torch_func):
+        np.testing.assert_allclose(peer(**case)(0)["answer"], truth, rtol=1e-4)
+    for work in (gradients.plain, gradients.forward_only, gradients.limit):
+        assert work(**case)(0) is None
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("peer", ["opacus_per_sample", "opacus_ghost"])
+def test_opacus_computes_what_we_compute(peer):
+    pytest.importorskip("opacus", reason="peers of the benchmarks are not in the lock: pip install --no-deps opacus opt_einsum")
+    case = {"name": "RoBERTa", "n": 3, "length": 6}
+    found = getattr(gradients, peer)(**case)(0)["answer"]
+    np.testing.assert_allclose(found, gradients.batch_of_one(**case)(0)["answer"], rtol=1e-4)
+
+
+def test_the_command_prints_ratios_and_a_quick_one_writes_nothing(monkeypatch, tmp_path):
+    entered = [Contestant("c", "numpy, probs.sum(1)", racers.teller, {"seconds": 1.0}),
+               Contestant("c", "other", racers.teller, {"seconds": 3.0})]
+    monkeypatch.setattr(command.tables, "contestants", lambda quick: entered)
+    monkeypatch.setattr(command.paths, "root", lambda: tmp_path)
+    for options in ([], ["--quick"]):
+        done = CliRunner().invoke(command.main, ["tables", *options], catch_exceptions=False)
+        assert done.exit_code == 0 and "3.0" in done.output
+        written = tmp_path / "results" / "benchmarks" / "tables.parquet"
+        assert written.is_file() != bool(options)
+        written.unlink(missing_ok=True)
+    assert CliRunner().invoke(command.main, ["nonsense"]).exit_code == 2
+
+
+def test_published_rounds_are_whole():
+    """Every suite is there, each peer has all its rounds, and every ratio that is shown has a spread."""
+    for name, (suite, _) in command.SUITES.items():
+        table = studies.benchmark(name)
+        entered = {(each.case, each.peer) for each in suite.contestants(quick=False)}
+        assert entered == set(zip(table["case"], table["peer"], strict=True))
+        good = table[table["round"] >= 0]
+        assert good.groupby(["case", "peer"]).size().nunique() == 1
+        assert "numbers" not in pages.measured(table, name).text and table["commit"].nunique() == 1

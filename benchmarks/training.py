@@ -125,7 +125,7 @@ def predict(size: int):
 
 
 def contestants(quick: bool) -> list[Contestant]:
-    size, epochs = (16, 1) if quick else (1000, 3)
+    size, epochs = (16, 1) if quick else (600, 3)
     case, both = f"fine-tuning, {size:,} sentences, {epochs} epochs", {"size": size, "epochs": epochs}
     out = [Contestant(case, REFERENCE, ours, both, warm=False),
            Contestant(case, "HF Trainer", trainer, both | {"by_length": False}, warm=False),

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.nn.grad import conv2d_weight
 from torch.nn.modules.batchnorm import _BatchNorm
 
-CACHED = 2**17  # numbers that a processor's cache holds with room to spare
+CACHED = 2**17  # numbers that a processor's cache holds with room to spare; a GPU wants more at once
 
 
 def wide(t: torch.Tensor) -> torch.Tensor:
@@ -137,7 +137,8 @@ def _pixel_tables(module, x, g):
     """
     out, groups = [], module.groups
     (_, high, across), (_, rows, columns) = x.shape[1:], g.shape[1:]
-    for some, its in zip(*(t.split(max(1, CACHED // (groups * (high * across) ** 2))) for t in (x, g)), strict=True):
+    at_once = max(1, (CACHED if g.device.type == "cpu" else 2**8 * CACHED) // (groups * (high * across) ** 2))
+    for some, its in zip(x.split(at_once), g.split(at_once), strict=True):
         table, its = (t.reshape(len(t) * groups, -1, t[0, 0].numel()) for t in (some, its))
         table = (table.mT @ table).view(-1, high, across, high, across)
         for axis, size in ((1, rows), (2, columns)):

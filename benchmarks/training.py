@@ -55,7 +55,7 @@ def trainer(size: int, epochs: int, by_length: bool):
             loop = Trainer(model, arguments, train_dataset=examples, processing_class=tokenizer,
                            data_collator=DataCollatorWithPadding(tokenizer))
             seconds = loop.train().metrics["train_runtime"]
-            said = loop.predict(test)  # grouped by length, in another order than it was given: compare with the labels that come back
+            said = loop.predict(test)  # grouped by length, it is in another order than was given; labels come back in the same
             right = said.predictions.argmax(1) == said.label_ids
         return {"seconds": seconds, "examples": epochs * len(task.train), "test_accuracy": float(right.mean())}
 

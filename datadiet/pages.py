@@ -262,7 +262,7 @@ def ratios(rounds: pd.DataFrame, reference: str, caption: str) -> Page:
     """Peers of a benchmark beside `reference`: median ratio with the least and greatest round, seconds, memory, error."""
     rows = []
     for row in studies.ratios(rounds, reference).sort_values(["case", "ratio"], kind="stable").to_dict("records"):
-        if row["failed"]:
+        if pd.notna(row["failed"]):
             rows.append([row["case"], row["peer"], f"cannot: {row['failed']}", *[DASH] * 3])
             continue
         error = row.get("error")

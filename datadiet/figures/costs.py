@@ -11,7 +11,7 @@ NAMES = {  # peer -> what a reader sees, cheapest first
     "forward only": "forward only",
     "limit: no gradients of weights": "limit: no gradients\nof weights",
     "datadiet": "grad_norms",
-    "the same, memory kept": "the same,\nmemory kept",
+    "the same, memory kept": "forward and backward,\nmemory kept",
     "forward and backward": "forward and backward",
     "Opacus, ghost": "Opacus, ghost",
     "torch.func": "torch.func",
@@ -63,6 +63,8 @@ def growth(table):
         middle = rows.groupby("size")[["seconds", "peak_mib"]].median()
         ax.loglog(middle.index, middle["seconds"], "o-", color=sns.color_palette("colorblind")[0])
         ax.set(title=case, xlabel=case.split(": ")[1], ylabel="seconds")
+        ax.set_xticks(middle.index, [f"{size:,}" for size in middle.index])
+        ax.xaxis.set_minor_formatter(NullFormatter())
         ax.text(0.05, 0.88, f"exponent {slopes.loc[case, 'seconds']:.2f}", transform=ax.transAxes)
         memory = ax.twinx()
         memory.plot(middle.index, middle["peak_mib"], "s--", color=sns.color_palette("colorblind")[1])

@@ -35,7 +35,7 @@ def mean(score, *runs, labels=None) -> np.ndarray:
 
     def work(part):
         own = () if labels is None else (labels[part],)
-        of_each = (score(*(np.array(x[part], np.float64) for x in run), *own) for run in zip(*runs, strict=True))
+        of_each = (score(*(np.array(x[part], np.float64, order="C") for x in run), *own) for run in zip(*runs, strict=True))
         out[part] = sum(of_each) / len(runs[0])
 
     each_block(work, max(runs, key=lambda run: run.shape[-1]))
@@ -48,7 +48,8 @@ def _at(rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def errors(p: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """||p - y||_2, [N]; overwrites p."""
+    """||p - y||_2, [N]; may overwrite p."""
+    p = np.ascontiguousarray(p)  # else what is laid end to end below is a copy
     p.reshape(-1)[_at(p, labels)] -= 1
     return np.sqrt(np.einsum("nk,nk->n", p, p))
 
@@ -69,7 +70,8 @@ def greatest(rows: np.ndarray) -> np.ndarray:
 
 
 def lead(rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """How far the best of the other classes is ahead of the label, [N]; overwrites the rows."""
+    """How far the best of the other classes is ahead of the label, [N]; may overwrite the rows."""
+    rows = np.ascontiguousarray(rows)
     own = of_label(rows, labels)
     rows.reshape(-1)[_at(rows, labels)] = -np.inf
     return greatest(rows) - own

@@ -340,3 +340,14 @@ def test_one_bad_entry_of_a_large_table_is_found(wrong, message, monkeypatch):
     probs[1234, 1] = wrong
     with pytest.raises(InputError, match=re.escape(message)):
         scores.el2n(probs, np.zeros(2_000, int))
+
+
+@given(predictions())
+def test_the_layout_in_memory_does_not_matter(made):
+    """Transposed tables, as columns of a data frame are: the same scores, and nothing is written into them."""
+    probs, labels = made
+    turned = np.asfortranarray(probs)
+    before = turned.copy()
+    for name, found in all_scores(turned, labels).items():
+        np.testing.assert_array_equal(found, all_scores(probs, labels)[name], err_msg=name)
+    np.testing.assert_array_equal(turned, before)

@@ -82,7 +82,8 @@ def load(name: str, root: str | Path | None = None, *, validation: float = 0.1) 
     ----------
     name : str
         An embedded set (a key of :data:`EMBEDDED`: "docstrings", "digits", ...), a sub-folder of the data folder ("trec6",
-        "atis", ...), or a set of the Hugging Face hub at its pinned revision ("hub:ag_news", ...; see
+        "atis", ...), that with the training labels that people gave ("cifar10n:worst_label", ...: the right ones are in
+        ``truth``), or a set of the Hugging Face hub at its pinned revision ("hub:ag_news", ...; see
         :data:`datadiet.sources.HUB`).
     root : path, optional
         The data folder; ``$DATADIET_DATA`` where not given.
@@ -125,6 +126,8 @@ def _raw(name: str, root: Path | None) -> Raw:
         raise InputError(f"data.load: {name!r} is a side table of {sources.SIDE_TABLES[name]!r}, not a task; read it with "
                          f"load_side_table({name!r}) and load({sources.SIDE_TABLES[name]!r}).")
     found = _folder(name, root)
+    if name.split(":")[0] in set(sources.HUMAN) & set(found):
+        return sources.read_human(name, root)
     if name in found:
         return sources.read_folder(name, root)
     found = [each for each in found if each not in sources.SIDE_TABLES]

@@ -193,8 +193,25 @@ def predict(model, encoded: Encoded, wanted: np.ndarray | None = None) -> dict[s
 
 
 def accuracy(split: Split, recorded: dict) -> dict[str, float]:
-    """Share of examples whose highest logit is that of their label."""
-    return {"accuracy": float((recorded["logits"].argmax(1) == split.labels).mean())}
+    """Share of examples whose highest logit is that of their label, and Matthews' correlation of the two."""
+    predicted = recorded["logits"].argmax(1)
+    return {"accuracy": float((predicted == split.labels).mean()), "matthews": matthews(predicted, split.labels)}
+
+
+def matthews(predicted: np.ndarray, labels: np.ndarray) -> float:
+    r"""Matthews' correlation of predictions with labels, of any number of classes: 0 where either is all one class.
+
+    .. math:: \frac{c s - \sum_k p_k t_k}{\sqrt{(s^2 - \sum_k p_k^2)(s^2 - \sum_k t_k^2)}}
+
+    with s examples, c of them right, p_k predicted as class k and t_k of class k (Gorodkin, 2004). GLUE judges CoLA by it.
+
+    >>> matthews(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 1])), matthews(np.array([1, 1, 1, 1]), np.array([0, 0, 1, 1]))
+    (1.0, 0.0)
+    """
+    n, size = len(labels), int(max(predicted.max(), labels.max())) + 1
+    guessed, true = (np.bincount(values, minlength=size).astype(float) for values in (predicted, labels))
+    spread = np.sqrt((n**2 - guessed @ guessed) * (n**2 - true @ true))
+    return float((n * (predicted == labels).sum() - guessed @ true) / spread) if spread else 0.0
 
 
 def _texts(config: dict, task: Task, device) -> Problem:

@@ -8,7 +8,7 @@ metadata of the file (``label_names``, and ``slot_labels`` for joint sets).
 
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from datadiet.errors import InputError
 
 SPLITS = ("train", "validation", "test")
 SIDE_TABLES = {"cifar10n": "cifar10", "imdb_label_errors": "imdb"}  # row i belongs to row i of the set named
+HUMAN = {"cifar10n": "clean_label"}  # side tables of labels that people gave to training rows -> the column of the right ones
 COLUMNS = {"joint": ("tokens", "slots", "intent"), "image": ("image", "label"),
            "pair": ("text", "text_pair", "label"), "text": ("text", "label")}
 
@@ -232,6 +233,23 @@ def _notes(name: str, root: Path) -> tuple[str, ...]:
 
 def read_side_table(name: str, root: Path):  # -> pandas.DataFrame
     return _read(next((root / name).glob("*.parquet"))).to_pandas()
+
+
+def read_human(name: str, root: Path) -> Raw:
+    """The set "TABLE:COLUMN": its training labels are that column of a side table in :data:`HUMAN`, the right ones its truth."""
+    table, _, column = name.partition(":")
+    frame, right = read_side_table(table, root), HUMAN[table]
+    columns = [each for each in frame.columns if "label" in each and each != right]
+    if column not in columns:
+        raise InputError(f"data.load: {name!r} asks for the column {column!r} of the side table {table!r}; "
+                         f"choose {table}: and one of {', '.join(columns)}.")
+    raw = read_folder(SIDE_TABLES[table], root)
+    train = raw.splits["train"]
+    if not np.array_equal(frame[right], train.labels):
+        raise InputError(f"data.load: {right!r} of the side table {table!r} differs from the training labels of "
+                         f"{SIDE_TABLES[table]!r}; its rows must be in the order of that set. Fetch both again.")
+    splits = raw.splits | {"train": replace(train, labels=np.array(frame[column], np.int64))}
+    return replace(raw, splits=splits, source=f"Parquet folder {SIDE_TABLES[table]}, labels of {name}", truth=train.labels)
 
 
 @dataclass(frozen=True)

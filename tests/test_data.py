@@ -125,6 +125,36 @@ def test_the_folder_of_the_environment_is_the_default(folder, monkeypatch):
     assert len(load("complete").train) == 30
 
 
+def human_labels(root: Path, right=(0, 1, 1)):
+    for split in ("train", "test"):
+        write(root / "cifar10" / f"{split}.parquet", {"image": [png(0), png(255), png(51)], "label": [0, 1, 1]},
+              label_names=["dark", "light"])
+    write(root / "cifar10n" / "train.parquet",
+          {"row": [0, 1, 2], "clean_label": list(right), "worst_label": [0, 0, 1]}, label_names=["dark", "light"])
+
+
+def test_labels_that_people_gave_keep_the_truth(folder):
+    human_labels(folder)
+    task = load("cifar10n:worst_label", folder, validation=0)
+    assert task.train.labels.tolist() == [0, 0, 1] and task.truth.tolist() == [0, 1, 1] and task.kind == "image"
+    assert task.test.labels.tolist() == [0, 1, 1], "only training labels are theirs"
+    assert task.checksum != load("cifar10", folder, validation=0).checksum
+    with pytest.raises(InputError, match="flipped already"):
+        flip_labels(task, 0.5, seed=0)
+
+
+def test_labels_of_people_that_cannot_be_had(folder):
+    human_labels(folder)
+    for column in ("best_label", "clean_label", "row", ""):
+        with pytest.raises(InputError, match="one of worst_label"):
+            load(f"cifar10n:{column}", folder)
+    human_labels(folder, right=(1, 1, 1))
+    with pytest.raises(InputError, match="clean_label.*differs from the training labels of 'cifar10'"):
+        load("cifar10n:worst_label", folder)
+    with pytest.raises(InputError, match="unknown set 'imdb_label_errors:verdict'"):
+        load("imdb_label_errors:verdict", folder)
+
+
 def test_side_tables_are_tables(folder):
     assert load_side_table("cifar10n", folder)["worst_label"].tolist() == [3, 4]
     with pytest.raises(InputError, match="side table of 'cifar10'.*load_side_table"):

@@ -371,6 +371,33 @@ def test_the_study_the_account_and_the_figures_on_real_runs(words):  # noqa: F81
     assert again["test_accuracy"] == table.iloc[-1]["test_accuracy"]
 
 
+def test_a_task_of_its_own_settings_is_without_the_arms_it_leaves_out():
+    own = {"warmups": [], "ablations": [], "fractions": [0.5], "epochs": 7}
+    chosen = of_words(seeds=5, dynamic_tasks=["words", "cola"], dynamic_per_task={"cola": own})
+    assert {name for name, _ in studies.dynamic_arms(chosen, "cola")} == {
+        "full", "soft", "random static", "static", "static, one run", "random dynamic", "dynamic"}
+    assert {run["epochs"] for run in studies.dynamic_arms(chosen, "cola")["dynamic", 0.5]} == {7}
+    table = made_up(chosen, {})
+    more = [runs.key(run) for arm in studies.dynamic_arms(chosen, "cola").values() for run in arm]
+    cola = table.iloc[: len(more)].assign(key=more, test_accuracy=0.5, test_matthews=0.1 * np.arange(len(more)))
+    costs = studies.dynamic_costs(chosen, pd.concat([table.assign(test_matthews=0.9), cola]))
+    judged = costs[costs["task"] == "cola"]["accuracy"].to_numpy()
+    assert judged == pytest.approx(0.1 * np.arange(len(more))), "CoLA is judged by Matthews' correlation"
+    parts = claims.decide("NDD-4", chosen, pd.concat([table, cola])).parts
+    assert len(parts) == 2 and all(part.name.startswith("words") for part in parts)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_matthews_is_that_of_scikit_learn(seed):
+    from sklearn.metrics import matthews_corrcoef
+
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 4, 50)
+    predicted = np.where(rng.random(50) < 0.2 * seed, labels, rng.integers(0, 4, 50))
+    assert kinds.matthews(predicted, labels) == pytest.approx(matthews_corrcoef(labels, predicted))
+    assert kinds.matthews(labels, labels) == pytest.approx(1) and kinds.matthews(np.zeros(50, int), labels) == 0
+
+
 def test_planned_cost():
     assert studies.planned_cost(10, fraction=1.0, rule="random") == 1
     assert studies.planned_cost(10, fraction=0.5, rule="random") == pytest.approx(0.55)

@@ -1,7 +1,12 @@
 """Label noise: measures against slow truths and other people's code, the outside method, rules on tables made by hand, a page."""
 
+import io
+import json
+
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 from small import config, settings, words  # noqa: F401
@@ -12,7 +17,8 @@ from datadiet.errors import InputError
 from datadiet.figures import View
 from datadiet.studies import noise
 
-RATES = {"rates": [0.0, 0.1], "tasks": {"words": [0.9]}, "timing_fraction": 0.4, "offsets": [0.1], "score_at": [0, "1ep", "2ep"]}
+RATES = {"rates": [0.0, 0.1], "tasks": {"words": [0.9]}, "timing_fraction": 0.4, "offsets": [0.1], "score_at": [0, "1ep", "2ep"],
+         "people": {}}
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -184,3 +190,54 @@ def test_tables_figures_and_examples_on_real_runs(real, monkeypatch):
     monkeypatch.delenv("DATADIET_DATA")
     without = pages.examples(side)
     assert "hold no texts" in without.text and "apple" not in without.html
+
+
+@pytest.fixture
+def people(words):  # noqa: F811
+    """Images of two classes, a tenth of whose training labels people got wrong."""
+    rng, names = np.random.default_rng(0), json.dumps(["dark", "light"])
+    for split, n in (("train", 80), ("test", 20)):
+        labels = np.arange(n) % 2
+        pixels = [(rng.integers(0, 200, (8, 8, 3)) + 50 * label).astype(np.uint8) for label in labels]
+        columns = {"image": [encoded(each) for each in pixels], "label": labels}
+        (words / "data" / "cifar10").mkdir(exist_ok=True)
+        table = pa.table(columns).replace_schema_metadata({"label_names": names})
+        pq.write_table(table, words / "data" / "cifar10" / f"{split}.parquet")
+    right = np.arange(80) % 2
+    worst = np.where(np.arange(80) < 8, 1 - right, right)
+    (words / "data" / "cifar10n").mkdir()
+    pq.write_table(pa.table({"clean_label": right, "worst_label": worst}), words / "data" / "cifar10n" / "train.parquet")
+    return settings(seeds=2) | RATES | {"tasks": {}, "image_size": None, "people": {"cifar10n:worst_label": 0.1}, "people_at": ["1ep", "2ep"]}
+
+
+def encoded(pixels) -> bytes:
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+def test_errors_that_people_made_stand_beside_as_many_drawn_ones(people):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    found = runs.sweep(studies.label_noise(people))
+    assert len(found) == 2 * 2 * 3 and set(found["task"]) == {"cifar10", "cifar10n:worst_label"}
+    tidy = noise.human_detection(people, found)
+    assert set(tidy["kind"]) == {noise.PEOPLE, noise.DRAWN} and set(tidy["noise"]) == {0.1}
+    run = noise.human_arms(people, "cifar10n:worst_label", noise.PEOPLE)["full"][0]
+    held = runs.store.arrays(runs.key(run))
+    assert np.flatnonzero(held["labels"] != held["truth"]).tolist() == list(range(8)), "the errors are theirs, and no others"
+    row = tidy[(tidy["kind"] == noise.PEOPLE) & (tidy["seed"] == 0) & (tidy["at"] == "1ep") & (tidy["score"] == "el2n")]
+    assert row["auroc"].item() == noise.auroc(runs.values_from(held, "el2n", 0), held["labels"] != held["truth"])
+    drops = noise.human_drops(people, found)
+    assert len(drops) == len(found) and set(drops["arm"]) == {"full", "hardest", "random"}
+    for arm, kept in {"full": 80, "hardest": 72, "random": 72}.items():
+        asked = noise.human_arms(people, "cifar10n:worst_label", noise.DRAWN)[arm]
+        assert set(found[found["key"].isin([runs.key(run) for run in asked])]["n_kept"]) == {kept}
+        assert {run["optimizer"] for run in asked + [run["keep"]["source"] for run in asked if arm == "hardest"]} == {"sgd"}
+    side, empty = View("This machine", people, found), View("Published", people, pd.DataFrame())
+    figure = figures.human_errors([side, empty])
+    assert [ax.get_title() for ax in figure.axes][0] == "This machine: cifar10n:worst_label, smoke" and figure.axes[1].texts
+    assert not len(noise.human_detection(people, pd.DataFrame())) and not len(noise.human_drops(people, pd.DataFrame()))

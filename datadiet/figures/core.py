@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from datadiet import rules
+from datadiet import rules, studies
 from datadiet.errors import InputError
 
 RULE_NAMES = {
@@ -21,6 +21,7 @@ RULE_NAMES = {
 COLOURS = dict(zip([*RULE_NAMES.values(), "full data"], [*sns.color_palette("colorblind", 6), (0.35, 0.35, 0.35)], strict=True))
 MARKERS = dict(zip(COLOURS, "osvDP^X", strict=True))
 WIDTH, HEIGHT = 4.6, 3.4  # inches of one panel
+ABREAST = 3  # panels in a row
 
 
 @dataclass(frozen=True)
@@ -47,20 +48,30 @@ def t95(values) -> tuple[float, float]:
 
 
 def panels(sides: list[View], wanted=lambda view, task: True):
-    """One axes for each view and task; a view without runs says so in its panel. Yields (axes, view, task)."""
+    """One axes for each view and task that is `wanted`; a view without runs says so in its panel. Yields (axes, view, task)."""
     if not sides:
         raise InputError("figures: no view to draw; give at least one View.")
     places = [(view, task) for view in sides for task in (view.settings["tasks"] if len(view.table) else [None])]
-    figure, axes = plt.subplots(1, len(places), figsize=(WIDTH * len(places), HEIGHT), layout="constrained", squeeze=False)
-    for ax, (view, task) in zip(axes[0], places, strict=True):
+    places = [(view, task) for view, task in places if task is None or wanted(view, task)] or [(sides[0], None)]
+    columns = min(len(places), ABREAST)
+    rows = -(-len(places) // columns)
+    size = (WIDTH * columns, HEIGHT * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
+    for ax in axes.flat[len(places) :]:
+        ax.set_axis_off()
+    for ax, (view, task) in zip(axes.flat, places, strict=False):
         if task is None:
             ax.text(0.5, 0.5, f"{view.name}: no runs\nstored yet", ha="center", va="center", transform=ax.transAxes)
             ax.set_axis_off()
             continue
         ax.set_title(f"{view.name}: {task}, {view.settings['profile']}", fontsize="medium")
         sns.despine(ax=ax)
-        if wanted(view, task):
-            yield ax, view, task
+        yield ax, view, task
+
+
+def judged_by(task: str) -> str:
+    """What an axis says of the number that a task is judged by."""
+    return {"accuracy": "test accuracy", "matthews": "Matthews' correlation, test"}[studies.measure(task)]
 
 
 def line(ax, x, groups, name, **style):

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import seaborn as sns
 
 from datadiet import rules, studies
-from datadiet.figures.core import View, legend, line, panels, t95
+from datadiet.figures.core import View, judged_by, legend, line, panels, t95
 
 ARMS = {  # arm -> what a reader sees
     "dynamic": "dynamic EL2N",
@@ -35,8 +35,9 @@ def _frontier(sides, what, xlabel):
     for ax, view, task in panels(sides):
         costs = studies.dynamic_costs(view.settings, view.table)
         for name in ARMS:
-            _points(ax, costs, task, name, [1.0] if name in ("full", "soft") else view.settings["fractions"], what)
-        ax.set(xlabel=xlabel, ylabel="test accuracy", xlim=(0, None))
+            fractions = studies.of_task(view.settings, task)["fractions"]
+            _points(ax, costs, task, name, [1.0] if name in ("full", "soft") else fractions, what)
+        ax.set(xlabel=xlabel, ylabel=judged_by(task), xlim=(0, None))
         legend(ax)
         ax.get_legend().set_bbox_to_anchor((0.5, -0.24), ax.transAxes)  # many arms make the axes low, the label reaches further
     return plt.gcf()
@@ -56,7 +57,8 @@ def against_random(sides: list[View]):
     """What choosing by EL2N adds to a random subset with the same sizes, updates and schedule, seed by seed."""
     pairs = {"dynamic": "random dynamic", "static": "random static", "static, one run": "random static"}
     for ax, view, task in panels(sides):
-        costs, fractions = studies.dynamic_costs(view.settings, view.table), sorted(view.settings["fractions"])
+        fractions = sorted(studies.of_task(view.settings, task)["fractions"])
+        costs = studies.dynamic_costs(view.settings, view.table)
         for place, (name, twin) in enumerate(pairs.items()):
             gains = [
                 rules.difference(studies.dynamic_arm(costs, task, name, f), studies.dynamic_arm(costs, task, twin, f))
@@ -66,29 +68,36 @@ def against_random(sides: list[View]):
             line(ax, shifted, gains, ARMS[name], color=COLOURS[name], marker=MARKERS[name], ls="none")
         ax.axhline(0, color="0.6", lw=0.8)
         ax.set_xticks(range(len(fractions)), [f"{f:.0%}" for f in fractions])
-        ax.set(xlim=(-0.5, len(fractions) - 0.5), xlabel="kept fraction", ylabel="accuracy over its random twin")
+        ax.set(xlim=(-0.5, len(fractions) - 0.5), xlabel="kept fraction", ylabel=f"{judged_by(task)} over its random twin")
         legend(ax)
     return plt.gcf()
 
 
-def _names(settings) -> dict[str, str]:
-    """Arms that change one thing of dynamic EL2N -> what the axis says; those the settings leave out are not there."""
+def _names(settings, task) -> dict[str, str]:
+    """Arms of a task that change one thing of dynamic EL2N -> what the axis says; those the settings leave out are not there."""
+    settings = studies.of_task(settings, task)
     rate = "constant rate" if settings["decay"] else "decaying rate"
     said = {"tau 0": "no first phase", "tau 0, equal updates": "equal updates"}
     said |= {f"tau {tau}": f"first phase of {tau}" for tau in settings["warmups"] if tau}
     said |= {"every epoch": "cycles of 1", "every epoch, smoothed": "smoothed too", "dropout on": "dropout in scoring"}
     said |= {"scored in training": "scored in training"}
     said |= {"other rate, dynamic": rate, "other rate, random dynamic": "random", "other rate, full": "full data"}
-    there = {name for name, _ in studies.dynamic_arms(settings, next(iter(settings["tasks"])))}
+    there = {name for name, _ in studies.dynamic_arms(settings, task)}
     first = {"dynamic": "as it is", "random dynamic": "random", "full": "full data"}
     return first | {name: text for name, text in said.items() if name in there}
 
 
+def _changed(view: View, task: str) -> bool:
+    """Whether the task has arms that change one thing."""
+    own = studies.of_task(view.settings, task)
+    return bool(own["warmups"] or own["ablations"])
+
+
 def one_change(sides: list[View]):
     """Dynamic EL2N with one thing changed at a time, at one kept fraction; the band is the method as it is."""
-    for ax, view, task in panels(sides):
-        costs, names = studies.dynamic_costs(view.settings, view.table), _names(view.settings)
-        fraction = view.settings["ablation"]
+    for ax, view, task in panels(sides, _changed):
+        costs, names = studies.dynamic_costs(view.settings, view.table), _names(view.settings, task)
+        fraction = studies.of_task(view.settings, task)["ablation"]
         for place, name in enumerate(names):
             shown = "random dynamic" if "random" in name else "full" if "full" in name else "dynamic"
             line(
@@ -103,5 +112,5 @@ def one_change(sides: list[View]):
         if len(as_it_is):
             ax.axhspan(*t95(as_it_is), color=COLOURS["dynamic"], alpha=0.12, lw=0)
         ax.set_xticks(range(len(names)), names.values(), rotation=90, fontsize="small")
-        ax.set(ylabel=f"test accuracy, {fraction:.0%} kept", xlim=(-0.6, len(names) - 0.4))
+        ax.set(ylabel=f"{judged_by(task)}, {fraction:.0%} kept", xlim=(-0.6, len(names) - 0.4))
     return plt.gcf()

@@ -5,7 +5,7 @@ import seaborn as sns
 
 from datadiet import studies
 from datadiet.figures.core import View, legend, line, panels, scoring_points
-from datadiet.studies.noise import CLEAN, NOISY, OUTSIDE, detection, dropped, window
+from datadiet.studies.noise import CLEAN, DRAWN, NOISY, OUTSIDE, PEOPLE, detection, dropped, human_detection, window
 
 NAMES = {
     "el2n": "EL2N",
@@ -65,6 +65,28 @@ def finding_flips_by_rate(sides: list[View]):
         ax.set(xlabel="labels flipped", ylabel=MEASURES["recall"], ylim=(0, 1.02), xlim=(-0.5, len(rates) - 0.5))
         legend(ax)
     return plt.gcf()
+
+
+def human_errors(sides: list[View], measure: str = "auroc"):
+    """How well scores find wrong labels that people gave (solid), and drawn flips, as many, on the same images (dotted)."""
+    sides = [View(view.name, view.settings | {"tasks": view.settings["people"]}, view.table) for view in sides]
+    for ax, view, task in panels(sides):
+        points, found = [str(at) for at in view.settings["people_at"]], human_detection(view.settings, view.table)
+        for kind, style in {PEOPLE: {"ls": "-"}, DRAWN: {"ls": ":", "mfc": "white"}}.items():
+            for i, name in enumerate(("el2n", "aum", "entropy")):
+                groups = [_of(found, task, kind, name, at, measure) for at in points]
+                line(ax, [x + 0.05 * i for x in range(len(points))], groups, f"{NAMES[name]}, {kind}", **STYLES[name] | style)
+        ax.axhline(0.5 if measure == "auroc" else view.settings["people"][task], color="0.6", lw=0.8)
+        ax.set_xticks(range(len(points)), points)
+        ax.set(xlabel="scoring point (ep = end of epoch)", ylabel=MEASURES[measure])
+        legend(ax)
+    return plt.gcf()
+
+
+def _of(found, task, kind, name, at, measure):
+    if not len(found):
+        return []
+    return found.loc[(found[["task", "kind", "score", "at"]] == [task, kind, name, at]).all(axis=1), measure]
 
 
 def dropping(sides: list[View]):

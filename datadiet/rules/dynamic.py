@@ -9,7 +9,7 @@ def _on_costs(rule):
 
     def on_all(settings, table):
         costs = studies.dynamic_costs(settings, table)
-        return [p for task in settings["tasks"] for p in rule(settings, costs, task)]
+        return [p for task in settings["tasks"] for p in rule(studies.of_task(settings, task), costs, task)]
 
     return on_all
 
@@ -50,6 +50,8 @@ def ndd_3(settings, costs, task):
 def ndd_4(settings, costs, task):
     """A first phase on everything helps."""
     f = settings["ablation"]
+    if 0 not in settings["warmups"]:  # a task may be without the arms that change one thing
+        return []
     with_phase = studies.dynamic_arm(costs, task, "dynamic", f)
     return [
         part(
@@ -65,6 +67,8 @@ def ndd_4(settings, costs, task):
 def ndd_5(settings, costs, task):
     """Smoothing helps."""
     f = settings["ablation"]
+    if "smoothing" not in settings["ablations"]:
+        return []
     smoothed, plain = (studies.dynamic_arm(costs, task, arm, f) for arm in ("every epoch, smoothed", "every epoch"))
     return [part(f"{task}: dynamic EL2N, {f:.0%} kept: smoothed - newest score", difference(smoothed, plain), above=0.0)]
 

@@ -10,6 +10,9 @@ from datadiet.errors import InputError
 RETRAIN_AT = "1ep"  # scoring point of every experiment that is not about timing: BERT on a Data Diet's choice
 
 
+MEASURES = {"cola": "matthews", "hub:cola": "matthews"}  # what a task is judged by, where it is not accuracy: GLUE's choice
+
+
 SECTIONS = {  # chapter -> prefix of the settings that are its own
     "pruning-fractions": "fractions",
     "label-noise": "noise",
@@ -73,6 +76,11 @@ def of_task(settings: dict, task: str) -> dict:
     return settings | settings.get("per_task", {}).get(task, {})
 
 
+def measure(task: str) -> str:
+    """What a task is judged by: "accuracy", or Matthews' correlation ("matthews") for CoLA."""
+    return MEASURES.get(task, "accuracy")
+
+
 def base(settings: dict, task: str) -> dict:
     return {"task": task} | {name: settings[name] for name in RUN_KEYS}
 
@@ -115,11 +123,11 @@ def pruned(
 
 
 def arm(table: pd.DataFrame, task: str, rule: str, **chosen) -> pd.Series:
-    """Test accuracy by seed of one arm of the table; empty where none of its runs is stored."""
+    """Test accuracy by seed of one arm of the table, or what the task is judged by; empty where none of its runs is stored."""
     if not len(table):
         return pd.Series(dtype=float)
     wanted = {"task": task, "rule": rule, "offset": 0.0, "balanced": False, "budget": "epochs"} | chosen
     rows = np.logical_and.reduce([table[name] == value for name, value in wanted.items()])
     if "score_seeds" not in chosen and rule not in ("full", "random"):
         rows &= table["score_seeds"] == table.loc[rows, "score_seeds"].max()  # the average, not the single run
-    return table[rows].drop_duplicates("key").set_index("seed")["test_accuracy"].sort_index()
+    return table[rows].drop_duplicates("key").set_index("seed")[f"test_{measure(task)}"].sort_index()

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from datadiet import dynamic, runs
-from datadiet.studies.core import RETRAIN_AT, base, pruned, scoring
+from datadiet.studies.core import RETRAIN_AT, base, measure, of_task, pruned, scoring
 
 TRAINED, SCORED = 3, 1  # forward units
 SMOOTHED = {"alpha": 0.8, "spread": 1.0}  # of the released code's script for joint sets
@@ -24,6 +24,7 @@ def dynamic_arms(settings: dict, task: str) -> dict[tuple, list[dict]]:
     "dropout on", "scored in training" (kept examples by their training pass), and the other learning-rate schedule,
     "other rate ...", beside its own full and random runs.
     """
+    settings = of_task(settings, task)
     warm, every, decay = settings["warmup"], settings["every"], settings["decay"]
 
     def scheduled(fraction=1.0, decay=decay, epochs=settings["epochs"], **schedule):
@@ -78,13 +79,13 @@ def dynamic_pruning(settings: dict) -> list[dict]:
 def dynamic_costs(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
     """What each stored run reached and what it cost, a row for each task, arm and seed.
 
-    ``units`` and ``seconds`` are all of it: training, the run's own scoring passes, and for static arms the bill of the runs
+    ``accuracy`` is Matthews' correlation where a task is judged by that (CoLA). ``units`` and ``seconds`` are all of it: training, the run's own scoring passes, and for static arms the bill of the runs
     that scored. That bill takes each scoring run up to its scoring point, one epoch: one run for "static, one run", all
     averaged ones for "static". A run that was scored for one subset may serve many; here each subset pays in full.
     """
     rows, held = [], {row["key"]: row for row in table.to_dict("records")}
     for task in settings["tasks"]:
-        arms = dynamic_arms(settings, task)
+        arms, epochs = dynamic_arms(settings, task), of_task(settings, task)["epochs"]
         full = {run["seed"]: held.get(runs.key(run)) for run in arms[("full", 1.0)]}
         for (name, fraction), configs in arms.items():
             for run in configs:
@@ -97,13 +98,13 @@ def dynamic_costs(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
                 seconds = seen["train_seconds"] + (seen["scoring_seconds"] if name != "full" else 0.0)
                 bill = sum(TRAINED * each["n_kept"] * _epochs_scored() + SCORED * each["scored"] for each in billed)
                 billed_seconds = sum(
-                    each["train_seconds"] * _epochs_scored() / settings["epochs"] + each["scoring_seconds"] for each in billed
+                    each["train_seconds"] * _epochs_scored() / epochs + each["scoring_seconds"] for each in billed
                 )
                 rows.append(
-                    {"task": task, "arm": name, "fraction": fraction, "seed": run["seed"], "accuracy": seen["test_accuracy"]}
+                    {"task": task, "arm": name, "fraction": fraction, "seed": run["seed"], "accuracy": seen[f"test_{measure(task)}"]}
                     | {"updates": seen["updates"], "trained": seen["examples"], "scored": seen["scored"]}
                     | {"units": units + bill, "seconds": seconds + billed_seconds, "scoring_bill": bill}
-                    | {"cost": (units + bill) / (TRAINED * settings["epochs"] * n)}
+                    | {"cost": (units + bill) / (TRAINED * epochs * n)}
                 )
     columns = "task arm fraction seed accuracy updates trained scored units seconds scoring_bill cost".split()
     return pd.DataFrame(rows, columns=columns)
@@ -127,7 +128,7 @@ def static_at_cost_of(settings: dict, costs: pd.DataFrame, task: str, fraction: 
     which need no scoring; linear in forward units between them. Where dynamic is cheaper than the cheapest static arm, it is
     compared with that one.
     """
-    points = [("static, one run", f) for f in sorted(settings["fractions"])] + [("full", 1.0)]
+    points = [("static, one run", f) for f in sorted(of_task(settings, task)["fractions"])] + [("full", 1.0)]
     accuracy = pd.DataFrame({place: dynamic_arm(costs, task, *place) for place in points}).dropna()
     units = pd.DataFrame({place: dynamic_arm(costs, task, *place, what="units") for place in points}).dropna()
     at = dynamic_arm(costs, task, "dynamic", fraction, what="units")

@@ -1,6 +1,7 @@
 """Label noise: what the top of the ranking holds when some labels are known to be wrong, and what dropping it buys.
 
-``rates`` are the shares of flipped labels, ``tasks`` the shares kept when the hardest, or random ones, are dropped.
+``rates`` are the shares of flipped labels, ``tasks`` the shares kept when the hardest, or random ones, are dropped; ``people``
+the sets with labels that people gave, and the share of drawn flips that stands beside each.
 """
 
 import numpy as np
@@ -9,7 +10,8 @@ from scipy.stats import rankdata, spearmanr
 
 from datadiet import runs, scores
 from datadiet.errors import InputError
-from datadiet.studies.core import RETRAIN_AT, arm, base, pruned, scoring
+from datadiet.studies import images
+from datadiet.studies.core import RETRAIN_AT, arm, base, of_chapter, pruned, scoring
 
 CLEAN, NOISY = 0.0, 0.1  # the two rates at which models are retrained; the rules speak of the second
 FOLDS = 5
@@ -25,6 +27,58 @@ def at_rate(settings: dict, rate: float) -> dict:
 def cross_fitted(settings: dict, task: str) -> dict:
     """The run of the outside method: out-of-fold probabilities on features of the whole, frozen encoder."""
     return runs.config(**(base(settings, task) | {"layers": None}), folds=FOLDS, seed=0, score_at=[0])
+
+
+PEOPLE, DRAWN = "people", "drawn flips"
+PICTURES, TENTH = "cifar10", 0.9  # the set whose images people labelled; the share kept where a tenth of them is dropped
+
+
+def human_arms(settings: dict, task: str, kind: str) -> dict[str, list[dict]]:
+    """Arm -> its runs, a seed each: "full", which is scored, and without the "hardest" or a "random" tenth.
+
+    `kind` PEOPLE: with the labels that people gave. DRAWN, the control: the true labels of the same set, as large a share of
+    which is flipped to a class drawn from the others. Network and settings are those of CIFAR-10 in "GraNd at initialisation".
+    """
+    own = images.of_task(of_chapter(settings, "grand-at-init"), PICTURES)
+    own |= {"score_at": settings["people_at"], "grand_size": 0, "noise": 0.0 if kind == PEOPLE else settings["people"][task]}
+    name, like = task if kind == PEOPLE else PICTURES, {what: own[what] for what in ("optimizer", "inputs", "shifts")}
+    full = [run | like for run in scoring(own, name)]
+    source = {what: value for what, value in full[0].items() if what != "seed"}
+    hardest = pruned(own, name, "hardest", TENTH, at=own["score_at"][0], offset=left_out(TENTH))
+    return {
+        "full": full,
+        "hardest": [run | like | {"keep": run["keep"] | {"source": source}} for run in hardest],
+        "random": [run | like for run in pruned(own, name, "random", TENTH)],
+    }
+
+
+def human_detection(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
+    """How well each score finds wrong labels that people gave, and drawn ones: as :func:`detection`, and the ``kind``."""
+    found, rows = set(table["key"]) if len(table) else set(), []
+    for task in settings["people"]:
+        for kind in (PEOPLE, DRAWN):
+            for run in human_arms(settings, task, kind)["full"]:
+                if runs.key(run) in found:
+                    held = runs.store.arrays(runs.key(run))
+                    wrong = held["labels"] != held["truth"]
+                    for at in run["score_at"]:
+                        for name in SCORES:
+                            values = values_of(held, name, run["score_at"], at)
+                            if values is not None:
+                                row = _row(task, wrong.mean(), run["seed"], str(at), name, values, wrong)
+                                rows.append(row | {"kind": kind})
+    return pd.DataFrame(rows)
+
+
+def human_drops(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
+    """Test accuracy of each arm of :func:`human_arms`, a row for each set, kind, arm and seed."""
+    rows = [{"task": task, "kind": kind, "arm": name, "seed": run["seed"], "key": runs.key(run)}
+            for task in settings["people"] for kind in (PEOPLE, DRAWN)
+            for name, arm_runs in human_arms(settings, task, kind).items() for run in arm_runs]
+    asked = pd.DataFrame(rows, columns=["task", "kind", "arm", "seed", "key"])
+    known = table if len(table) else pd.DataFrame(columns=["key", "test_accuracy"])
+    known = known[["key", "test_accuracy"]].drop_duplicates("key")
+    return asked.merge(known, on="key").rename(columns={"test_accuracy": "accuracy"}).drop(columns="key")
 
 
 def left_out(fraction: float) -> float:
@@ -46,6 +100,8 @@ def label_noise(settings: dict) -> list[dict]:
                 out += pruned(noisy, task, "random", fraction)
             for offset in (0.0, *settings["offsets"]):
                 out += pruned(noisy, task, "hardest", settings["timing_fraction"], offset=offset)
+    for task in settings["people"]:
+        out += [run for kind in (PEOPLE, DRAWN) for arm in human_arms(settings, task, kind).values() for run in arm]
     return out
 
 

@@ -207,7 +207,8 @@ def people(words):  # noqa: F811
     worst = np.where(np.arange(80) < 8, 1 - right, right)
     (words / "data" / "cifar10n").mkdir()
     pq.write_table(pa.table({"clean_label": right, "worst_label": worst}), words / "data" / "cifar10n" / "train.parquet")
-    return settings(seeds=2) | RATES | {"tasks": {}, "image_size": None, "people": {"cifar10n:worst_label": 0.1}, "people_at": ["1ep", "2ep"]}
+    theirs = {"people": {"cifar10n:worst_label": 0.1}, "people_at": ["1ep", "2ep"]}
+    return settings(seeds=2) | RATES | {"tasks": {}, "image_size": None} | theirs
 
 
 def encoded(pixels) -> bytes:

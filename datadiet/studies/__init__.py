@@ -8,7 +8,18 @@ A chapter, ``datadiet plan`` and ``datadiet sweep`` all ask these functions, so 
 """
 
 from datadiet.studies.conflict import who_is_right
-from datadiet.studies.core import RETRAIN_AT, arm, measure, of_chapter, of_task, parameters, profiles, pruned, scoring, settings_of
+from datadiet.studies.core import (
+    RETRAIN_AT,
+    arm,
+    measure,
+    of_chapter,
+    of_task,
+    parameters,
+    profiles,
+    pruned,
+    scoring,
+    settings_of,
+)
 from datadiet.studies.costs import EXPERIMENTS, LIMIT, ONE, OURS, PLAIN, benchmark, bills, exponents, ratios, time_here
 from datadiet.studies.dynamic import (
     dynamic_arm,
@@ -71,10 +82,10 @@ def wanted(chapter: str, settings: dict) -> list[dict]:
 __all__ = [
     "CHOSEN_AMONG", "EXPERIMENTS", "FACTUAL", "FULL", "HIGH", "JOINT_FORMS", "LIMIT", "LOW", "ONE", "OURS", "PLAIN",
     "RETRAIN_AT", "STUDIES", "agreement", "approximation", "arm", "averaging", "benchmark", "bills", "chosen_mix", "constant",
-    "correlations", "dynamic_arm", "dynamic_arms", "dynamic_bill", "dynamic_costs", "dynamic_pruning", "exponents", "fair_arms",
-    "fair_table", "grand_at_init", "halves", "healthy_diet", "joint_arms", "joint_lengths", "joint_pruning", "joint_result",
-    "joint_results", "label_noise", "likeness", "measure", "minority", "of_arm", "of_chapter", "of_task", "parameters", "picture_arm",
-    "planned_cost", "pool_arms", "pool_overlap", "pool_result", "pool_results", "profiles", "pruned", "pruning_fractions",
-    "ratios", "restore_now", "restore_then", "score_timing", "scoring", "settings_of", "skew", "standing", "static_at_cost_of",
-    "time_here", "wanted", "weak_pool", "weak_runs", "who_is_right",
+    "correlations", "dynamic_arm", "dynamic_arms", "dynamic_bill", "dynamic_costs", "dynamic_pruning", "exponents",
+    "fair_arms", "fair_table", "grand_at_init", "halves", "healthy_diet", "joint_arms", "joint_lengths", "joint_pruning",
+    "joint_result", "joint_results", "label_noise", "likeness", "measure", "minority", "of_arm", "of_chapter", "of_task",
+    "parameters", "picture_arm", "planned_cost", "pool_arms", "pool_overlap", "pool_result", "pool_results", "profiles",
+    "pruned", "pruning_fractions", "ratios", "restore_now", "restore_then", "score_timing", "scoring", "settings_of", "skew",
+    "standing", "static_at_cost_of", "time_here", "wanted", "weak_pool", "weak_runs", "who_is_right",
 ]

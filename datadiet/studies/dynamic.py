@@ -102,7 +102,8 @@ def dynamic_costs(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
                 )
                 rows.append(
                     {"task": task, "arm": name, "fraction": fraction, "seed": run["seed"]}
-                    | {"accuracy": seen[f"test_{measure(task)}"], "updates": seen["updates"], "trained": seen["examples"], "scored": seen["scored"]}
+                    | {"accuracy": seen[f"test_{measure(task)}"], "updates": seen["updates"]}
+                    | {"trained": seen["examples"], "scored": seen["scored"]}
                     | {"units": units + bill, "seconds": seconds + billed_seconds, "scoring_bill": bill}
                     | {"cost": (units + bill) / (TRAINED * epochs * n)}
                 )

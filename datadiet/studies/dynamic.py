@@ -80,8 +80,9 @@ def dynamic_costs(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
     """What each stored run reached and what it cost, a row for each task, arm and seed.
 
     ``accuracy`` is Matthews' correlation where a task is judged by that (CoLA). ``units`` and ``seconds`` are all of it:
-    training, the run's own scoring passes, and for static arms the bill of the runs that scored. That bill takes each scoring run up to its scoring point, one epoch: one run for "static, one run", all
-    averaged ones for "static". A run that was scored for one subset may serve many; here each subset pays in full.
+    training, the run's own scoring passes, and for static arms the bill of the runs that scored. That bill takes each scoring
+    run up to its scoring point, one epoch: one run for "static, one run", all averaged ones for "static". A run that was
+    scored for one subset may serve many; here each subset pays in full.
     """
     rows, held = [], {row["key"]: row for row in table.to_dict("records")}
     for task in settings["tasks"]:

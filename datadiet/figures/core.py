@@ -110,6 +110,9 @@ def scoring_points(ax, settings):
     return points
 
 
-def legend(ax):
-    """A legend below the axes, where no line can run through it."""
-    ax.legend(frameon=False, fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
+def legend(ax, at: float = -0.18):
+    """A legend below the axes, where no line can run through it; axes of a task without runs say so."""
+    if not ax.get_legend_handles_labels()[0]:
+        ax.text(0.5, 0.5, "no runs\nstored yet", ha="center", va="center", transform=ax.transAxes)
+        return
+    ax.legend(frameon=False, fontsize="small", loc="upper center", bbox_to_anchor=(0.5, at), ncols=2)

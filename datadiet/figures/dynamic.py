@@ -38,8 +38,7 @@ def _frontier(sides, what, xlabel):
             fractions = studies.of_task(view.settings, task)["fractions"]
             _points(ax, costs, task, name, [1.0] if name in ("full", "soft") else fractions, what)
         ax.set(xlabel=xlabel, ylabel=judged_by(task), xlim=(0, None))
-        legend(ax)
-        ax.get_legend().set_bbox_to_anchor((0.5, -0.24), ax.transAxes)  # many arms make the axes low, the label reaches further
+        legend(ax, -0.24)  # many arms make the axes low, the label reaches further
     return plt.gcf()
 
 

@@ -28,8 +28,7 @@ def _side_by_side(series):
 
 def _legend(ax):
     """The common legend, below names that lean."""
-    legend(ax)
-    ax.get_legend().set_bbox_to_anchor((0.5, -0.32))
+    legend(ax, -0.32)
 
 
 def _named(ax, names):

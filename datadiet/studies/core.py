@@ -12,6 +12,7 @@ RETRAIN_AT = "1ep"  # scoring point of every experiment that is not about timing
 
 SECTIONS = {  # chapter -> prefix of the settings that are its own
     "pruning-fractions": "fractions",
+    "influence-scores": "influence",
     "label-noise": "noise",
     "grand-at-init": "image",
     "dynamic-pruning": "dynamic",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from small import config, settings, words  # noqa: F401
 from test_rules import around, rows, table
 
-from datadiet import claims, figures, inputgrad, kinds, models, pages, recorded, rules, runs, scores, store, studies, train
+from datadiet import audit, claims, figures, inputgrad, kinds, models, pages, recorded, rules, runs, scores, store, studies, train
 from datadiet.errors import InputError
 from datadiet.figures import View
 from datadiet.studies import influence
@@ -269,8 +269,11 @@ def test_tables_rules_and_figures_on_real_runs(words, monkeypatch):  # noqa: F81
 
     matplotlib.use("Agg")
     chosen = settings(seeds=2) | CHOSEN
-    found = runs.sweep(studies.influence_scores(chosen))
-    assert len(found) == 30
+    asked = studies.influence_scores(chosen)
+    bill = audit.plan(asked)
+    found = runs.sweep(asked)
+    assert len(found) == bill["runs"].sum() == 30
+    assert bill["scored"].sum() == found["scored"].sum() and bill["updates"].sum() == found["updates"].sum()
     agree = studies.influence_agreement(chosen, found)
     assert len(agree) == 36 and agree["rho"].between(-1, 1).all() and agree["shared"].between(0, 1).all()
     assert agree["easy"].notna().sum() == 6 and agree["skew"].between(0, 1).all()

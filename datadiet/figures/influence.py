@@ -7,8 +7,8 @@ from datadiet import studies
 from datadiet.figures.core import View, legend, level, line, panels
 from datadiet.studies.influence import ARMS, ONCE, RANDOM, SCORES
 
-STYLES = {name: {"color": colour, "marker": marker}
-          for name, colour, marker in zip(SCORES, sns.color_palette("colorblind", 6), "osvDP^", strict=True)}
+COLOURS = [sns.color_palette("colorblind")[i] for i in (0, 1, 2, 3, 4, 9)]  # the sixth is that of random
+STYLES = {name: {"color": colour, "marker": marker} for name, colour, marker in zip(SCORES, COLOURS, "osvDP^", strict=True)}
 STYLES["EL2N, late"] |= {"ls": ":"}
 
 

@@ -36,7 +36,7 @@ def _if_learned(settings, table, task, parts: list[Part]) -> list[Part]:
     """The parts, which decide nothing where the task is not learned."""
     if learned(settings, table, task):
         return parts
-    return [replace(each, name=f"{each.name} (not learned)", low=-np.inf, high=np.inf) for each in parts]
+    return [replace(each, name=f"{each.name} (not learned)", low=-np.inf, high=np.inf) if each.n else each for each in parts]
 
 
 @per_task

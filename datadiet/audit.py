@@ -37,7 +37,7 @@ def _cost(run: dict, train_split) -> dict:
         "updates": updates,
         "trained": round(passes * kept),
         "scored": (points + run["epochs"] * run["watch"]) * n,
-        "grand": points * sample,
+        "grand": points * (sample + n * run["vog"]),  # VoG takes a gradient as well, of the input
     }
 
 
@@ -47,7 +47,7 @@ def rates(run: dict) -> dict[str, float]:
 
     task = runs.task_of(run)
     size = min(len(task.train), SAMPLE_UPDATES * run["batch_size"])
-    own = {"keep": None, "schedule": None, "augment": None, "pool": None}
+    own = {"keep": None, "schedule": None, "augment": None, "pool": None, "vog": False}
     short = run | own | {"epochs": min(1, run["epochs"]), "budget": "epochs", "score_at": [0], "grand_size": min(size, 64)}
     start = time.perf_counter()
     metrics = train.fit(short, task if size == len(task.train) else shrink(task, size)).metrics
@@ -72,7 +72,8 @@ def plan(configs) -> pd.DataFrame:
     """
     todo, timed, rows = runs.missing(configs), {}, []
     for run in todo:
-        setting = tuple(run[name] for name in ("task", "encoder", "layers", "max_length", "batch_size", "size", "inputs"))
+        same = ("task", "encoder", "layers", "max_length", "batch_size", "size", "inputs", "test_only")
+        setting = tuple(run[name] for name in same)
         setting += (run["epochs"] > 0,)  # an untrained network is not judged
         if setting not in timed:
             timed[setting] = rates(run)

@@ -230,6 +230,17 @@ def shrink(task: Task, size: int, seed: int = 0) -> Task:
     return _with_checksum(replace(task, train=task.train.take(kept), truth=None if task.truth is None else task.truth[kept]))
 
 
+def without_validation(task: Task) -> Task:
+    """The task without its validation split, which is neither read nor judged.
+
+    Examples
+    --------
+    >>> without_validation(load("digits")).validation is None
+    True
+    """
+    return _with_checksum(replace(task, validation=None))
+
+
 def flip_labels(task: Task, rate: float, seed: int, kind: str = "symmetric") -> Task:
     """Give exactly ``round(rate * N)`` training examples a wrong label, and keep the truth in ``task.truth``.
 

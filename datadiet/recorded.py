@@ -9,7 +9,7 @@ from datadiet import scores
 from datadiet.errors import InputError
 
 JOINT = ("joint_norm", "joint_sum", "joint_mean", "joint_rms")
-NAMES = (*scores.SCORES, "grand_head", "grand", "input_norm", "forgetting", "ge", *JOINT)
+NAMES = (*scores.SCORES, "grand_head", "grand", "input_norm", "forgetting", "aum", "vog", "vog_class", "ge", *JOINT)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -24,6 +24,8 @@ def values_from(held: dict, name: str, t: int) -> np.ndarray:
 
     Beside those of ``scores.SCORES``: "grand_head"; "grand", over all parameters; "input_norm" of images; "forgetting", counted
     over the ends of all epochs, where never right counts as wrong every time instead of infinity, so that runs can be averaged.
+    "aum", over the scoring points up to the t-th; "vog" over the same, and "vog_class": "vog" as it stands within the class of
+    each example (:func:`datadiet.scores.of_class`).
     "ge" of sentences that can be swapped; and of utterances with slots, for which the others look at the intent alone,
     "joint_norm", "joint_sum", "joint_mean" and "joint_rms" (forms of :func:`datadiet.scores.joint_el2n`).
 
@@ -48,6 +50,14 @@ def values_from(held: dict, name: str, t: int) -> np.ndarray:
             raise InputError("recorded.values_from: this run did not record who was right at each epoch; score with watch=True.")
         counts = scores.forgetting(held["correct"].T == 1)
         return np.where(np.isinf(counts), held["correct"].shape[1], counts)
+    if name == "aum":
+        return scores.aum(held["logits"][: t + 1], held["labels"])
+    if name in ("vog", "vog_class"):
+        if "vog" not in held or t < 1:
+            why = "only one gradient was seen by then" if "vog" in held else "the run kept no gradients: score with vog=True"
+            raise InputError(f"recorded.values_from: {name!r} at scoring point {t}: {why}; VoG compares two points or more.")
+        values = held["vog"][t].astype(np.float64)
+        return values if name == "vog" else scores.of_class(values, held["labels"])
     if name == "ge":
         if "swapped_logits" not in held:
             raise InputError("recorded.values_from: the run recorded no swapped logits; 'ge' needs a task of kind 'swap'.")

@@ -22,7 +22,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from datadiet import dynamic, fairness, pool, prune, store
-from datadiet.data import flip_labels, load, shrink
+from datadiet.data import flip_labels, load, shrink, without_validation
 from datadiet.errors import InputError
 from datadiet.provenance import commit, hardware, versions
 from datadiet.recorded import softmax, values_from  # noqa: F401 - also this module's, by name
@@ -58,6 +58,8 @@ LATER: dict = {
     "folds": 0,  # above 0: nothing is fine-tuned; out-of-fold probabilities of a regression on frozen features instead
     "augment": None,  # train on a mix of factual and gender-swapped sentences: a dict of fairness.SETTINGS
     "pool": None,  # a training set that grows from a pool with weak labels: a dict of pool.START or pool.ADD
+    "vog": False,  # record how the gradient in the input moves between scoring points (VoG), of every training example
+    "test_only": False,  # leave an official validation split out, where nothing is chosen on it: half the judging of SNLI
 }
 KEEP = {
     "rule": "random",
@@ -131,15 +133,16 @@ def score_values(run: dict, name: str, at) -> np.ndarray:
 
 
 @cache
-def _task(name: str, validation: float, size: int | None, noise: float):
+def _task(name: str, validation: float, size: int | None, noise: float, test_only: bool):
     task = load(name, validation=validation)
+    task = without_validation(task) if test_only else task
     task = task if size is None else shrink(task, size)
     return task if not noise else flip_labels(task, noise, seed=0)
 
 
 def task_of(run: dict):
     """The task of a run, shrunk and with flipped labels as its config says."""
-    return _task(run["task"], run["validation"], run["size"], run["noise"])
+    return _task(run["task"], run["validation"], run["size"], run["noise"], run["test_only"])
 
 
 def compute(run: dict, values: np.ndarray | dict | None = None, progress: bool = False) -> tuple[dict, dict, dict]:
@@ -334,10 +337,8 @@ def _flat(k: str, run: dict) -> dict:
     keep = run["config"]["keep"] or KEEP | {"rule": rule, "fraction": 1.0}
     if mixed := run["config"].get("augment"):
         keep |= {"rule": "mix"} | {name: mixed[name] for name in ("score", "at", "seeds")}
-    provenance = {
-        name: run["provenance"].get(name)
-        for name in "hardware threads commit versions data_checksum data_source label_names started seconds".split()
-    }
+    of_machine = "hardware threads commit versions data_checksum data_source label_names started seconds".split()
+    provenance = {name: run["provenance"].get(name) for name in of_machine}
     return (
         {"key": k}
         | {name: value for name, value in (LATER | run["config"]).items() if name != "keep"}

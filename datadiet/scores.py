@@ -3,6 +3,7 @@
     el2n(probs, labels)            # probs [N, K], labels [N]
     el2n(probs, labels)            # probs [R, N, K]: R runs; the mean over the runs of their scores
     aum(logits, labels)            # logits [T, N, K]: T recordings in order of time; one score over all of them
+    vog(gradients)                 # gradients [T, N, ...] of the label's logit in the input; see `history`
 
 Letters: N examples, K classes, R runs (or times), T recordings, d features; h [d] is what enters the classifier's last
 linear layer, p [K] the predicted probabilities, y [K] the label as a one-hot vector, p_y the probability of the label.
@@ -15,12 +16,11 @@ integers in 0 .. K - 1: ``InputError``, everywhere.
 With K = 2 classes `el2n`, `cross_entropy` and `margin` rank examples identically: compare them where K >= 3.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
 from datadiet import _checks, _rows
 from datadiet.errors import InputError
+from datadiet.history import DataMap, RunningVog, aum, datamap, forgetting, of_class, vog  # noqa: F401 - public here
 
 
 def _runs(name: str, probs, labels=None):
@@ -191,91 +191,6 @@ def ge(logits, swapped_logits) -> np.ndarray:
                          "sentences twice, with at least two classes.")
     runs = (x if x.ndim == 3 else x[None] for x in (plain, swapped))
     return _rows.mean(lambda z, swap: np.linalg.norm(z - swap, axis=-1), *runs)
-
-
-# --- A history of predictions an example: time is the first axis
-
-def aum(logits, labels) -> np.ndarray:
-    """Minus the area under the margin: ``-(1/T) sum_t (z_y - max_{k != y} z_k)``, in units of logits. Higher = harder.
-
-    The area itself is large for easy examples; its sign is turned here so that it points where the other scores point.
-
-    Parameters
-    ----------
-    logits : array [T, N, K]
-        Logits z (not probabilities) at T recordings.
-    labels : integer array [N]
-        Class numbers, 0 .. K - 1.
-
-    Notes
-    -----
-    Source: Pleiss et al. (2020), Identifying Mislabeled Data using the Area Under the Margin Ranking.
-
-    Examples
-    --------
-    >>> aum([[[2.0, 0.0], [2.0, 0.0]], [[4.0, 0.0], [4.0, 0.0]]], [0, 1])
-    array([-3.,  3.])
-    """
-    axes = {3: "[T, N, K], time first (a single recording as logits[None])"}
-    times, labels = _checks.labelled("aum", "logits", logits, axes, labels, probabilities=False)
-    return _rows.mean(_rows.lead, times, labels=labels)
-
-
-def forgetting(correct) -> np.ndarray:
-    """How often an example was forgotten: the number of steps from right to wrong; 0 is easiest, never right ``inf``.
-
-    Parameters
-    ----------
-    correct : bool array [T, N]
-        Whether the prediction was right, at T recordings.
-
-    Notes
-    -----
-    Source: Toneva et al. (2019). They look at an example when it is in the batch just trained on; recordings at fixed
-    times miss events, so counts for different T do not compare. Infinity for what was never learned is in the released
-    code of Paul, Ganguli and Dziugaite (2021).
-
-    Examples
-    --------
-    >>> forgetting([[True, True, False], [True, False, False], [True, True, False], [True, False, False]])
-    array([ 0.,  2., inf])
-    """
-    seen = _checks.array("forgetting", "correct", correct, {2: "[T, N], time first"}, "b")
-    return np.where(seen.any(0), (seen[:-1] & ~seen[1:]).sum(0, dtype=np.float64), np.inf)
-
-
-class DataMap(NamedTuple):
-    """Where each example lies on a data map, float64 [N] each: coordinates, not scores."""
-
-    confidence: np.ndarray  # mean over time of p_y, in [0, 1]; hard is LOW
-    variability: np.ndarray  # standard deviation over time of p_y (divisor T), in [0, 0.5]; ambiguous is HIGH
-    correctness: np.ndarray  # share of times at which the largest p_k (the first of equals) is the label's; hard is LOW
-
-
-def datamap(probs, labels) -> DataMap:
-    """Coordinates on a data map: mean and spread over time of p_y, and how often the prediction was right.
-
-    Hard-to-learn examples have low confidence and low variability; ``-datamap(probs, labels).confidence`` is a score.
-
-    Parameters
-    ----------
-    probs : array [T, N, K]
-        Probabilities at T recordings.
-    labels : integer array [N]
-        Class numbers, 0 .. K - 1.
-
-    Notes
-    -----
-    Source: Swayamdipta et al. (2020), Dataset Cartography.
-
-    Examples
-    --------
-    >>> datamap([[[1.0, 0.0], [0.25, 0.75]], [[1.0, 0.0], [0.75, 0.25]]], [0, 0])
-    DataMap(confidence=array([1. , 0.5]), variability=array([0.  , 0.25]), correctness=array([1. , 0.5]))
-    """
-    times, labels = _checks.labelled("datamap", "probs", probs, {3: "[T, N, K], time first"}, labels)
-    of_label = np.array([_rows.of_label(p, labels) for p in times], dtype=np.float64)
-    return DataMap(of_label.mean(0), of_label.std(0), (times.argmax(-1) == labels).mean(0))
 
 
 # --- Two predictions an example: the intent of an utterance, and a slot label for each of its words

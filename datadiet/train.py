@@ -19,7 +19,7 @@ from accelerate import Accelerator
 from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
 
-from datadiet import dynamic, gradnorm, kinds, memory, models
+from datadiet import dynamic, gradnorm, inputgrad, kinds, memory, models
 from datadiet.data import Task
 from datadiet.errors import InputError
 
@@ -150,16 +150,16 @@ def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool
         ``metrics``: test_accuracy, validation_accuracy, class_accuracy, n_kept, updates, examples (forward and backward),
         scored (forward only), grand_scored, train_seconds, scoring_seconds. ``arrays``: ids, labels, logits [T, N, K],
         feature_norms [T, N], and where the config asks for it grand [T, M] with grand_positions [M], and correct [N, epochs],
-        whether each was right at the end of each epoch; images also have input_norm [N]. With ``epochs`` 0 the untrained model
-        is recorded and not judged: no accuracies. Where a schedule
-        prunes while training, n_kept is the mean number of examples an epoch, and ``scored`` and scoring_seconds hold the
-        passes that the schedule asked for.
+        whether each was right at the end of each epoch, and vog [T, N], VoG over the scoring points up to each (the gradients it
+        took are counted in vog_scored); images also have input_norm [N]. With ``epochs`` 0 the untrained model is recorded and
+        not judged: no accuracies. Where a schedule prunes while training, n_kept is the mean number of examples an epoch, and
+        ``scored`` and scoring_seconds hold the passes that the schedule asked for.
 
     Raises
     ------
     InputError
         A task this loop cannot train on, a scoring point beyond the end of training, an unknown budget, an empty `keep`; a
-        schedule beside a `keep`, a budget of steps or scoring points.
+        schedule beside a `keep`, a budget of steps or scoring points; VoG over fewer than two scoring points.
     """
     n_all = len(task.train)
     plan = None if config["schedule"] is None else dynamic.of(config["schedule"], n_all, config["epochs"], config["seed"])
@@ -179,6 +179,10 @@ def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool
             f"train.fit: the scoring point {max(points)} lies beyond the last of {total} updates; "
             "train for more epochs or score earlier."
         )
+    if config["vog"] and len(set(points)) < 2:
+        raise InputError(
+            f"train.fit: vog=True compares gradients between scoring points; score_at is {config['score_at']}: give two or more."
+        )
     memory.keep_freed()
     accelerator = Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
     device, rng = accelerator.device, np.random.default_rng(config["seed"])
@@ -191,6 +195,7 @@ def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool
     schedule = LambdaLR(optimizer, lambda step: rate(step, total) if config["decay"] else 1.0)  # reads `total` as it is then
     recorded, watched, examples, scored, epoch = {}, [], 0, 0, 0
     free = FromTraining(problem) if plan is not None and config["schedule"].get("reuse") else None
+    checkpoints = inputgrad.Checkpoints(problem) if config["vog"] else None
     clock = {"train": 0.0, "scoring": 0.0}
 
     def record(step):
@@ -198,6 +203,8 @@ def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool
         recorded[step] = problem.record(model, train)
         if len(sample):
             recorded[step]["grand"] = grand(problem, sample)
+        if checkpoints:
+            checkpoints.keep()
         clock["scoring"] += time.perf_counter() - start
 
     with (
@@ -250,6 +257,11 @@ def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool
                 start = time.perf_counter()
                 watched.append(problem.record(model, train)["logits"].argmax(1) == task.train.labels)
                 clock["scoring"] += time.perf_counter() - start
+        if checkpoints:
+            start = time.perf_counter()
+            for seen, values in zip(recorded.values(), checkpoints.vog(), strict=True):  # both in order of time
+                seen["vog"] = values
+            clock["scoring"] += time.perf_counter() - start
         judged = [name for name in problem.splits if name != "train" and total]  # an untrained network is not judged
         final = {name: problem.record(model, problem.splits[name]) for name in judged}
     metrics = {
@@ -261,6 +273,8 @@ def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool
         "train_seconds": clock["train"],
         "scoring_seconds": clock["scoring"],
     }
+    if checkpoints:
+        metrics["vog_scored"] = n_all * len(recorded)
     for name, seen in final.items():
         if not np.isfinite(seen["logits"]).all():
             raise FloatingPointError(f"train.fit: the model diverged (non-finite logits on {name}); lower the learning rate.")

@@ -131,7 +131,7 @@ def test_watching_records_who_is_right_and_changes_nothing(digits):
 
 
 @pytest.mark.parametrize(
-    "name, message", [("grand", "for 9 of 60 examples"), ("forgetting", "watch=True"), ("aum", "unknown score 'aum'")]
+    "name, message", [("grand", "for 9 of 60 examples"), ("forgetting", "watch=True"), ("tracin", "unknown score 'tracin'")]
 )
 def test_scores_that_were_not_recorded(digits, name, message):
     held = train.fit(config(grand_size=9), digits).arrays

@@ -55,6 +55,13 @@ from datadiet.studies.images import (
     restore_then,
     standing,
 )
+from datadiet.studies.influence import (
+    influence_agreement,
+    influence_arm,
+    influence_gains,
+    influence_scores,
+    influence_sources,
+)
 from datadiet.studies.joint import FORMS as JOINT_FORMS
 from datadiet.studies.joint import joint_arms, joint_lengths, joint_pruning, joint_result, joint_results
 from datadiet.studies.noise import label_noise
@@ -64,6 +71,7 @@ from datadiet.studies.timing import agreement, approximation, averaging, score_t
 STUDIES = {
     "score-timing": score_timing,
     "pruning-fractions": pruning_fractions,
+    "influence-scores": influence_scores,
     "label-noise": label_noise,
     "who-is-right": who_is_right,
     "dynamic-pruning": dynamic_pruning,
@@ -83,7 +91,8 @@ __all__ = [
     "CHOSEN_AMONG", "EXPERIMENTS", "FACTUAL", "FULL", "HIGH", "JOINT_FORMS", "LIMIT", "LOW", "ONE", "OURS", "PLAIN",
     "RETRAIN_AT", "STUDIES", "agreement", "approximation", "arm", "averaging", "benchmark", "bills", "chosen_mix", "constant",
     "correlations", "dynamic_arm", "dynamic_arms", "dynamic_bill", "dynamic_costs", "dynamic_pruning", "exponents",
-    "fair_arms", "fair_table", "grand_at_init", "halves", "healthy_diet", "joint_arms", "joint_lengths", "joint_pruning",
+    "fair_arms", "fair_table", "grand_at_init", "halves", "healthy_diet", "influence_agreement", "influence_arm",
+    "influence_gains", "influence_scores", "influence_sources", "joint_arms", "joint_lengths", "joint_pruning",
     "joint_result", "joint_results", "label_noise", "likeness", "measure", "minority", "of_arm", "of_chapter", "of_task",
     "parameters", "picture_arm", "planned_cost", "pool_arms", "pool_overlap", "pool_result", "pool_results", "profiles",
     "pruned", "pruning_fractions", "ratios", "restore_now", "restore_then", "score_timing", "scoring", "settings_of", "skew",

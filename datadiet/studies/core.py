@@ -15,6 +15,7 @@ MEASURES = {"cola": "matthews", "hub:cola": "matthews"}  # what a task is judged
 
 SECTIONS = {  # chapter -> prefix of the settings that are its own
     "pruning-fractions": "fractions",
+    "influence-scores": "influence",
     "label-noise": "noise",
     "grand-at-init": "image",
     "dynamic-pruning": "dynamic",

@@ -5,9 +5,10 @@ wholly on that side, fails when wholly on the other, and is undecided otherwise.
 One module a chapter.
 """
 
-from datadiet.rules import conflict, dynamic, fair, fractions, images, joint, noise, pool, timing
+from datadiet.rules import conflict, dynamic, fair, fractions, images, joint, landscape, noise, pool, timing
 from datadiet.rules.core import ENOUGH, Part, difference, interval, part
 
 RULES = timing.RULES | fractions.RULES | noise.RULES | dynamic.RULES | fair.RULES | images.RULES | joint.RULES | pool.RULES
+RULES |= landscape.RULES
 
-__all__ = ["ENOUGH", "RULES", "Part", "conflict", "difference", "interval", "part"]
+__all__ = ["ENOUGH", "RULES", "Part", "conflict", "difference", "interval", "landscape", "part"]

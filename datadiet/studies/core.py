@@ -14,6 +14,7 @@ SECTIONS = {  # chapter -> prefix of the settings that are its own
     "pruning-fractions": "fractions",
     "label-noise": "noise",
     "grand-at-init": "image",
+    "loss-landscape": "landscape",
     "dynamic-pruning": "dynamic",
     "joint": "joint",
     "weak-pool": "pool",

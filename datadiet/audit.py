@@ -30,7 +30,7 @@ def _cost(run: dict, train_split) -> dict:
         updates = total + sum(total - train.step_of(at, n, run["batch_size"]) for at in plan["spawn"])
         # A kernel holds a gradient for every logit; forming and comparing them all costs about as much again.
         kernels = 2 * len(np.unique(train_split.labels)) * len(landscape.GROUPS) * plan["block"] * (run["epochs"] + 1)
-        passes, lines = updates / train.updates_per_epoch(n, run["batch_size"]), len(plan["spawn"]) * plan["alphas"]
+        passes, lines = updates / train.updates_per_epoch(n, run["batch_size"]), 1 + len(plan["spawn"]) * (plan["alphas"] - 1)
         return {"updates": updates, "trained": round(passes * n), "scored": lines * n, "grand": kernels}
     kept = n if run["keep"] is None else round(run["keep"]["fraction"] * n)
     if run["augment"] is not None:

@@ -80,21 +80,22 @@ def fit(config: dict, task: Task, values: np.ndarray, progress: bool = False) ->
                 kernels.append(_kernels(loop, blocks))
                 clock["scoring"] += time.perf_counter() - start
         metrics, _ = train.judge(loop.problem, task)
-        end, lines = loop.state()["model"], []
+        end, lines, first = loop.state()["model"], [], None
         for number, step in enumerate(spawn, start=1):
             loop.restore(states.pop(step))
             torch.manual_seed(train.DROPOUT_STREAM * (1 + number) + seed)
             for _ in onwards(loop, size, np.random.default_rng([seed, number])):
                 bar.update()
             start = time.perf_counter()
-            lines.append(_wrong(loop, end, loop.state()["model"], plan["alphas"], size))
+            lines.append(_wrong(loop, end, loop.state()["model"], plan["alphas"], size, first))
+            first = lines[0][0]  # every line begins where the run itself ended
             clock["scoring"] += time.perf_counter() - start
     clock["train"] += time.perf_counter() - clock["scoring"]
     metrics |= {
         "n_kept": n,
         "updates": (1 + len(spawn)) * total - sum(spawn),
         "examples": loop.examples,
-        "scored": len(spawn) * plan["alphas"] * n,
+        "scored": (1 + len(spawn) * (plan["alphas"] - 1)) * n,
         "grand_scored": len(kernels) * len(blocks) * plan["block"],
         "train_seconds": clock["train"],
         "scoring_seconds": clock["scoring"],
@@ -127,11 +128,14 @@ def _kernels(loop: train.Loop, blocks: dict) -> dict[str, np.ndarray]:
                 for name, some in blocks.items()}
 
 
-def _wrong(loop: train.Loop, one: dict, other: dict, places: int, size: int) -> np.ndarray:
-    """Whether each training example is wrong at evenly spaced places from state `one` to state `other`: [places, N]."""
-    examples, out = loop.problem.splits["train"], []
+def _wrong(loop: train.Loop, one: dict, other: dict, places: int, size: int, first: np.ndarray | None = None) -> np.ndarray:
+    """Whether each training example is wrong at evenly spaced places from state `one` to state `other`: [places, N].
+
+    `first`: what is known of the first place already.
+    """
+    examples, out = loop.problem.splits["train"], [] if first is None else [first]
     everything, labels = np.arange(len(examples.labels)), examples.labels.cpu().numpy()
-    for alpha in np.linspace(0, 1, places):
+    for alpha in np.linspace(0, 1, places)[len(out) :]:
         loop.model.load_state_dict(tangent.between(one, other, float(alpha)))
         with kinds.scoring(loop.model):  # the ends are measured like the rest of the line
             batches = examples.in_order_of_length(everything, size)

@@ -1,6 +1,6 @@
 """Rules of the chapter "The loss landscape"."""
 
-from datadiet import studies
+from datadiet import landscape, studies
 from datadiet.rules.core import difference, part, per_task
 
 SPAWN = "1ep"  # where the futures part whose barrier is judged
@@ -17,13 +17,14 @@ def _by_seed(rows, group: str, column: str, **chosen):
 def p21_10(settings, table, task):
     """The kernel of the hardest turns faster, and they stay longer behind a barrier."""
 
-    def gap(name, rows, column, **chosen):
+    def gap(name, rows, column, above=0.0, **chosen):
         hard, easy = (_by_seed(rows, group, column, task=task, **chosen) for group in ("hardest", "easiest"))
-        return part(f"{task}: {name}, hardest - easiest", difference(hard, easy), above=0.0)
+        return part(f"{task}: {name}, hardest - easiest", difference(hard, easy), above=above)
 
     return [
         gap("kernel velocity after the scoring point", studies.velocities(settings, table), "velocity", after=True),
-        gap(f"barrier between futures that part at {SPAWN}", studies.barriers(settings, table), "barrier", spawn=SPAWN),
+        gap(f"barrier between futures that part at {SPAWN}", studies.barriers(settings, table), "barrier", landscape.STABLE,
+            spawn=SPAWN),
         gap("epochs until futures share a valley", studies.behind(settings, table), "epochs"),
     ]
 

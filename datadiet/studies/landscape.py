@@ -1,7 +1,7 @@
 """The loss landscape: do kernels turn faster, and futures part for longer, where examples are hard?
 
-Kinds of run, all on images: the scoring runs of "GraNd at initialisation", and runs that branch, which follow the kernels of a
-block of the hardest, middle, easiest and random examples and measure barriers on groups of them.
+Kinds of run, all on images: scoring runs, which are those of the other architecture in "GraNd at initialisation", and runs that
+branch: they follow the kernel of a block of the hardest, middle, easiest and random examples, and measure barriers on groups.
 """
 
 import numpy as np
@@ -9,16 +9,23 @@ import pandas as pd
 
 from datadiet import landscape, runs
 from datadiet.studies import images
-from datadiet.studies.core import base
+from datadiet.studies.core import base, scoring
 
 PLAN = ("spawn", "alphas", "share", "block")
+OWN = ("optimizer", "inputs", "shifts")  # settings that only images have
 KEYS = ["task", "seed", "group"]
+
+
+def scored(settings: dict, task: str) -> list[dict]:
+    """Scoring runs of a task, a seed each."""
+    chosen = images.of_task(settings, task)
+    return [run | {name: chosen[name] for name in OWN} for run in scoring(chosen, task)]
 
 
 def branched(settings: dict, task: str) -> list[dict]:
     """Runs that branch, a seed each. Seed s ranks by EL2N of the *other* seeds' scoring runs, at the first scoring point."""
-    chosen, full = images.of_task(settings, task), images.trained(settings, task)
-    own = {name: chosen[name] for name in ("optimizer", "inputs", "shifts")}
+    chosen, full = images.of_task(settings, task), scored(settings, task)
+    own = {name: chosen[name] for name in OWN}
     plan = {name: chosen[name] for name in PLAN} | {"at": chosen["score_at"][0]}
     plan |= {"source": {name: value for name, value in full[0].items() if name != "seed"}}
     seeds = [run["seed"] for run in full]
@@ -30,7 +37,7 @@ def branched(settings: dict, task: str) -> list[dict]:
 
 def loss_landscape(settings: dict) -> list[dict]:
     """Runs of the chapter "The loss landscape"."""
-    return [run for task in settings["tasks"] for run in images.trained(settings, task) + branched(settings, task)]
+    return [run for task in settings["tasks"] for run in scored(settings, task) + branched(settings, task)]
 
 
 def _stored(settings: dict, table: pd.DataFrame):

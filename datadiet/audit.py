@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pandas as pd
 
-from datadiet import dynamic, fairness, pool, runs, store
+from datadiet import dynamic, fairness, landscape, pool, runs, store
 from datadiet.data import shrink
 from datadiet.errors import InputError
 
@@ -25,6 +25,13 @@ def _cost(run: dict, train_split) -> dict:
         sizes, scored = dynamic.bill(run["schedule"], n, run["epochs"])
         updates = sum(train.updates_per_epoch(size, run["batch_size"]) for size in sizes)
         return {"updates": updates, "trained": sum(sizes), "scored": scored, "grand": 0}
+    if run["branch"] is not None:
+        plan, total = run["branch"], train.budget(run, n, n)
+        updates = total + sum(total - train.step_of(at, n, run["batch_size"]) for at in plan["spawn"])
+        # A kernel holds a gradient for every logit; forming and comparing them all costs about as much again.
+        kernels = 2 * len(np.unique(train_split.labels)) * len(landscape.GROUPS) * plan["block"] * (run["epochs"] + 1)
+        passes, lines = updates / train.updates_per_epoch(n, run["batch_size"]), 1 + len(plan["spawn"]) * (plan["alphas"] - 1)
+        return {"updates": updates, "trained": round(passes * n), "scored": lines * n, "grand": kernels}
     kept = n if run["keep"] is None else round(run["keep"]["fraction"] * n)
     if run["augment"] is not None:
         kept = fairness.size(run["augment"], train_split)
@@ -47,7 +54,7 @@ def rates(run: dict) -> dict[str, float]:
 
     task = runs.task_of(run)
     size = min(len(task.train), SAMPLE_UPDATES * run["batch_size"])
-    own = {"keep": None, "schedule": None, "augment": None, "pool": None, "vog": False}
+    own = dict.fromkeys(("keep", "schedule", "augment", "pool", "branch")) | {"vog": False}
     short = run | own | {"epochs": min(1, run["epochs"]), "budget": "epochs", "score_at": [0], "grand_size": min(size, 64)}
     start = time.perf_counter()
     metrics = train.fit(short, task if size == len(task.train) else shrink(task, size)).metrics
@@ -67,8 +74,8 @@ def plan(configs) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        task, kind ("scoring", "pruned", "random", "dynamic", "mix", "pool"), runs, updates, trained, scored, minutes; empty when
-        all is stored.
+        task, kind ("scoring", "pruned", "random", "dynamic", "mix", "pool", "branch"), runs, updates, trained, scored, minutes;
+        empty when all is stored.
     """
     todo, timed, rows = runs.missing(configs), {}, []
     for run in todo:
@@ -80,7 +87,8 @@ def plan(configs) -> pd.DataFrame:
         cost, rate = _cost(run, runs.task_of(run).train), timed[setting]
         seconds = rate["run"] + sum(cost[what] * rate[what] for what in ("trained", "scored", "grand"))
         kind = "scoring" if run["keep"] is None else "random" if run["keep"]["rule"] == "random" else "pruned"
-        kind = "dynamic" if run["schedule"] else "mix" if run["augment"] else "pool" if run["pool"] else kind
+        named = {"schedule": "dynamic", "augment": "mix", "pool": "pool", "branch": "branch"}
+        kind = next((word for name, word in named.items() if run[name]), kind)
         rows.append(
             {"task": run["task"], "kind": kind, "runs": 1}
             | {k: cost[k] for k in ("updates", "trained", "scored")}

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from datadiet import dynamic, fairness, pool, prune, store
+from datadiet import dynamic, fairness, landscape, pool, prune, store
 from datadiet.data import flip_labels, load, shrink, without_validation
 from datadiet.errors import InputError
 from datadiet.provenance import commit, hardware, versions
@@ -60,6 +60,7 @@ LATER: dict = {
     "pool": None,  # a training set that grows from a pool with weak labels: a dict of pool.START or pool.ADD
     "vog": False,  # record how the gradient in the input moves between scoring points (VoG), of every training example
     "test_only": False,  # leave an official validation split out, where nothing is chosen on it: half the judging of SNLI
+    "branch": None,  # second futures that begin while training, and what they share: a dict of landscape.SETTINGS
 }
 KEEP = {
     "rule": "random",
@@ -79,8 +80,8 @@ def config(keep: dict | None = None, **changes) -> dict:
     Raises
     ------
     InputError
-        An unknown key, naming the known ones; also within a schedule, a mix or a pool. A mix beside a `keep`; a pool beside
-        anything else that says what is trained on.
+        An unknown key, naming the known ones; also within a schedule, a mix, a pool or branches. A mix beside a `keep`; a pool or
+        branches beside anything else that says what is trained on.
     """
     for given, known, what in ((changes, DEFAULTS | LATER, "config"), (keep or {}, KEEP, "keep")):
         unknown = sorted(set(given) - set(known))
@@ -96,6 +97,10 @@ def config(keep: dict | None = None, **changes) -> dict:
         changes["pool"] = pool.settings(changes["pool"])
         if keep is not None or changes.get("schedule") is not None or changes.get("augment") is not None:
             raise InputError("runs.config: a pool says what is trained on; it goes with no keep, schedule or mix.")
+    if changes.get("branch") is not None:
+        changes["branch"] = landscape.settings(changes["branch"])
+        if keep is not None or any(changes.get(name) is not None for name in ("schedule", "augment", "pool")):
+            raise InputError("runs.config: branches are of a run on everything; they go with no keep, schedule, mix or pool.")
     return DEFAULTS | LATER | changes | {"keep": None if keep is None else KEEP | keep}
 
 
@@ -107,15 +112,15 @@ def key(run: dict) -> str:
 def _named(run: dict) -> dict:
     """What of a config is part of its key: all but later settings at their defaults, in its scoring runs' config too."""
     out = {name: value for name, value in run.items() if name not in LATER or value != LATER[name]}
-    for what in ("keep", "augment", "pool"):
+    for what in ("keep", "augment", "pool", "branch"):
         if out.get(what) and out[what].get("source"):
             out[what] = out[what] | {"source": _named(out[what]["source"])}
     return out
 
 
 def _chosen_by(run: dict) -> dict | None:
-    """What says which scoring runs choose the examples of `run`: its keep or its mix; None where it trains on everything."""
-    return run["keep"] or run["augment"]
+    """What says which scoring runs choose the examples of `run`: its keep, its mix, its branches; None where nothing does."""
+    return run["keep"] or run["augment"] or run["branch"]
 
 
 def scoring_runs(run: dict) -> list[dict]:
@@ -149,7 +154,7 @@ def compute(run: dict, values: np.ndarray | dict | None = None, progress: bool =
     """Carry out one run, storing nothing: (metrics, provenance, arrays). `values`: what it takes of the runs it leans on."""
     import torch
 
-    from datadiet import frozen, train
+    from datadiet import branch, frozen, train
 
     started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
     task, keep = task_of(run), run["keep"]
@@ -162,7 +167,10 @@ def compute(run: dict, values: np.ndarray | dict | None = None, progress: bool =
         kept = prune.keep(values, keep["fraction"], keep["rule"], offset=keep["offset"], seed=run["seed"], labels=groups)
     elif run["augment"] is not None:
         kept = fairness.mix(run["augment"], task.train, values, run["seed"])
-    fitted = frozen.out_of_fold(run, task) if run["folds"] else train.fit(run, task, kept, progress)
+    if run["branch"] is not None:
+        fitted = branch.fit(run, task, values, progress)
+    else:
+        fitted = frozen.out_of_fold(run, task) if run["folds"] else train.fit(run, task, kept, progress)
     provenance = {
         "hardware": hardware(),
         "threads": torch.get_num_threads(),
@@ -331,20 +339,14 @@ def _table(configs: list[dict], found: dict) -> pd.DataFrame:
 
 def _flat(k: str, run: dict) -> dict:
     """One row: what was asked for, what came out, where and how."""
-    schedule = run["config"].get("schedule")
-    rule = "full" if schedule is None else f"dynamic {schedule['rule']}"
-    rule = "pool" if run["config"].get("pool") else rule
-    keep = run["config"]["keep"] or KEEP | {"rule": rule, "fraction": 1.0}
-    if mixed := run["config"].get("augment"):
-        keep |= {"rule": "mix"} | {name: mixed[name] for name in ("score", "at", "seeds")}
-    of_machine = "hardware threads commit versions data_checksum data_source label_names started seconds".split()
-    provenance = {name: run["provenance"].get(name) for name in of_machine}
-    return (
-        {"key": k}
-        | {name: value for name, value in (LATER | run["config"]).items() if name != "keep"}
-        | {name: keep[name] for name in ("rule", "fraction", "offset", "balanced", "score", "at")}
-        | {"score_seeds": len(keep["seeds"])}
-        | run["metrics"]
-        | provenance
-        | {"origin": run["origin"]}
-    )
+    asked = LATER | run["config"]
+    rule = "full" if asked["schedule"] is None else f"dynamic {asked['schedule']['rule']}"
+    rule = "pool" if asked["pool"] else "branch" if asked["branch"] else rule
+    keep = asked.pop("keep") or KEEP | {"rule": rule, "fraction": 1.0}
+    if chosen := asked["augment"] or asked["branch"]:
+        keep |= {"rule": "mix" if asked["augment"] else rule} | {name: chosen[name] for name in ("score", "at", "seeds")}
+    how = {name: keep[name] for name in ("rule", "fraction", "offset", "balanced", "score", "at")}
+    how["score_seeds"] = len(keep["seeds"])
+    names = "hardware threads commit versions data_checksum data_source label_names started seconds".split()
+    provenance = {name: run["provenance"].get(name) for name in names}
+    return {"key": k} | asked | how | run["metrics"] | provenance | {"origin": run["origin"]}

@@ -9,9 +9,12 @@ comes from the run's own seed: the same config gives the same run, to the bit on
 """
 
 import contextlib
+import copy
 import math
 import time
 from dataclasses import dataclass, field
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -117,6 +120,54 @@ def _optimizer(config: dict, model: torch.nn.Module) -> torch.optim.Optimizer:
     raise InputError(f"train.fit: optimizer {config['optimizer']!r}; choose 'adamw' or 'sgd'.")
 
 
+class Loop:
+    """A task's model and what moves it, one update at a time: the piece that every training run is made of.
+
+    ``problem``: of :func:`datadiet.kinds.prepare`. ``plan.total``: the updates that the learning rate is spread over, read as it
+    is at each update. ``step``: updates so far. Randomness (dropout, shifts) comes from torch's current generator.
+    """
+
+    def __init__(self, config: dict, task: Task, total: int):
+        memory.keep_freed()
+        self.accelerator = Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
+        self.problem = kinds.prepare(config, task, self.accelerator.device)
+        # The model itself stays float32 and unwrapped: only the training pass runs in bf16, so that scores keep their digits.
+        self.model, self.step, self.plan = self.problem.model.to(self.accelerator.device), 0, SimpleNamespace(total=total)
+        self.examples = 0  # trained on, in all: restoring a state does not take them back
+        self.optimizer, plan = self.accelerator.prepare(_optimizer(config, self.model)), self.plan
+        self.schedule = LambdaLR(self.optimizer, lambda step: rate(step, plan.total) if config["decay"] else 1.0)
+
+    def update(self, positions: np.ndarray, loss=None, weights: torch.Tensor | None = None) -> torch.Tensor:
+        """One update on the training examples at `positions`; their losses before it, [B].
+
+        ``loss(model, batch)`` stands in for the problem's own; `weights` [N] multiply the losses before their mean is taken.
+        """
+        self.model.train()
+        with self.accelerator.autocast():
+            batch = self.problem.vary(self.problem.splits["train"].batch(positions))
+            losses = (loss or self.problem.loss)(self.model, batch)
+            mean = losses.mean() if weights is None else (weights[torch.as_tensor(positions)] * losses).mean()
+        self.optimizer.zero_grad()
+        self.accelerator.backward(mean)
+        self.accelerator.clip_grad_norm_(self.model.parameters(), CLIP)
+        self.optimizer.step()
+        self.schedule.step()
+        self.step, self.examples = self.step + 1, self.examples + len(positions)
+        return losses.detach()
+
+    def state(self) -> dict:
+        """A copy of all that the next update depends on, but for random numbers: weights, optimiser, learning rate."""
+        held = {name: getattr(self, name).state_dict() for name in ("model", "optimizer", "schedule")}
+        return copy.deepcopy(held | {"step": self.step})
+
+    def restore(self, state: dict) -> None:
+        """Back to where :meth:`state` was taken; what is given stays as it is, so that one state can be gone on from twice."""
+        state = copy.deepcopy(state)
+        for name in ("model", "optimizer", "schedule"):
+            getattr(self, name).load_state_dict(state[name])
+        self.step = state["step"]
+
+
 def grand(problem: kinds.Problem, positions: np.ndarray) -> np.ndarray:
     """Exact GraNd over all parameters of the training examples at `positions`, [M], in eval mode."""
     out = np.empty(len(positions), np.float32)
@@ -127,6 +178,16 @@ def grand(problem: kinds.Problem, positions: np.ndarray) -> np.ndarray:
             norms = gradnorm.grad_norms(model, train.batch(some), problem.loss)
             out[[place[int(p)] for p in some]] = norms.float().cpu().numpy()
     return out
+
+
+def judge(problem: kinds.Problem, task: Task) -> tuple[dict, dict]:
+    """Metrics of every split but train by the model as it is now, and what was recorded of each split."""
+    metrics, seen = {}, {name: problem.record(problem.model, split) for name, split in problem.splits.items() if name != "train"}
+    for name, recorded in seen.items():
+        if not np.isfinite(recorded["logits"]).all():
+            raise FloatingPointError(f"train.fit: the model diverged (non-finite logits on {name}); lower the learning rate.")
+        metrics |= {f"{name}_{what}": value for what, value in problem.measure(getattr(task, name), recorded).items()}
+    return metrics, seen
 
 
 def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool = False) -> Fit:
@@ -183,17 +244,11 @@ def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool
         raise InputError(
             f"train.fit: vog=True compares gradients between scoring points; score_at is {config['score_at']}: give two or more."
         )
-    memory.keep_freed()
-    accelerator = Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
-    device, rng = accelerator.device, np.random.default_rng(config["seed"])
-    problem = kinds.prepare(config, task, device)
-    model, train = problem.model, problem.splits["train"]
+    loop, rng = Loop(config, task, total), np.random.default_rng(config["seed"])
+    problem, model, device = loop.problem, loop.model, loop.accelerator.device
+    train = problem.splits["train"]
     sample = np.sort(np.random.default_rng(0).permutation(n_all)[: config["grand_size"]])
-    # The model itself stays float32 and unwrapped: only the training pass runs in bf16, so that scores keep their digits.
-    model.to(device)
-    optimizer = accelerator.prepare(_optimizer(config, model))
-    schedule = LambdaLR(optimizer, lambda step: rate(step, total) if config["decay"] else 1.0)  # reads `total` as it is then
-    recorded, watched, examples, scored, epoch = {}, [], 0, 0, 0
+    recorded, watched, scored, epoch = {}, [], 0, 0
     free = FromTraining(problem) if plan is not None and config["schedule"].get("reuse") else None
     checkpoints = inputgrad.Checkpoints(problem) if config["vog"] else None
     clock = {"train": 0.0, "scoring": 0.0}
@@ -212,10 +267,9 @@ def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool
         tqdm(total=total, disable=not progress, desc=task.name, unit="step", leave=False) as bar,
     ):
         torch.manual_seed(DROPOUT_STREAM + config["seed"])
-        step = 0
         if 0 in points:
             record(0)
-        while step < total:
+        while loop.step < loop.plan.total:
             weights = None
             if plan is not None:
                 if plan.due(epoch):
@@ -229,28 +283,19 @@ def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool
                     scored += passed
                 keep, weights = plan.positions(epoch), torch.as_tensor(plan.weights(epoch), dtype=torch.float32, device=device)
                 # The sizes of a soft schedule are known an epoch at a time; the learning rate still ends at the last update.
-                total = step + sum(updates_per_epoch(n, config["batch_size"]) for n in plan.planned(epoch, config["epochs"]))
+                sizes = plan.planned(epoch, config["epochs"])
+                loop.plan.total = loop.step + sum(updates_per_epoch(n, config["batch_size"]) for n in sizes)
             for positions in train.shuffled(keep, config["batch_size"], rng):
                 start = time.perf_counter()
-                model.train()
-                with accelerator.autocast():
-                    batch = problem.vary(train.batch(positions))
-                    noted = free and plan.due(epoch + 1)
-                    losses = free.loss(model, batch, positions) if noted else problem.loss(model, batch)
-                    loss = losses.mean() if weights is None else (weights[torch.as_tensor(positions)] * losses).mean()
-                optimizer.zero_grad()
-                accelerator.backward(loss)
-                accelerator.clip_grad_norm_(model.parameters(), CLIP)
-                optimizer.step()
-                schedule.step()
-                step, examples = step + 1, examples + len(positions)
+                noted = free and plan.due(epoch + 1)
+                losses = loop.update(positions, partial(free.loss, positions=positions) if noted else None, weights)
                 if isinstance(plan, dynamic.Soft):
-                    plan.observe(positions, losses.detach().float().cpu().numpy())
+                    plan.observe(positions, losses.float().cpu().numpy())
                 clock["train"] += time.perf_counter() - start
                 bar.update()
-                if step in points:
-                    record(step)
-                if step == total:
+                if loop.step in points:
+                    record(loop.step)
+                if loop.step == loop.plan.total:
                     break
             epoch += 1
             if config["watch"]:
@@ -262,23 +307,19 @@ def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool
             for seen, values in zip(recorded.values(), checkpoints.vog(), strict=True):  # both in order of time
                 seen["vog"] = values
             clock["scoring"] += time.perf_counter() - start
-        judged = [name for name in problem.splits if name != "train" and total]  # an untrained network is not judged
-        final = {name: problem.record(model, problem.splits[name]) for name in judged}
+        # An untrained network is not judged.
+        judged, final = judge(problem, task) if loop.step else ({}, {})
     metrics = {
-        "n_kept": len(keep) if plan is None else round(examples / config["epochs"]),
-        "updates": step,
-        "examples": examples,
+        "n_kept": len(keep) if plan is None else round(loop.examples / config["epochs"]),
+        "updates": loop.step,
+        "examples": loop.examples,
         "scored": len(train.labels) * (len(recorded) + len(watched)) + scored,
         "grand_scored": len(sample) * len(recorded),
         "train_seconds": clock["train"],
         "scoring_seconds": clock["scoring"],
-    }
+    } | judged
     if checkpoints:
         metrics["vog_scored"] = n_all * len(recorded)
-    for name, seen in final.items():
-        if not np.isfinite(seen["logits"]).all():
-            raise FloatingPointError(f"train.fit: the model diverged (non-finite logits on {name}); lower the learning rate.")
-        metrics |= {f"{name}_{what}": value for what, value in problem.measure(getattr(task, name), seen).items()}
     arrays = {"ids": task.train.ids, "labels": task.train.labels} | problem.fixed
     if watched:
         arrays["correct"] = np.stack(watched, axis=1).astype(np.uint8)

@@ -19,6 +19,7 @@ IDS = [name for series, n in SERIES.items() for i in range(1, n + 1)
 TESTED = {
     "score-timing.md": ["BDD-1", "BDD-2", "BDD-3", "BDD-7", "P21-3", "P21-6"],
     "grand-at-init.md": ["K23-1", "K23-2", "K23-3", "K23-4", "K23-5", "K23-6", "P21-1", "P21-2", "P21-7", "P21-8"],
+    "loss-landscape.md": ["P21-10"],
     "pruning-fractions.md": ["BDD-4", "BDD-5", "BDD-6", "P21-4", "P21-5", "INF-2"],
     "influence-scores.md": ["INF-1", "INF-3"],
     "joint.md": ["NDD-6"],

@@ -18,9 +18,9 @@ MODULES = {name: [path for path in FILES if path.relative_to(PACKAGE).parts[0].r
 
 # Ground floor first: a module imports only from modules on its left.
 ORDER = (
-    "errors paths memory _rows _checks history scores prune dynamic spans sources embedded feedback data fairness models "
-    "pictures layers gradnorm joint kinds inputgrad train frozen store provenance recorded pool runs studies rules claims audit "
-    "tables figures pages doctor gate book cli"
+    "errors paths memory _rows _checks history scores prune dynamic landscape spans sources embedded feedback data fairness "
+    "models pictures layers gradnorm tangent joint kinds inputgrad train branch frozen store provenance recorded pool runs "
+    "studies rules claims audit tables figures pages doctor gate book cli"
 ).split()
 LIGHT = (
     "errors",
@@ -29,6 +29,7 @@ LIGHT = (
     "scores",
     "prune",
     "dynamic",
+    "landscape",
     "spans",
     "sources",
     "data",

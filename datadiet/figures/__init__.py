@@ -22,15 +22,16 @@ from datadiet.figures.images import (
 )
 from datadiet.figures.influence import influence_agreement, influence_arms, influence_gains
 from datadiet.figures.joint import joint_arms, joint_lengths, two_slot_measures
+from datadiet.figures.landscape import barriers, error_on_the_line, kernel_velocity
 from datadiet.figures.noise import dropping, finding_flips, finding_flips_by_rate, human_errors, noisy_windows
 from datadiet.figures.pool import pool_errors, pool_gains
 from datadiet.figures.timing import accuracy_by_point, agreement, approximation, averaging, class_shares
 
 __all__ = [
     "View", "accuracy_by_fraction", "accuracy_by_point", "against_random", "agreement", "approximation", "averaging",
-    "budgets", "checkpoint_fault", "class_shares", "counterfactuals", "dropping", "finding_flips", "finding_flips_by_rate",
-    "frontier", "frontier_in_seconds", "gradient_costs", "growth", "human_errors", "influence_agreement", "influence_arms",
-    "influence_gains", "joint_arms", "joint_lengths", "minority", "noisy_windows", "norm_correlations", "one_change",
-    "picture_accuracy", "picture_budgets", "pool_errors", "pool_gains", "standing", "transfer", "two_slot_measures",
-    "utility_and_fairness", "views", "who_wins", "windows",
+    "barriers", "budgets", "checkpoint_fault", "class_shares", "counterfactuals", "dropping", "error_on_the_line",
+    "finding_flips", "finding_flips_by_rate", "frontier", "frontier_in_seconds", "gradient_costs", "growth", "human_errors",
+    "influence_agreement", "influence_arms", "influence_gains", "joint_arms", "joint_lengths", "kernel_velocity", "minority",
+    "noisy_windows", "norm_correlations", "one_change", "picture_accuracy", "picture_budgets", "pool_errors", "pool_gains",
+    "standing", "transfer", "two_slot_measures", "utility_and_fairness", "views", "who_wins", "windows",
 ]

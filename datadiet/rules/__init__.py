@@ -5,10 +5,10 @@ wholly on that side, fails when wholly on the other, and is undecided otherwise.
 One module a chapter.
 """
 
-from datadiet.rules import conflict, dynamic, fair, fractions, images, influence, joint, noise, pool, timing
+from datadiet.rules import conflict, dynamic, fair, fractions, images, influence, joint, landscape, noise, pool, timing
 from datadiet.rules.core import ENOUGH, Part, difference, interval, part
 
-_ROOMS = (timing, fractions, influence, noise, dynamic, fair, images, joint, pool)
+_ROOMS = (timing, fractions, influence, noise, dynamic, fair, images, landscape, joint, pool)
 RULES = {name: rule for room in _ROOMS for name, rule in room.RULES.items()}
 
-__all__ = ["ENOUGH", "RULES", "Part", "conflict", "difference", "influence", "interval", "part"]
+__all__ = ["ENOUGH", "RULES", "Part", "conflict", "difference", "influence", "interval", "landscape", "part"]

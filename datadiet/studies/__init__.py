@@ -64,6 +64,7 @@ from datadiet.studies.influence import (
 )
 from datadiet.studies.joint import FORMS as JOINT_FORMS
 from datadiet.studies.joint import joint_arms, joint_lengths, joint_pruning, joint_result, joint_results
+from datadiet.studies.landscape import barriers, behind, branched, lines, loss_landscape, velocities
 from datadiet.studies.noise import label_noise
 from datadiet.studies.pool import pool_arms, pool_overlap, pool_result, pool_results, weak_pool, weak_runs
 from datadiet.studies.timing import agreement, approximation, averaging, score_timing, skew
@@ -77,6 +78,7 @@ STUDIES = {
     "dynamic-pruning": dynamic_pruning,
     "healthy-diet": healthy_diet,
     "grand-at-init": grand_at_init,
+    "loss-landscape": loss_landscape,
     "joint": joint_pruning,
     "weak-pool": weak_pool,
 }
@@ -89,12 +91,13 @@ def wanted(chapter: str, settings: dict) -> list[dict]:
 
 __all__ = [
     "CHOSEN_AMONG", "EXPERIMENTS", "FACTUAL", "FULL", "HIGH", "JOINT_FORMS", "LIMIT", "LOW", "ONE", "OURS", "PLAIN",
-    "RETRAIN_AT", "STUDIES", "agreement", "approximation", "arm", "averaging", "benchmark", "bills", "chosen_mix", "constant",
-    "correlations", "dynamic_arm", "dynamic_arms", "dynamic_bill", "dynamic_costs", "dynamic_pruning", "exponents",
-    "fair_arms", "fair_table", "grand_at_init", "halves", "healthy_diet", "influence_agreement", "influence_arm",
-    "influence_gains", "influence_scores", "influence_sources", "joint_arms", "joint_lengths", "joint_pruning",
-    "joint_result", "joint_results", "label_noise", "likeness", "measure", "minority", "of_arm", "of_chapter", "of_task",
-    "parameters", "picture_arm", "planned_cost", "pool_arms", "pool_overlap", "pool_result", "pool_results", "profiles",
-    "pruned", "pruning_fractions", "ratios", "restore_now", "restore_then", "score_timing", "scoring", "settings_of", "skew",
-    "standing", "static_at_cost_of", "time_here", "wanted", "weak_pool", "weak_runs", "who_is_right",
+    "RETRAIN_AT", "STUDIES", "agreement", "approximation", "arm", "averaging", "barriers", "behind", "benchmark", "bills",
+    "branched", "chosen_mix", "constant", "correlations", "dynamic_arm", "dynamic_arms", "dynamic_bill", "dynamic_costs",
+    "dynamic_pruning", "exponents", "fair_arms", "fair_table", "grand_at_init", "halves", "healthy_diet",
+    "influence_agreement", "influence_arm", "influence_gains", "influence_scores", "influence_sources", "joint_arms",
+    "joint_lengths", "joint_pruning", "joint_result", "joint_results", "label_noise", "likeness", "lines", "loss_landscape",
+    "measure", "minority", "of_arm", "of_chapter", "of_task", "parameters", "picture_arm", "planned_cost", "pool_arms",
+    "pool_overlap", "pool_result", "pool_results", "profiles", "pruned", "pruning_fractions", "ratios", "restore_now",
+    "restore_then", "score_timing", "scoring", "settings_of", "skew", "standing", "static_at_cost_of", "time_here",
+    "velocities", "wanted", "weak_pool", "weak_runs", "who_is_right",
 ]

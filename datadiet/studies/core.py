@@ -18,6 +18,7 @@ SECTIONS = {  # chapter -> prefix of the settings that are its own
     "influence-scores": "influence",
     "label-noise": "noise",
     "grand-at-init": "image",
+    "loss-landscape": "landscape",
     "dynamic-pruning": "dynamic",
     "joint": "joint",
     "weak-pool": "pool",

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from small import config, settings, words  # noqa: F401
 
-from datadiet import audit, paths, prune, runs, store, studies
+from datadiet import audit, configs, paths, prune, runs, store, studies
 from datadiet.errors import InputError
 
 CLOCKS = ["seconds", "train_seconds", "scoring_seconds", "started"]
@@ -45,7 +45,7 @@ def test_a_key_is_that_of_the_meaning_not_of_the_order():
 
 def test_a_key_changes_with_the_protocol(monkeypatch):
     before = runs.key(config())
-    monkeypatch.setattr(runs, "PROTOCOL", runs.PROTOCOL + 1)
+    monkeypatch.setattr(configs, "PROTOCOL", configs.PROTOCOL + 1)
     assert runs.key(config()) != before
 
 
@@ -241,7 +241,7 @@ def test_a_later_setting_leaves_old_keys_alone(monkeypatch):
     """What was computed before a setting existed is the run with that setting at its default."""
     source = {"source": {name: value for name, value in config().items() if name != "seed"}, "seeds": [0], "score": "el2n"}
     old = [runs.key(config()), runs.key(config(keep=source))]
-    monkeypatch.setattr(runs, "LATER", runs.LATER | {"colour": "red"})
+    monkeypatch.setattr(configs, "LATER", configs.LATER | {"colour": "red"})
     assert config()["colour"] == "red"
     later = {"source": source["source"] | {"colour": "red"}, "seeds": [0], "score": "el2n"}
     assert [runs.key(config()), runs.key(config(keep=later))] == old

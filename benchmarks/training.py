@@ -51,7 +51,7 @@ def trainer(size: int, epochs: int, by_length: bool):
                 warmup_steps=train.WARMUP, lr_scheduler_type="linear", max_grad_norm=train.CLIP, seed=number,
                 bf16=torch.cuda.is_available(), report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
                 **({"train_sampling_strategy": "group_by_length"} if by_length else {}))
-            model = models.classifier(SETTINGS["encoder"], task.n_classes, seed=number)
+            model = models.classifier(SETTINGS["encoder"], task.n_classes, seed=number, every_token=True)
             loop = Trainer(model, arguments, train_dataset=examples, processing_class=tokenizer,
                            data_collator=DataCollatorWithPadding(tokenizer))
             seconds = loop.train().metrics["train_runtime"]
@@ -114,8 +114,8 @@ def predict(size: int):
     examples = datasets.Dataset.from_dict({**rows, "labels": task.train.labels.tolist()})
     arguments = TrainingArguments(tempfile.mkdtemp(), per_device_eval_batch_size=256, report_to=[], disable_tqdm=True,
                                   bf16_full_eval=torch.cuda.is_available())
-    loop = Trainer(models.classifier(SETTINGS["encoder"], task.n_classes), arguments, processing_class=tokenizer,
-                   data_collator=DataCollatorWithPadding(tokenizer))
+    model = models.classifier(SETTINGS["encoder"], task.n_classes, every_token=True)
+    loop = Trainer(model, arguments, processing_class=tokenizer, data_collator=DataCollatorWithPadding(tokenizer))
 
     def once(number):
         start = time.perf_counter()

@@ -18,9 +18,9 @@ MODULES = {name: [path for path in FILES if path.relative_to(PACKAGE).parts[0].r
 
 # Ground floor first: a module imports only from modules on its left.
 ORDER = (
-    "errors paths memory _rows _checks scores prune dynamic spans sources embedded feedback data fairness models pictures layers "
-    "gradnorm joint kinds train frozen store provenance recorded pool runs studies rules claims audit tables figures pages "
-    "doctor gate book cli"
+    "errors paths memory _rows _checks scores prune dynamic spans sources embedded feedback data fairness first_token models "
+    "pictures layers gradnorm joint kinds train frozen store provenance recorded pool runs studies rules claims audit tables "
+    "figures pages doctor gate book cli"
 ).split()
 LIGHT = (
     "errors",

@@ -12,13 +12,17 @@ from transformers import RobertaConfig, RobertaForSequenceClassification
 
 from benchmarks.harness import Contestant
 from datadiet import gradnorm, joint, kinds, memory, models, studies
+from datadiet.first_token import first_token
 
 REFERENCE, TRUTH = studies.PLAIN, studies.ONE
 B, T, K = 32, 48, 6
 
 
-def _network(name: str, n: int, length: int):
-    """A network in eval mode, a batch of random input for it, and the loss of each example."""
+def _network(name: str, n: int, length: int, every_token: bool):
+    """A network in eval mode, a batch of random input for it, and the loss of each example.
+
+    `every_token`: as transformers makes it; else the last layer computes the first token only, where no other is read.
+    """
     draw = torch.Generator().manual_seed(0)
     labels = torch.randint(0, K, (n,), generator=draw)
     if name == "ResNet-18":
@@ -35,13 +39,14 @@ def _network(name: str, n: int, length: int):
             torch.manual_seed(0)
             config = RobertaConfig(vocab_size=30_522, hidden_size=384, num_hidden_layers=6, num_attention_heads=12,
                                    intermediate_size=1536, max_position_embeddings=514, num_labels=K)
-            return RobertaForSequenceClassification(config).eval(), batch, kinds.example_loss
-    return models.classifier("minilm", K), batch, kinds.example_loss
+            model = RobertaForSequenceClassification(config).eval()
+            return model if every_token else first_token(model), batch, kinds.example_loss
+    return models.classifier("minilm", K, every_token=every_token), batch, kinds.example_loss
 
 
-def _placed(name: str, n: int, length: int):
+def _placed(name: str, n: int, length: int, every_token: bool = True):
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model, batch, loss = _network(name, n, length)
+    model, batch, loss = _network(name, n, length, every_token)
     return model.to(device), {key: value.to(device) for key, value in batch.items()}, loss
 
 
@@ -51,9 +56,9 @@ def _norms(model) -> np.ndarray:
     return torch.stack(squares).sum(0).sqrt().cpu().numpy()
 
 
-def plain(**case):
+def plain(every_token: bool = True, **case):
     """A training step without the update: what GraNd is compared with."""
-    model, batch, loss = _placed(**case)
+    model, batch, loss = _placed(every_token=every_token, **case)
 
     def once(number):
         model.zero_grad(set_to_none=True)
@@ -62,10 +67,10 @@ def plain(**case):
     return once
 
 
-def kept(**case):
-    """The same where freed memory stays with the process, as ours has it."""
+def alike(**case):
+    """The same with all that ours has but the norms: freed memory stays, the last layer computes what is read."""
     memory.keep_freed()
-    return plain(**case)
+    return plain(every_token=False, **case)
 
 
 def forward_only(**case):
@@ -81,7 +86,7 @@ def forward_only(**case):
 def limit(**case):
     """Forward, and a backward through the activations to the input: no method that looks at every layer does with less."""
     memory.keep_freed()
-    model, batch, loss = _placed(**case)
+    model, batch, loss = _placed(every_token=False, **case)
     model.requires_grad_(False)
     if "image" in batch:
         batch["image"].requires_grad_(True)
@@ -98,7 +103,7 @@ def limit(**case):
 
 
 def ours(**case):
-    model, batch, loss = _placed(**case)
+    model, batch, loss = _placed(every_token=False, **case)
     return lambda number: {"answer": gradnorm.grad_norms(model, batch, loss).cpu().numpy()}
 
 
@@ -192,7 +197,7 @@ def opacus_ghost(**case):
     return once
 
 
-PEERS = {REFERENCE: plain, "the same, memory kept": kept, "forward only": forward_only, studies.LIMIT: limit, studies.OURS: ours,
+PEERS = {REFERENCE: plain, studies.ALIKE: alike, "forward only": forward_only, studies.LIMIT: limit, studies.OURS: ours,
          TRUTH: batch_of_one, "torch.func": torch_func, "Opacus, per sample": opacus_per_sample, "Opacus, ghost": opacus_ghost}
 
 

@@ -51,7 +51,7 @@ def trainer(size: int, epochs: int, by_length: bool):
                 warmup_steps=train.WARMUP, lr_scheduler_type="linear", max_grad_norm=train.CLIP, seed=number,
                 bf16=torch.cuda.is_available(), report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
                 **({"train_sampling_strategy": "group_by_length"} if by_length else {}))
-            model = models.classifier(SETTINGS["encoder"], task.n_classes, seed=number)
+            model = models.classifier(SETTINGS["encoder"], task.n_classes, seed=number, every_token=True)
             loop = Trainer(model, arguments, train_dataset=examples, processing_class=tokenizer,
                            data_collator=DataCollatorWithPadding(tokenizer))
             seconds = loop.train().metrics["train_runtime"]
@@ -62,8 +62,8 @@ def trainer(size: int, epochs: int, by_length: bool):
     return once
 
 
-def _ready(size: int):
-    config = runs.config(**SETTINGS, size=size)
+def _ready(size: int, precision: str = "float32"):
+    config = runs.config(**SETTINGS, size=size, precision=precision)
     problem = kinds.prepare(config, runs.task_of(config), "cuda" if torch.cuda.is_available() else "cpu")
     problem.model.to("cuda" if torch.cuda.is_available() else "cpu")
     return config, problem, problem.splits["train"]
@@ -79,9 +79,9 @@ def one_epoch(size: int):
     return once
 
 
-def el2n(size: int):
+def el2n(size: int, precision: str = "float32"):
     """EL2N of every example, ids kept: one pass in eval mode."""
-    _, problem, examples = _ready(size)
+    _, problem, examples = _ready(size, precision)
 
     def once(number):
         train.el2n(problem, dropout=False)
@@ -114,8 +114,8 @@ def predict(size: int):
     examples = datasets.Dataset.from_dict({**rows, "labels": task.train.labels.tolist()})
     arguments = TrainingArguments(tempfile.mkdtemp(), per_device_eval_batch_size=256, report_to=[], disable_tqdm=True,
                                   bf16_full_eval=torch.cuda.is_available())
-    loop = Trainer(models.classifier(SETTINGS["encoder"], task.n_classes), arguments, processing_class=tokenizer,
-                   data_collator=DataCollatorWithPadding(tokenizer))
+    model = models.classifier(SETTINGS["encoder"], task.n_classes, every_token=True)
+    loop = Trainer(model, arguments, processing_class=tokenizer, data_collator=DataCollatorWithPadding(tokenizer))
 
     def once(number):
         start = time.perf_counter()
@@ -133,4 +133,5 @@ def contestants(quick: bool) -> list[Contestant]:
            Contestant(case, "HF Trainer, by length", trainer, both | {"by_length": True}, warm=False)]
     case, one = f"a pass over {size:,} sentences", {"size": size}
     return out + [Contestant(case, "training epoch", one_epoch, one), Contestant(case, "EL2N", el2n, one),
+                  Contestant(case, "EL2N, bfloat16", el2n, one | {"precision": "bfloat16"}),
                   Contestant(case, "GraNd", grand, one), Contestant(case, "HF Trainer, predict", predict, one)]

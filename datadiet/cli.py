@@ -219,8 +219,10 @@ def claims(profile):
 @click.option("--label", required=True, help="Column of the class.")
 @click.option("--score", default="el2n", show_default=True, help="Which score; higher = harder.")
 @click.option("--budget", default=5.0, show_default=True, help="Minutes to spend; more runs are averaged while they last.")
+@click.option("--encoder", default="minilm", show_default=True, help="minilm, minilm-mean, a folder, or an id of the hub.")
+@click.option("--precision", default="float32", show_default=True, help="Of the scoring passes: float32 or bfloat16.")
 @out_option
-def score(file, text, text_pair, label, score, budget, out):
+def score(file, text, text_pair, label, score, budget, encoder, precision, out):
     """Score every row of FILE (.csv, .tsv, .jsonl, .parquet): fine-tune for one epoch, and read how hard each row was.
 
     Writes the rows with datadiet_SCORE and datadiet_runs to --out, or to FILE.scored.SUFFIX.
@@ -231,7 +233,8 @@ def score(file, text, text_pair, label, score, budget, out):
     from datadiet import tables
 
     frame, out = tables.read(file), placed(out, file, "scored")
-    scored = tables.score(frame, text=text, label=label, text_pair=text_pair, score=score, budget=budget, progress=True)
+    how = {"score": score, "budget": budget, "encoder": encoder, "precision": precision}
+    scored = tables.score(frame, text=text, label=label, text_pair=text_pair, progress=True, **how)
     tables.write(scored, out)
     click.echo(f"{len(scored)} rows scored, mean of {scored['datadiet_runs'].iloc[0]} runs -> {out}")
 

@@ -20,6 +20,7 @@ from datadiet import fairness, joint, models, pictures, scores
 from datadiet.data import Split, Task
 from datadiet.errors import InputError
 
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}  # of passes that train nothing
 EVAL_BATCH = {"cpu": 32, "cuda": 512}  # examples of a scoring pass: what a processor's cache holds, and what keeps a GPU busy
 
 
@@ -57,7 +58,22 @@ def prepare(config: dict, task: Task, device) -> Problem:
         raise InputError(
             f"train.fit: {task.name!r} is a task of kind {task.kind!r}; this loop trains on {', '.join(map(repr, KINDS))}."
         )
-    return KINDS[task.kind](config, task, device)
+    problem = KINDS[task.kind](config, task, device)
+    if config["precision"] not in PRECISIONS:
+        raise InputError(f"train.fit: precision {config['precision']!r}; choose one of {', '.join(PRECISIONS)}.")
+    if (dtype := PRECISIONS[config["precision"]]) is torch.float32:
+        return problem
+    return replace(problem, record=_in(dtype, problem.record))
+
+
+def _in(dtype: torch.dtype, record: Callable) -> Callable:
+    """`record` with matrix products in `dtype`; logits come out as float32."""
+
+    def lower(model, examples):
+        with torch.autocast(next(model.parameters()).device.type, dtype):
+            return record(model, examples)
+
+    return lower
 
 
 class Encoded:

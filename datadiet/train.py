@@ -87,7 +87,7 @@ class FromTraining:
 
     def __init__(self, problem: kinds.Problem):
         if problem.record is not kinds.predict:
-            raise InputError("train.fit: reuse=True is for tasks with one label an example, scored in one pass; leave it out.")
+            raise InputError("train.fit: reuse=True is for tasks with one label an example, scored in float32; leave it out.")
         self.problem, self.labels = problem, problem.splits["train"].labels.cpu().numpy()
         self.values = np.full(len(self.labels), np.nan)
 

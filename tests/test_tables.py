@@ -67,6 +67,8 @@ def test_balanced_pruning_keeps_the_shares(frame):
         ({}, {"label": "id"}, "does not look like a class"),
         ({}, {"score": "el3n"}, "unknown score 'el3n'; choose one of el2n"),
         ({}, {"budget": 0}, "budget of 0 minutes"),
+        ({}, {"precision": "int8"}, "precision 'int8'; choose one of float32, bfloat16"),
+        ({}, {"encoder": "no/such-encoder"}, "could not be loaded"),
         ({"text": None}, {}, "empty in 40 rows, the first is row 0"),
     ],
 )

@@ -129,7 +129,22 @@ def test_a_scoring_point_beyond_the_end(task):
         train.fit(config(score_at=[0, 100]), task)
 
 
+def test_scores_in_bfloat16_rank_as_those_in_float32(task):
+    from scipy.stats import spearmanr
+
+    longer = {"epochs": 8, "learning_rate": 5e-3, "score_at": ["8ep"]}
+    whole, half = (train.fit(config(precision=name, **longer), task) for name in ("float32", "bfloat16"))
+    assert half.arrays["logits"].dtype == np.float32 and np.array_equal(half.arrays["ids"], whole.arrays["ids"])
+    values = [scores.el2n(runs.softmax(fitted.arrays["logits"][0]), task.train.labels) for fitted in (whole, half)]
+    # The weights are the same; eight bits of a product are kept instead of 24.
+    assert 0 < np.abs(values[0] - values[1]).max() < 0.05 and spearmanr(*values)[0] > 0.98
+    keys = [runs.key(config(**given)) for given in ({"precision": "bfloat16"}, {"precision": "float32"}, {})]
+    assert keys[0] != keys[1] == keys[2]
+
+
 def test_bad_requests(task):
+    with pytest.raises(InputError, match="precision 'float8'"):
+        train.fit(config(precision="float8"), task)
     with pytest.raises(InputError, match="budget 'hours'"):
         train.fit(config(budget="hours"), task)
     with pytest.raises(InputError, match="no training example"):

@@ -14,6 +14,7 @@ from datadiet.errors import InputError
 from datadiet.studies.dynamic import SCORED, TRAINED
 
 PLAIN, OURS, ONE, LIMIT = "forward and backward", "datadiet", "batch of one", "limit: no gradients of weights"
+ALIKE = "the same, as ours"  # with all that ours has but the norms
 
 
 def benchmark(name: str) -> pd.DataFrame:
@@ -85,12 +86,13 @@ def time_here(settings: dict) -> pd.DataFrame:
 
     n, length = settings["examples"], settings["tokens"]
     draw, model = torch.Generator().manual_seed(0), models.classifier(settings["encoder"], 6, settings["layers"])
+    usual = models.classifier(settings["encoder"], 6, settings["layers"], every_token=True)
     batch = {"input_ids": torch.randint(5, 30_000, (n, length), generator=draw),
              "attention_mask": torch.ones(n, length, dtype=torch.int64), "labels": torch.randint(0, 6, (n,), generator=draw)}
 
-    def plain(model, batch, loss):
-        model.zero_grad(set_to_none=True)
-        loss(model, batch).sum().backward()
+    def plain(_, batch, loss):  # of the model as transformers makes it
+        usual.zero_grad(set_to_none=True)
+        loss(usual, batch).sum().backward()
 
     peers = {PLAIN: plain, OURS: gradnorm.grad_norms, ONE: gradnorm.reference_grad_norms}
     truth, rows, case = None, [], f"{settings['encoder']}, {n} x {length} tokens"

@@ -52,7 +52,7 @@ def classifier(encoder: str, n_intents: int, n_slots: int, layers: int | None = 
     The intent is read off the mean of the token vectors where `encoder` is "minilm-mean", else off the first token, as in the
     released code of Attendu and Corbeil (2023). `seed` draws both heads.
     """
-    whole = models.classifier(encoder, n_intents, layers, seed)
+    whole = models.classifier(encoder, n_intents, layers, seed, every_token=True)
     inner = whole.bert if encoder == "minilm-mean" else whole.base_model
     if getattr(inner, "pooler", None) is not None:
         inner.pooler = None  # not read, so it must not count as a parameter

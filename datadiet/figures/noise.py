@@ -73,9 +73,9 @@ def human_errors(sides: list[View], measure: str = "auroc"):
     for ax, view, task in panels(sides):
         points, found = [str(at) for at in view.settings["people_at"]], human_detection(view.settings, view.table)
         for kind, style in {PEOPLE: {"ls": "-"}, DRAWN: {"ls": ":", "mfc": "white"}}.items():
-            for i, name in enumerate(("el2n", "aum", "entropy")):
+            for i, (name, short) in enumerate({"el2n": "EL2N", "aum": "AUM", "entropy": "entropy"}.items()):
                 groups = [_of(found, task, kind, name, at, measure) for at in points]
-                line(ax, [x + 0.05 * i for x in range(len(points))], groups, f"{NAMES[name]}, {kind}", **STYLES[name] | style)
+                line(ax, [x + 0.05 * i for x in range(len(points))], groups, f"{short}, {kind}", **STYLES[name] | style)
         ax.axhline(0.5 if measure == "auroc" else view.settings["people"][task], color="0.6", lw=0.8)
         ax.set_xticks(range(len(points)), points)
         ax.set(xlabel="scoring point (ep = end of epoch)", ylabel=MEASURES[measure])

@@ -56,9 +56,9 @@ def _norms(model) -> np.ndarray:
     return torch.stack(squares).sum(0).sqrt().cpu().numpy()
 
 
-def plain(every_token: bool = True, **case):
+def plain(**case):
     """A training step without the update: what GraNd is compared with."""
-    model, batch, loss = _placed(every_token=every_token, **case)
+    model, batch, loss = _placed(**case)
 
     def once(number):
         model.zero_grad(set_to_none=True)
@@ -67,10 +67,10 @@ def plain(every_token: bool = True, **case):
     return once
 
 
-def alike(**case):
-    """The same with all that ours has but the norms: freed memory stays, the last layer computes what is read."""
+def kept(**case):
+    """The same where freed memory stays with the process, as ours has it."""
     memory.keep_freed()
-    return plain(every_token=False, **case)
+    return plain(**case)
 
 
 def forward_only(**case):
@@ -86,7 +86,7 @@ def forward_only(**case):
 def limit(**case):
     """Forward, and a backward through the activations to the input: no method that looks at every layer does with less."""
     memory.keep_freed()
-    model, batch, loss = _placed(every_token=False, **case)
+    model, batch, loss = _placed(**case)
     model.requires_grad_(False)
     if "image" in batch:
         batch["image"].requires_grad_(True)
@@ -197,7 +197,7 @@ def opacus_ghost(**case):
     return once
 
 
-PEERS = {REFERENCE: plain, studies.ALIKE: alike, "forward only": forward_only, studies.LIMIT: limit, studies.OURS: ours,
+PEERS = {REFERENCE: plain, "the same, memory kept": kept, "forward only": forward_only, studies.LIMIT: limit, studies.OURS: ours,
          TRUTH: batch_of_one, "torch.func": torch_func, "Opacus, per sample": opacus_per_sample, "Opacus, ghost": opacus_ghost}
 
 

@@ -11,7 +11,7 @@ NAMES = {  # peer -> what a reader sees, cheapest first
     "forward only": "forward only",
     "limit: no gradients of weights": "limit: no gradients\nof weights",
     "datadiet": "grad_norms",
-    "the same, as ours": "forward and backward,\nas ours",
+    "the same, memory kept": "forward and backward,\nmemory kept",
     "forward and backward": "forward and backward",
     "Opacus, ghost": "Opacus, ghost",
     "torch.func": "torch.func",

@@ -14,7 +14,6 @@ from datadiet.errors import InputError
 from datadiet.studies.dynamic import SCORED, TRAINED
 
 PLAIN, OURS, ONE, LIMIT = "forward and backward", "datadiet", "batch of one", "limit: no gradients of weights"
-ALIKE = "the same, as ours"  # with all that ours has but the norms
 
 
 def benchmark(name: str) -> pd.DataFrame:

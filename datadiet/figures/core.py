@@ -53,7 +53,7 @@ def panels(sides: list[View], wanted=lambda view, task: True):
         raise InputError("figures: no view to draw; give at least one View.")
     places = [(view, task) for view in sides for task in (view.settings["tasks"] if len(view.table) else [None])]
     places = [(view, task) for view, task in places if task is None or wanted(view, task)] or [(sides[0], None)]
-    columns = min(len(places), ABREAST)
+    columns = 2 if len(places) == 4 else min(len(places), ABREAST)
     rows = -(-len(places) // columns)
     size = (WIDTH * columns, HEIGHT * rows)
     figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)

@@ -41,7 +41,7 @@ LATER: dict = {
     "decay": True,  # the learning rate rises over the first tenth of the updates and falls to zero; False: constant
     "folds": 0,  # above 0: nothing is fine-tuned; out-of-fold probabilities of a regression on frozen features instead
     "augment": None,  # train on a mix of factual and gender-swapped sentences: a dict of fairness.SETTINGS
-    "precision": "float32",  # of passes that train nothing, scoring among them; or "bfloat16", faster on a GPU
+    "precision": "float32",  # of passes that train nothing, scoring among them; or "bfloat16"
     "pool": None,  # a training set that grows from a pool with weak labels: a dict of pool.START or pool.ADD
     "vog": False,  # record how the gradient in the input moves between scoring points (VoG), of every training example
     "test_only": False,  # leave an official validation split out, where nothing is chosen on it: half the judging of SNLI

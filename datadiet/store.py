@@ -168,7 +168,7 @@ def _leaf(kind: pa.DataType) -> pa.DataType:
 
 def _write(table: pa.Table, place: Path) -> None:
     temporary = place.with_suffix(".part")
-    # The digits of a float barely compress as they lie; first bytes beside first bytes, they take a third less.
+    # The digits of a float barely compress as they lie; first bytes beside first bytes, they do.
     names = {field.name: field.name + ".list.element" * pa.types.is_fixed_size_list(field.type) for field in table.schema}
     split = [path for name, path in names.items() if pa.types.is_floating(_leaf(table.schema.field(name).type))]
     whole = [path for path in names.values() if path not in split]

@@ -132,7 +132,7 @@ def score(
     encoder : str
         See :func:`datadiet.models.classifier`.
     precision : str
-        Of the scoring passes: "float32", or "bfloat16", which is faster where the processor computes in it.
+        Of the scoring passes: "float32" or "bfloat16".
 
     Returns
     -------

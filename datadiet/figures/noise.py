@@ -68,7 +68,7 @@ def finding_flips_by_rate(sides: list[View]):
 
 
 def human_errors(sides: list[View], measure: str = "auroc"):
-    """How well scores find wrong labels that people gave (solid), and about as many drawn flips on images of the same set (dotted)."""
+    """How well scores find wrong labels that people gave (solid), and about as many drawn flips of the same set (dotted)."""
     sides = [View(view.name, view.settings | {"tasks": view.settings["people"]}, view.table) for view in sides]
     for ax, view, task in panels(sides):
         points, found = [str(at) for at in view.settings["people_at"]], human_detection(view.settings, view.table)

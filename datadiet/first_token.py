@@ -12,6 +12,8 @@ from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import BertForSequenceClassification, RobertaForSequenceClassification
 
+from datadiet.dropout import ATTENTION
+
 READ_FIRST = (BertForSequenceClassification, RobertaForSequenceClassification)
 
 
@@ -53,8 +55,7 @@ class FirstToken(nn.Module):
         """Dropout of [..., 1, n] by the first row of a mask that is drawn for all `tokens` rows."""
         if not self.training or not dropout.p:
             return values
-        every = values.new_empty(*values.shape[:-2], tokens, values.shape[-1]).bernoulli_(1 - dropout.p)
-        return values * every[..., :1, :] / (1 - dropout.p)
+        return values * dropout(values.new_ones(*values.shape[:-2], tokens, values.shape[-1]))[..., :1, :]
 
 
 def first_token(model: nn.Module) -> nn.Module:
@@ -62,7 +63,7 @@ def first_token(model: nn.Module) -> nn.Module:
 
     Other models are returned as they are: only of these it is known that nothing reads the other tokens.
     """
-    if isinstance(model, READ_FIRST) and model.config._attn_implementation in ("sdpa", "eager"):
+    if isinstance(model, READ_FIRST) and model.config._attn_implementation in ("sdpa", "eager", ATTENTION):
         layers = model.base_model.encoder.layer
         layers[-1] = FirstToken(layers[-1]).train(layers[-1].training)
     return model

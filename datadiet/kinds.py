@@ -21,6 +21,7 @@ from datadiet.data import Split, Task
 from datadiet.errors import InputError
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}  # of passes that train nothing
+PASS = 64  # tokens whose multiplications cost what there is to a forward and backward besides, on a CPU
 EVAL_BATCH = {"cpu": 32, "cuda": 512}  # examples of a scoring pass: what a processor's cache holds, and what keeps a GPU busy
 
 
@@ -28,9 +29,9 @@ EVAL_BATCH = {"cpu": 32, "cuda": 512}  # examples of a scoring pass: what a proc
 class Problem:
     """A task made ready for the loop.
 
-    ``splits``: name -> examples with ``labels``, ``batch(positions)``, ``in_order_of_length(positions, size)`` and
-    ``shuffled(positions, size, rng)``. ``loss(model, batch)``: one loss an example, [B]. ``record(model, examples)``: arrays
-    whose first axis is the examples, among them ``logits`` [N, K] and ``feature_norms`` [N]. ``measure(split, recorded)``:
+    ``splits``: name -> examples with ``labels``, ``batch(positions)``, ``parts(positions)``, ``shuffled(positions, size, rng)``
+    and ``in_order_of_length(positions, size)``. ``loss(model, batch)``: one loss an example, [B]. ``record(model, examples)``:
+    arrays whose first axis is the examples, among them ``logits`` [N, K] and ``feature_norms`` [N]. ``measure(split, recorded)``:
     metrics of a split by name, from what was recorded of it. ``score(recorded, labels)``: what dynamic pruning ranks by, [N].
     ``vary(batch)``: a training batch as the model is to see it this time. ``fixed``: arrays [N] of the training examples that no
     training changes, stored once.
@@ -100,6 +101,22 @@ class Encoded:
         for name, flat in self.columns.items():
             out[name] = torch.where(inside, flat[at], self.padding if name == "input_ids" else 0).long()
         return out | {"labels": self.labels[some]}
+
+    def parts(self, positions) -> list:
+        """`positions` cut where one more pass costs less than the padding it saves: never on a GPU, which waits for work."""
+        lengths, cost, start = self.lengths[positions], np.zeros(len(positions) + 1), np.zeros(len(positions) + 1, int)
+        if self.labels.is_cuda:
+            return [positions]
+        for end in range(1, len(cost)):  # the cheapest way to cut what lies before `end`, by that of every shorter piece
+            longest = np.maximum.accumulate(lengths[:end][::-1])[::-1]
+            tried = cost[:end] + np.arange(end, 0, -1) * longest + PASS
+            start[end] = tried.argmin()
+            cost[end] = tried[start[end]]
+        out, end = [], len(positions)
+        while end:
+            out.append(positions[start[end] : end])
+            end = start[end]
+        return out[::-1]
 
     def same(self, i: int, j: int) -> bool:
         """Whether two examples are the same tokens."""

@@ -40,6 +40,10 @@ class Pictures:
         positions = torch.as_tensor(positions, device=self.device)
         return {"image": self.images[positions], "labels": self.labels[positions]}
 
+    def parts(self, positions) -> list:
+        """One part: there is nothing to pad."""
+        return [positions]
+
     def in_order_of_length(self, positions, size):
         """Batches in the order given: all images are of one size."""
         return [positions[i : i + size] for i in range(0, len(positions), size)]

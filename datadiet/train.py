@@ -13,7 +13,6 @@ import copy
 import math
 import time
 from dataclasses import dataclass, field
-from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -24,6 +23,7 @@ from tqdm import tqdm
 
 from datadiet import dynamic, gradnorm, inputgrad, kinds, memory, models
 from datadiet.data import Task
+from datadiet.dropout import quick_dropout
 from datadiet.errors import InputError
 
 WARMUP = 0.1  # share of the updates over which the learning rate rises; it then falls to zero, whatever the budget
@@ -132,7 +132,8 @@ class Loop:
         self.accelerator = Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
         self.problem = kinds.prepare(config, task, self.accelerator.device)
         # The model itself stays float32 and unwrapped: only the training pass runs in bf16, so that scores keep their digits.
-        self.model, self.step, self.plan = self.problem.model.to(self.accelerator.device), 0, SimpleNamespace(total=total)
+        self.model = quick_dropout(self.problem.model).to(self.accelerator.device)
+        self.step, self.plan = 0, SimpleNamespace(total=total)
         self.examples = 0  # trained on, in all: restoring a state does not take them back
         self.optimizer, plan = self.accelerator.prepare(_optimizer(config, self.model)), self.plan
         self.schedule = LambdaLR(self.optimizer, lambda step: rate(step, plan.total) if config["decay"] else 1.0)
@@ -140,20 +141,24 @@ class Loop:
     def update(self, positions: np.ndarray, loss=None, weights: torch.Tensor | None = None) -> torch.Tensor:
         """One update on the training examples at `positions`; their losses before it, [B].
 
-        ``loss(model, batch)`` stands in for the problem's own; `weights` [N] multiply the losses before their mean is taken.
+        ``loss(model, batch, positions)`` stands in for the problem's own; `weights` [N] multiply the losses before their mean is
+        taken. Where that saves padding the gradient is added up over parts of the batch.
         """
+        train, seen = self.problem.splits["train"], []
         self.model.train()
-        with self.accelerator.autocast():
-            batch = self.problem.vary(self.problem.splits["train"].batch(positions))
-            losses = (loss or self.problem.loss)(self.model, batch)
-            mean = losses.mean() if weights is None else (weights[torch.as_tensor(positions)] * losses).mean()
         self.optimizer.zero_grad()
-        self.accelerator.backward(mean)
+        for part in train.parts(positions):
+            with self.accelerator.autocast():
+                batch = self.problem.vary(train.batch(part))
+                losses = self.problem.loss(self.model, batch) if loss is None else loss(self.model, batch, part)
+                share = losses if weights is None else weights[torch.as_tensor(part)] * losses
+            self.accelerator.backward(share.sum() / len(positions))
+            seen.append(losses.detach())
         self.accelerator.clip_grad_norm_(self.model.parameters(), CLIP)
         self.optimizer.step()
         self.schedule.step()
         self.step, self.examples = self.step + 1, self.examples + len(positions)
-        return losses.detach()
+        return torch.cat(seen)
 
     def state(self) -> dict:
         """A copy of all that the next update depends on, but for random numbers: weights, optimiser, learning rate."""
@@ -288,7 +293,7 @@ def fit(config: dict, task: Task, keep: np.ndarray | None = None, progress: bool
             for positions in train.shuffled(keep, config["batch_size"], rng):
                 start = time.perf_counter()
                 noted = free and plan.due(epoch + 1)
-                losses = loop.update(positions, partial(free.loss, positions=positions) if noted else None, weights)
+                losses = loop.update(positions, free.loss if noted else None, weights)
                 if isinstance(plan, dynamic.Soft):
                     plan.observe(positions, losses.float().cpu().numpy())
                 clock["train"] += time.perf_counter() - start

@@ -19,7 +19,7 @@ MODULES = {name: [path for path in FILES if path.relative_to(PACKAGE).parts[0].r
 # Ground floor first: a module imports only from modules on its left.
 ORDER = (
     "errors paths memory _rows _checks history scores prune dynamic landscape spans sources embedded feedback data fairness "
-    "first_token models pictures layers gradnorm tangent joint kinds inputgrad train branch frozen store provenance "
+    "dropout first_token models pictures layers gradnorm tangent joint kinds inputgrad train branch frozen store provenance "
     "recorded pool configs runs studies rules claims audit tables figures pages doctor gate book cli"
 ).split()
 LIGHT = (

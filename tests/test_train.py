@@ -1,11 +1,14 @@
 """The training loop and its models: exact where it is fast, the same run from the same config, nothing global touched."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 from small import config, words  # noqa: F401
 
 from datadiet import gradnorm, kinds, models, runs, scores, train
+from datadiet.dropout import Dropout
 from datadiet.errors import InputError
 
 
@@ -215,3 +218,45 @@ def test_an_encoder_from_a_folder_trains_as_with_its_whole_vocabulary(task, kind
     trim = models.trim_vocabulary
     monkeypatch.setattr(models, "trim_vocabulary", lambda model, used: trim(model, everything))
     np.testing.assert_array_equal(train.fit(run, task).arrays["logits"], fitted.arrays["logits"])
+
+
+def test_a_batch_is_cut_where_that_saves_padding():
+    lengths = np.array([5, 5, 6, 6, 60, 60, 60, 64])
+    flat = {"input_ids": torch.zeros(int(lengths.sum())), "attention_mask": torch.ones(int(lengths.sum()))}
+    examples = kinds.Encoded(np.zeros(8, int), lengths, flat, 0, "cpu")
+    assert [list(part) for part in examples.parts(np.arange(8))] == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert [list(part) for part in examples.parts(np.array([3, 0, 2]))] == [[3, 0, 2]], "no cut is worth a pass"
+    draw = np.random.default_rng(0)
+    for _ in range(20):  # against every way to cut
+        lengths = np.sort(draw.integers(3, 300, 7))
+        examples = kinds.Encoded(np.zeros(7, int), lengths, {"input_ids": torch.zeros(int(lengths.sum()))}, 0, "cpu")
+
+        def cost(ends, lengths=lengths):
+            return sum((e - s) * lengths[s:e].max() + kinds.PASS for s, e in zip([0, *ends], [*ends, 7], strict=True))
+
+        parts = examples.parts(np.arange(7))
+        assert np.concatenate(parts).tolist() == list(range(7))
+        best = min(cost(ends) for n in range(7) for ends in itertools.combinations(range(1, 7), n))
+        assert cost(list(np.cumsum([len(part) for part in parts])[:-1])) == best
+
+
+def test_an_update_in_parts_is_the_update_in_one(task, monkeypatch):
+    """Without dropout, which draws by the shape of what it drops: the same losses and the same weights."""
+    ends, seen = [], []
+    for cut in (False, True):
+        loop = train.Loop(config(), task, 10)
+        for module in loop.model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+        examples, positions = loop.problem.splits["train"], np.array([4, 1, 7, 2, 9])
+        monkeypatch.setattr(examples, "parts", lambda all, cut=cut: [all[:2], all[2:4], all[4:]] if cut else [all])
+        weights = torch.linspace(0.5, 2, len(task.train))
+        seen.append([loop.update(positions, weights=weights) for _ in range(3)])
+        ends.append(torch.cat([p.detach().flatten() for p in loop.model.parameters()]))
+    torch.testing.assert_close(seen[1], seen[0], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(ends[1], ends[0], rtol=1e-4, atol=1e-5)
+
+
+def test_the_loop_draws_quick_masks(task):
+    loop = train.Loop(config(), task, 10)
+    assert {type(module) for module in loop.model.modules() if isinstance(module, torch.nn.Dropout)} == {Dropout}

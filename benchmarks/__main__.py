@@ -6,7 +6,7 @@ import pandas as pd
 from benchmarks import gradients, growth, harness, tables, training
 from datadiet import paths, studies
 
-SUITES = {"tables": (tables, 15), "gradients": (gradients, 5), "growth": (growth, 2), "training": (training, 5)}  # name -> rounds
+SUITES = {"tables": (tables, 15), "gradients": (gradients, 9), "growth": (growth, 2), "training": (training, 5)}  # name -> rounds
 
 
 @click.command()

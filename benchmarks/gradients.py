@@ -11,7 +11,8 @@ from torch.func import functional_call, grad, vmap
 from transformers import RobertaConfig, RobertaForSequenceClassification
 
 from benchmarks.harness import Contestant
-from datadiet import gradnorm, joint, kinds, memory, models, studies
+from datadiet import gradnorm, joint, kinds, memory, models, studies, train
+from datadiet.dropout import quick_dropout
 from datadiet.first_token import first_token
 
 REFERENCE, TRUTH = studies.PLAIN, studies.ONE
@@ -56,9 +57,9 @@ def _norms(model) -> np.ndarray:
     return torch.stack(squares).sum(0).sqrt().cpu().numpy()
 
 
-def plain(**case):
-    """A training step without the update: what GraNd is compared with."""
-    model, batch, loss = _placed(**case)
+def plain(every_token: bool = True, **case):
+    """A training step without dropout and update, of the network as transformers makes it: what GraNd is compared with."""
+    model, batch, loss = _placed(every_token=every_token, **case)
 
     def once(number):
         model.zero_grad(set_to_none=True)
@@ -67,10 +68,26 @@ def plain(**case):
     return once
 
 
-def kept(**case):
-    """The same where freed memory stays with the process, as ours has it."""
+def alike(**case):
+    """The same with all that ours has but the norms: freed memory stays, the last layer computes what is read."""
     memory.keep_freed()
-    return plain(**case)
+    return plain(every_token=False, **case)
+
+
+def step(**case):
+    """A step of our training loop: dropout, the gradients of the weights, clipped, and an update."""
+    memory.keep_freed()
+    model, batch, loss = _placed(every_token=False, **case)
+    quick_dropout(model).train()
+    optimizer = train._optimizer({"optimizer": "sgd" if "image" in batch else "adamw", "learning_rate": 1e-5}, model)
+
+    def once(number):
+        optimizer.zero_grad()
+        loss(model, batch).mean().backward()
+        nn.utils.clip_grad_norm_(model.parameters(), train.CLIP)
+        optimizer.step()
+
+    return once
 
 
 def forward_only(**case):
@@ -86,7 +103,7 @@ def forward_only(**case):
 def limit(**case):
     """Forward, and a backward through the activations to the input: no method that looks at every layer does with less."""
     memory.keep_freed()
-    model, batch, loss = _placed(**case)
+    model, batch, loss = _placed(every_token=False, **case)
     model.requires_grad_(False)
     if "image" in batch:
         batch["image"].requires_grad_(True)
@@ -197,8 +214,9 @@ def opacus_ghost(**case):
     return once
 
 
-PEERS = {REFERENCE: plain, "the same, memory kept": kept, "forward only": forward_only, studies.LIMIT: limit, studies.OURS: ours,
-         TRUTH: batch_of_one, "torch.func": torch_func, "Opacus, per sample": opacus_per_sample, "Opacus, ghost": opacus_ghost}
+PEERS = {REFERENCE: plain, studies.ALIKE: alike, studies.STEP: step, "forward only": forward_only, studies.LIMIT: limit,
+         studies.OURS: ours, TRUTH: batch_of_one, "torch.func": torch_func, "Opacus, per sample": opacus_per_sample,
+         "Opacus, ghost": opacus_ghost}
 
 
 def contestants(quick: bool) -> list[Contestant]:

@@ -62,8 +62,8 @@ def trainer(size: int, epochs: int, by_length: bool):
     return once
 
 
-def _ready(size: int):
-    config = runs.config(**SETTINGS, size=size)
+def _ready(size: int, precision: str = "float32"):
+    config = runs.config(**SETTINGS, size=size, precision=precision)
     problem = kinds.prepare(config, runs.task_of(config), "cuda" if torch.cuda.is_available() else "cpu")
     problem.model.to("cuda" if torch.cuda.is_available() else "cpu")
     return config, problem, problem.splits["train"]
@@ -79,9 +79,9 @@ def one_epoch(size: int):
     return once
 
 
-def el2n(size: int):
+def el2n(size: int, precision: str = "float32"):
     """EL2N of every example, ids kept: one pass in eval mode."""
-    _, problem, examples = _ready(size)
+    _, problem, examples = _ready(size, precision)
 
     def once(number):
         train.el2n(problem, dropout=False)
@@ -133,4 +133,5 @@ def contestants(quick: bool) -> list[Contestant]:
            Contestant(case, "HF Trainer, by length", trainer, both | {"by_length": True}, warm=False)]
     case, one = f"a pass over {size:,} sentences", {"size": size}
     return out + [Contestant(case, "training epoch", one_epoch, one), Contestant(case, "EL2N", el2n, one),
+                  Contestant(case, "EL2N, bfloat16", el2n, one | {"precision": "bfloat16"}),
                   Contestant(case, "GraNd", grand, one), Contestant(case, "HF Trainer, predict", predict, one)]

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from datadiet import _rows
 from datadiet.errors import InputError
 
 # bfloat16 rounds a probability by up to 2**-8 of itself, so a row may miss 1 by 0.0039; float32 rows miss it by 1e-6.
@@ -35,23 +34,19 @@ def array(name: str, what: str, values, axes: dict[int, str], kinds: str = "fiu"
     return seen
 
 
-def labelled(name: str, what: str, values, axes: dict[int, str], labels=None, *, probabilities: bool = True,
+def labelled(name: str, what: str, values, axes: dict[int, str], labels=None, *, entries: str = "probabilities",
              labels_are: str = "labels"):
-    """Predictions whose last two axes are [N, K], and their labels as int64 [N] (None where none are given)."""
-    rows = array(name, what, values, axes, finite=not probabilities)
+    """Predictions whose last two axes are [N, K], and their labels as int64 [N] (None where none are given).
+
+    `entries`: "probabilities", "finite", or "unseen" where the caller looks at them.
+    """
+    rows = array(name, what, values, axes, finite=entries == "finite")
     n, k = rows.shape[-2:]
     if k < 2:
         raise InputError(f"scores.{name}: {what} has shape {rows.shape}, a single class; scores need K >= 2: give a "
                          "binary task both columns, [1 - p, p].")
-    if probabilities and not _are_probabilities(rows):  # what is wrong, and where
-        array(name, what, rows, axes)
-        sums = rows.sum(-1, dtype=np.float64)
-        off = np.argwhere((abs(sums - 1) > ROW_SUM_TOLERANCE) | (rows < 0).any(-1))
-        if len(off):
-            where = tuple(int(i) for i in off[0])
-            raise InputError(f"scores.{name}: {what} of shape {rows.shape} holds no probabilities: row {where} has sum "
-                             f"{sums[where]:.6g} and least entry {rows[where].min():.6g}; rows must be >= 0 and sum to "
-                             f"1 within {ROW_SUM_TOLERANCE:g}: apply softmax to logits first.")
+    if entries == "probabilities":
+        probabilities(name, what, rows, axes)
     if labels is None:
         return rows, None
     labels = array(name, labels_are, labels, {1: "[N]"}, "iu")
@@ -65,12 +60,18 @@ def labelled(name: str, what: str, values, axes: dict[int, str], labels=None, *,
     return rows, labels.astype(np.int64, copy=False)
 
 
-def _are_probabilities(rows: np.ndarray) -> bool:
-    """Whether every row clearly is: no entry negative or NaN, sums well within the tolerance. One look at the table."""
-    ones = np.ones(rows.shape[-1])
+def probabilities(name: str, what: str, rows: np.ndarray, axes: dict[int, str]) -> None:
+    """Refuse rows that are none: what is wrong, and where."""
+    array(name, what, rows, axes)
+    sums = rows.sum(-1, dtype=np.float64)
+    off = np.argwhere((abs(sums - 1) > ROW_SUM_TOLERANCE) | (rows < 0).any(-1))
+    if len(off):
+        where = tuple(int(i) for i in off[0])
+        raise InputError(f"scores.{name}: {what} of shape {rows.shape} holds no probabilities: row {where} has sum "
+                         f"{sums[where]:.6g} and least entry {rows[where].min():.6g}; rows must be >= 0 and sum to "
+                         f"1 within {ROW_SUM_TOLERANCE:g}: apply softmax to logits first.")
 
-    def good(part):
-        blocks = (run[part].astype(np.float64, copy=False) for run in rows.reshape(-1, *rows.shape[-2:]))
-        return all(block.min() >= 0 and np.abs(block @ ones - 1).max() <= ROW_SUM_TOLERANCE / 2 for block in blocks)
 
-    return all(_rows.each_block(good, rows))
+def clearly_probabilities(c: np.ndarray) -> bool:
+    """Whether columns [K, N] are probabilities beyond doubt: none negative or NaN, sums well within the tolerance."""
+    return bool(c.min() >= 0 and np.abs(c.sum(0) - 1).max() <= ROW_SUM_TOLERANCE / 2)

@@ -37,7 +37,7 @@ def aum(logits, labels) -> np.ndarray:
     array([-3.,  3.])
     """
     axes = {3: "[T, N, K], time first (a single recording as logits[None])"}
-    times, labels = _checks.labelled("aum", "logits", logits, axes, labels, probabilities=False)
+    times, labels = _checks.labelled("aum", "logits", logits, axes, labels, entries="finite")
     return _rows.mean(_rows.lead, times, labels=labels)
 
 
@@ -94,7 +94,7 @@ def datamap(probs, labels) -> DataMap:
     DataMap(confidence=array([1. , 0.5]), variability=array([0.  , 0.25]), correctness=array([1. , 0.5]))
     """
     times, labels = _checks.labelled("datamap", "probs", probs, {3: "[T, N, K], time first"}, labels)
-    of_label = np.array([_rows.of_label(p, labels) for p in times], dtype=np.float64)
+    of_label = times[:, np.arange(len(labels)), labels].astype(np.float64)
     return DataMap(of_label.mean(0), of_label.std(0), (times.argmax(-1) == labels).mean(0))
 
 

@@ -35,9 +35,18 @@ def _pairs(module, x, g):
         return x, g if module.padding_idx is None else g * (x != module.padding_idx)[..., None]
     if isinstance(module, nn.Linear):
         return x.reshape(len(x), 1, -1, x.shape[-1]), g.reshape(len(g), 1, -1, g.shape[-1])
-    x = F.pad(x, module._reversed_padding_repeated_twice, module.padding_mode.replace("zeros", "constant"))
-    x = F.unfold(x, module.kernel_size, module.dilation, stride=module.stride)  # [B, G * d_in, T]
+    x, (down, right) = _padded(module, x), module.stride
+    if module.kernel_size == (1, 1):
+        x = x[:, :, ::down, ::right].flatten(2)
+    else:
+        x = F.unfold(x, module.kernel_size, module.dilation, stride=module.stride)  # [B, G * d_in, T]
     return tuple(t.unflatten(1, (module.groups, -1)).mT for t in (x, g.flatten(2)))
+
+
+def _padded(module, x):
+    """What a convolution moves over."""
+    pads = module._reversed_padding_repeated_twice
+    return F.pad(x, pads, module.padding_mode.replace("zeros", "constant")) if any(pads) else x
 
 
 def gradient(module, name, x, g):
@@ -48,7 +57,7 @@ def gradient(module, name, x, g):
     if isinstance(module, _BatchNorm):
         mean, var = wide(module.running_mean), wide(module.running_var)
         x, g = (t.reshape(len(t), len(mean), -1) for t in (F.batch_norm(x, mean, var, eps=module.eps), g))
-        return g.sum(2) if name == "bias" else torch.einsum("bct,bct->bc", g, x)
+        return g.sum(2) if name == "bias" else (g * x).sum(2)
     x, g = _pairs(module, x, g)
     if isinstance(module, nn.Embedding):
         return g.new_zeros(len(g), *module.weight.shape).scatter_add_(1, x[..., None].expand_as(g), g)
@@ -116,9 +125,9 @@ def _of_batch_norm(module, names, x, g):
     x, g = (t.reshape(len(t), len(mean), -1) for t in (x, g))
     bias = g.sum(2)
     if g.device.type == "cpu" and bool((mean.abs() < 16 * std).all()):  # then the difference of two sums loses no digits
-        weight = (torch.einsum("bct,bct->bc", g, x) - mean * bias) / std
+        weight = ((g * x).sum(2) - mean * bias) / std
     else:
-        weight = torch.einsum("bct,bct->bc", g, (x - mean[:, None]) / std[:, None])
+        weight = (g * ((x - mean[:, None]) / std[:, None])).sum(2)
     return sum(t.square().sum(1) for name, t in (("weight", weight), ("bias", bias)) if name in names)
 
 
@@ -172,11 +181,11 @@ def _by_library(module, g) -> bool:
 
 def _whole_gradients(module, x, g):
     """Squared norms of a convolution from whole gradients: the examples are the groups of one wide convolution."""
-    x = F.pad(x, module._reversed_padding_repeated_twice, module.padding_mode.replace("zeros", "constant"))
-    shape, out = module.weight.shape, []
+    shape, out, plain = module.weight.shape, [], module.padding_mode == "zeros" and not isinstance(module.padding, str)
+    x, padding = (x, module.padding) if plain else (_padded(module, x), 0)  # the library pads with zeros as it goes
     for some, its in zip(*(t.split(max(1, 32 * CACHED // module.weight.numel())) for t in (x, g)), strict=True):
         wide, n = (t.reshape(1, -1, *t.shape[2:]) for t in (some, its)), len(some)
-        whole = conv2d_weight(next(wide), (n * shape[0], *shape[1:]), next(wide), module.stride, 0, module.dilation,
+        whole = conv2d_weight(next(wide), (n * shape[0], *shape[1:]), next(wide), module.stride, padding, module.dilation,
                               n * module.groups)
         out.append(whole.view(n, -1).square().sum(1))
     return torch.cat(out)

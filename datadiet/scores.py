@@ -22,11 +22,19 @@ from datadiet import _checks, _rows
 from datadiet.errors import InputError
 from datadiet.history import DataMap, RunningVog, aum, datamap, forgetting, of_class, vog  # noqa: F401 - public here
 
+_AXES = {2: "[N, K]", 3: "[R, N, K]"}
 
-def _runs(name: str, probs, labels=None):
-    """Checked probabilities as [R, N, K], in the type they came in, and labels [N] or None."""
-    rows, labels = _checks.labelled(name, "probs", probs, {2: "[N, K]", 3: "[R, N, K]"}, labels)
-    return (rows if rows.ndim == 3 else rows[None]), labels
+
+def _mean(name: str, score, probs, labels=None, *, beside=None):
+    """Mean over runs of ``score(p [K, N], labels [N])``, which gets `beside` [R, N, ...] between the two where it is given."""
+    rows, labels = _checks.labelled(name, "probs", probs, _AXES, labels, entries="unseen")
+    runs = rows if rows.ndim == 3 else rows[None]
+    arrays = (runs,) if beside is None else (runs, beside(runs))
+    out = _rows.mean(score, *arrays, labels=labels, fine=_checks.clearly_probabilities)
+    if out is None:  # in doubt: refused, or within the tolerance after all
+        _checks.probabilities(name, "probs", rows, _AXES)
+        out = _rows.mean(score, *arrays, labels=labels)
+    return out
 
 
 # --- One prediction an example
@@ -50,8 +58,7 @@ def el2n(probs, labels) -> np.ndarray:
     >>> el2n([[1.0, 0.0, 0.0], [0.0, 0.6, 0.4]], [0, 2]).round(4)
     array([0.    , 0.8485])
     """
-    runs, labels = _runs("el2n", probs, labels)
-    return _rows.mean(_rows.errors, runs, labels=labels)
+    return _mean("el2n", _rows.errors, probs, labels)
 
 
 def cross_entropy(probs, labels) -> np.ndarray:
@@ -65,9 +72,7 @@ def cross_entropy(probs, labels) -> np.ndarray:
     >>> cross_entropy([[1.0, 0.0], [0.5, 0.5]], [0, 0]).round(4)
     array([0.    , 0.6931])
     """
-    runs, labels = _runs("cross_entropy", probs, labels)
-    least = np.finfo(np.float64).tiny  # a p_y that rounding made larger than 1 costs 0, not less; adding 0 turns -0 into 0
-    return _rows.mean(lambda p, y: -np.log(np.clip(_rows.of_label(p, y), least, 1)) + 0.0, runs, labels=labels)
+    return _mean("cross_entropy", lambda p, y: 0.0 - _rows.logs(_rows.of_label(p, y)), probs, labels)
 
 
 def margin(probs, labels) -> np.ndarray:
@@ -81,8 +86,7 @@ def margin(probs, labels) -> np.ndarray:
     >>> margin([[0.75, 0.25, 0.0], [0.25, 0.5, 0.25]], [0, 0])
     array([-0.5 ,  0.25])
     """
-    runs, labels = _runs("margin", probs, labels)
-    return _rows.mean(_rows.lead, runs, labels=labels)
+    return _mean("margin", _rows.lead, probs, labels)
 
 
 def entropy(probs) -> np.ndarray:
@@ -96,8 +100,7 @@ def entropy(probs) -> np.ndarray:
     >>> entropy([[1.0, 0.0], [0.5, 0.5]]).round(4)
     array([0.    , 0.6931])
     """
-    runs, _ = _runs("entropy", probs)
-    return _rows.mean(lambda p: 0.0 - np.einsum("nk,nk->n", p, np.log(np.clip(p, np.finfo(np.float64).tiny, 1))), runs)
+    return _mean("entropy", lambda p: 0.0 - np.einsum("kn,kn->n", p, _rows.logs(p)), probs)
 
 
 def least_confidence(probs) -> np.ndarray:
@@ -110,8 +113,7 @@ def least_confidence(probs) -> np.ndarray:
     >>> least_confidence([[1.0, 0.0], [0.25, 0.75]])
     array([0.  , 0.25])
     """
-    runs, _ = _runs("least_confidence", probs)
-    return _rows.mean(lambda p: 1 - _rows.greatest(p), runs)
+    return _mean("least_confidence", lambda p: 1 - p.max(0), probs)
 
 
 def grand_head(probs, labels, features, bias: bool = True) -> np.ndarray:
@@ -139,13 +141,16 @@ def grand_head(probs, labels, features, bias: bool = True) -> np.ndarray:
     >>> grand_head([[0.5, 0.5]], [0], [[3.0, 4.0]], bias=False).round(4)  # 5 / sqrt(2)
     array([3.5355])
     """
-    runs, labels = _runs("grand_head", probs, labels)
-    seen = _checks.array("grand_head", "features", features, {2: "[N, d]", 3: "[R, N, d]"})
-    vectors = seen if seen.ndim == 3 else seen[None]
-    if vectors.shape[:2] != runs.shape[:2]:
-        raise InputError(f"scores.grand_head: features have shape {seen.shape} but there are {runs.shape[0]} run(s) of "
-                         f"{runs.shape[1]} predictions; give one feature vector for each prediction.")
-    return _rows.mean(lambda p, h, y: _rows.errors(p, y) * np.sqrt(float(bias) + (h**2).sum(-1)), runs, vectors, labels=labels)
+    def vectors(runs):
+        seen = _checks.array("grand_head", "features", features, {2: "[N, d]", 3: "[R, N, d]"})
+        own = seen if seen.ndim == 3 else seen[None]
+        if own.shape[:2] != runs.shape[:2]:
+            raise InputError(f"scores.grand_head: features have shape {seen.shape} but there are {runs.shape[0]} run(s) of "
+                             f"{runs.shape[1]} predictions; give one feature vector for each prediction.")
+        return own
+
+    return _mean("grand_head", lambda p, h, y: _rows.errors(p, y) * np.sqrt(float(bias) + (h**2).sum(0)), probs, labels,
+                 beside=vectors)
 
 
 def input_norm(x) -> np.ndarray:
@@ -190,7 +195,7 @@ def ge(logits, swapped_logits) -> np.ndarray:
         raise InputError(f"scores.ge: logits have shape {plain.shape} and swapped_logits {swapped.shape}; give the same "
                          "sentences twice, with at least two classes.")
     runs = (x if x.ndim == 3 else x[None] for x in (plain, swapped))
-    return _rows.mean(lambda z, swap: np.linalg.norm(z - swap, axis=-1), *runs)
+    return _rows.mean(lambda z, swap: np.linalg.norm(z - swap, axis=0), *runs)
 
 
 # --- Two predictions an example: the intent of an utterance, and a slot label for each of its words
@@ -238,8 +243,8 @@ def joint_el2n(intent_probs, intents, slot_probs, slots, mask, combine: str = "n
                          "mark its words, or drop it.")
     words, slots = _checks.labelled(name, "slot_probs (words under the mask)", slot_probs[mask], {2: "[words, S]"},
                                     slots[mask], labels_are="slots (words under the mask)")
-    e_intent, e_word = _rows.errors(rows.astype(np.float64), intents), np.zeros(mask.shape)
-    e_word[mask] = _rows.errors(words.astype(np.float64), slots)
+    e_intent, e_word = _rows.mean(_rows.errors, rows[None], labels=intents), np.zeros(mask.shape)
+    e_word[mask] = _rows.mean(_rows.errors, words[None], labels=slots)
     return combined(e_intent, e_word.sum(1), (e_word**2).sum(1), mask.sum(1), combine)
 
 

@@ -20,7 +20,20 @@ from datadiet.studies.core import (
     scoring,
     settings_of,
 )
-from datadiet.studies.costs import EXPERIMENTS, LIMIT, ONE, OURS, PLAIN, benchmark, bills, exponents, ratios, time_here
+from datadiet.studies.costs import (
+    ALIKE,
+    EXPERIMENTS,
+    LIMIT,
+    ONE,
+    OURS,
+    PLAIN,
+    STEP,
+    benchmark,
+    bills,
+    exponents,
+    ratios,
+    time_here,
+)
 from datadiet.studies.dynamic import (
     dynamic_arm,
     dynamic_arms,
@@ -90,8 +103,8 @@ def wanted(chapter: str, settings: dict) -> list[dict]:
 
 
 __all__ = [
-    "CHOSEN_AMONG", "EXPERIMENTS", "FACTUAL", "FULL", "HIGH", "JOINT_FORMS", "LIMIT", "LOW", "ONE", "OURS", "PLAIN",
-    "RETRAIN_AT", "STUDIES", "agreement", "approximation", "arm", "averaging", "barriers", "behind", "benchmark", "bills",
+    "ALIKE", "CHOSEN_AMONG", "EXPERIMENTS", "FACTUAL", "FULL", "HIGH", "JOINT_FORMS", "LIMIT", "LOW", "ONE", "OURS", "PLAIN",
+    "RETRAIN_AT", "STEP", "STUDIES", "agreement", "approximation", "arm", "averaging", "barriers", "behind", "benchmark", "bills",
     "branched", "chosen_mix", "constant", "correlations", "dynamic_arm", "dynamic_arms", "dynamic_bill", "dynamic_costs",
     "dynamic_pruning", "exponents", "fair_arms", "fair_table", "grand_at_init", "halves", "healthy_diet",
     "influence_agreement", "influence_arm", "influence_gains", "influence_scores", "influence_sources", "joint_arms",

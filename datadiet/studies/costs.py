@@ -14,6 +14,7 @@ from datadiet.errors import InputError
 from datadiet.studies.dynamic import SCORED, TRAINED
 
 PLAIN, OURS, ONE, LIMIT = "forward and backward", "datadiet", "batch of one", "limit: no gradients of weights"
+ALIKE, STEP = "the same, as ours", "training step"  # a plain one with all that ours has but the norms; one of our training loop
 
 
 def benchmark(name: str) -> pd.DataFrame:

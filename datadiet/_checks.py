@@ -74,4 +74,4 @@ def probabilities(name: str, what: str, rows: np.ndarray, axes: dict[int, str]) 
 
 def clearly_probabilities(c: np.ndarray) -> bool:
     """Whether columns [K, N] are probabilities beyond doubt: none negative or NaN, sums well within the tolerance."""
-    return bool(c.min() >= 0 and np.abs(c.sum(0) - 1).max() <= ROW_SUM_TOLERANCE / 2)
+    return bool(c.min() >= 0 and np.abs(np.ones(len(c)) @ c - 1).max() <= ROW_SUM_TOLERANCE / 2)

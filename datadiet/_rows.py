@@ -7,7 +7,6 @@ row knows of another, so the result does not depend on how many there are.
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 
 import numpy as np
 
@@ -43,18 +42,9 @@ def mean(score, *runs, labels=None, fine=None) -> np.ndarray | None:
     parts = [slice(start, start + size) for start in range(0, n, size)]
     threads = min(len(parts), os.cpu_count() or 1) if n * widest >= LARGE else 1
     first, *others = (parts[i * len(parts) // threads : (i + 1) * len(parts) // threads] for i in range(threads))
-    elsewhere = [_helpers().submit(work, share) for share in others]
-    return out if all([work(first), *(each.result() for each in elsewhere)]) else None
-
-
-@cache
-def _helpers() -> ThreadPoolExecutor:
-    """Threads that stay, for every large table of a process."""
-    return ThreadPoolExecutor(max(1, (os.cpu_count() or 1) - 1))
-
-
-if hasattr(os, "register_at_fork"):  # a child has the pool but not its threads
-    os.register_at_fork(after_in_child=_helpers.cache_clear)
+    with ThreadPoolExecutor(max(1, len(others))) as helpers:
+        elsewhere = [helpers.submit(work, share) for share in others]
+        return out if all([work(first), *(each.result() for each in elsewhere)]) else None
 
 
 def _at(c: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -64,7 +54,8 @@ def _at(c: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 def errors(c: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """||p - y||_2, [N], from columns, which are overwritten."""
-    c.reshape(-1)[_at(c, labels)] -= 1
+    flat, at = c.reshape(-1), _at(c, labels)
+    flat.put(at, flat.take(at) - 1)
     return np.sqrt(np.einsum("kn,kn->n", c, c))
 
 
@@ -75,9 +66,9 @@ def of_label(c: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 def lead(c: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """How far the best of the other classes is ahead of the label, [N], from columns, which are overwritten."""
-    at = _at(c, labels)
-    own = c.reshape(-1).take(at)
-    c.reshape(-1)[at] = -np.inf
+    flat, at = c.reshape(-1), _at(c, labels)
+    own = flat.take(at)
+    flat.put(at, -np.inf)
     return c.max(0) - own
 
 

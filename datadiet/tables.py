@@ -119,6 +119,8 @@ def score(
 ) -> pd.DataFrame:
     """The table with a score for every row: fine-tune for one epoch, read the score, average over as many runs as time allows.
 
+    Training is ``quick`` (:mod:`datadiet.configs`).
+
     Parameters
     ----------
     frame : DataFrame
@@ -152,7 +154,8 @@ def score(
     task = as_task(frame, text, label, text_pair)
     from datadiet import train
 
-    config, values = runs.config(task=task.name, encoder=encoder, epochs=1, score_at=[AT], precision=precision), []
+    asked = {"task": task.name, "encoder": encoder, "epochs": 1, "score_at": [AT], "precision": precision, "quick": True}
+    config, values = runs.config(**asked), []
     start = last = time.monotonic()
     while len(values) < MOST_RUNS:
         fitted = train.fit(config | {"seed": len(values)}, task, progress=progress)

@@ -132,8 +132,10 @@ class Loop:
         self.accelerator = Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
         self.problem = kinds.prepare(config, task, self.accelerator.device)
         # The model itself stays float32 and unwrapped: only the training pass runs in bf16, so that scores keep their digits.
-        self.model = quick_dropout(self.problem.model).to(self.accelerator.device)
-        self.step, self.plan = 0, SimpleNamespace(total=total)
+        self.model, self.step, self.plan = self.problem.model.to(self.accelerator.device), 0, SimpleNamespace(total=total)
+        self.quick = config["quick"]
+        if self.quick:
+            quick_dropout(self.model)
         self.examples = 0  # trained on, in all: restoring a state does not take them back
         self.optimizer, plan = self.accelerator.prepare(_optimizer(config, self.model)), self.plan
         self.schedule = LambdaLR(self.optimizer, lambda step: rate(step, plan.total) if config["decay"] else 1.0)
@@ -142,12 +144,12 @@ class Loop:
         """One update on the training examples at `positions`; their losses before it, [B].
 
         ``loss(model, batch, positions)`` stands in for the problem's own; `weights` [N] multiply the losses before their mean is
-        taken. Where that saves padding the gradient is added up over parts of the batch.
+        taken. Where the config says "quick", the gradient is added up over parts of the batch if that saves padding.
         """
         train, seen = self.problem.splits["train"], []
         self.model.train()
         self.optimizer.zero_grad()
-        for part in train.parts(positions):
+        for part in train.parts(positions) if self.quick else [positions]:
             with self.accelerator.autocast():
                 batch = self.problem.vary(train.batch(part))
                 losses = self.problem.loss(self.model, batch) if loss is None else loss(self.model, batch, part)

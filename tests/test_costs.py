@@ -60,6 +60,14 @@ def test_a_batch_timed_here():
     assert not len(studies.time_here({"encoder": "tiny", "layers": None, "examples": 3, "tokens": 5, "rounds": 0}))
 
 
+def test_multiplications_are_counted():
+    """Of linear layers and convolutions a forward is a third of forward and backward; norms lie between two thirds and one."""
+    found = studies.multiplications({"encoder": "tiny", "layers": None, "examples": 16, "tokens": 48})
+    assert found.index.tolist() == ["tiny", "resnet18"]
+    assert found["forward"].tolist() == pytest.approx([1 / 3, 1 / 3], abs=0.02)
+    assert 2 / 3 < found.loc["resnet18", "grad_norms"] < 0.9
+
+
 def test_freed_memory_is_kept_once_and_not_against_the_environment():
     script = ("from datadiet import memory; import sys; print(memory.keep_freed(), 'torch' in sys.modules)")
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_TUNABLES"))}

@@ -244,12 +244,12 @@ def test_an_update_in_parts_is_the_update_in_one(task, monkeypatch):
     """Without dropout, which draws by the shape of what it drops: the same losses and the same weights."""
     ends, seen = [], []
     for cut in (False, True):
-        loop = train.Loop(config(), task, 10)
+        loop = train.Loop(config(quick=cut), task, 10)
         for module in loop.model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
         examples, positions = loop.problem.splits["train"], np.array([4, 1, 7, 2, 9])
-        monkeypatch.setattr(examples, "parts", lambda all, cut=cut: [all[:2], all[2:4], all[4:]] if cut else [all])
+        monkeypatch.setattr(examples, "parts", lambda all: [all[:2], all[2:4], all[4:]])
         weights = torch.linspace(0.5, 2, len(task.train))
         seen.append([loop.update(positions, weights=weights) for _ in range(3)])
         ends.append(torch.cat([p.detach().flatten() for p in loop.model.parameters()]))
@@ -257,6 +257,16 @@ def test_an_update_in_parts_is_the_update_in_one(task, monkeypatch):
     torch.testing.assert_close(ends[1], ends[0], rtol=1e-4, atol=1e-5)
 
 
-def test_the_loop_draws_quick_masks(task):
-    loop = train.Loop(config(), task, 10)
-    assert {type(module) for module in loop.model.modules() if isinstance(module, torch.nn.Dropout)} == {Dropout}
+def test_a_quick_run_is_another_run_with_another_key(task):
+    """What was published before stays what it was; all else than the draws is the same."""
+    kinds_of = {}
+    for quick in (False, True):
+        loop = train.Loop(config(quick=quick), task, 10)
+        kinds_of[quick] = {type(module) for module in loop.model.modules() if isinstance(module, torch.nn.Dropout)}
+    assert kinds_of == {False: {torch.nn.Dropout}, True: {Dropout}}
+    assert runs.key(config(quick=False)) == runs.key(config()) != runs.key(config(quick=True))
+    usual, quick, again = (train.fit(config(quick=q, score_at=[0, "1ep"]), task) for q in (False, True, True))
+    np.testing.assert_array_equal(usual.arrays["logits"][0], quick.arrays["logits"][0])  # nothing is drawn before training
+    assert not np.array_equal(usual.arrays["logits"][1], quick.arrays["logits"][1])
+    np.testing.assert_array_equal(quick.arrays["logits"], again.arrays["logits"])
+    assert usual.metrics["updates"] == quick.metrics["updates"] and usual.metrics["examples"] == quick.metrics["examples"]

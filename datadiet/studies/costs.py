@@ -107,6 +107,47 @@ def time_here(settings: dict) -> pd.DataFrame:
     return pd.DataFrame(rows[::-1])
 
 
+def multiplications(settings: dict) -> pd.DataFrame:
+    """Multiplications in matrix products and convolutions, over those of a forward and backward: counted, so the same everywhere.
+
+    A row for each network, one of text and one of images; columns "forward" and "grad_norms". Twice the forward is what a forward
+    and a backward through the activations take.
+
+    Parameters
+    ----------
+    settings : dict
+        encoder, layers, examples and tokens of the batch.
+    """
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode, conv_backward_flop
+
+    from datadiet import gradnorm, kinds, models
+
+    def of_groups(*args, **rest) -> int:  # torch counts the weights of a convolution in groups as if each saw all channels
+        return conv_backward_flop(*args, **rest) // args[9]
+
+    def counted(work) -> int:
+        with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.convolution_backward: of_groups}) as counter:
+            work()
+        return counter.get_total_flops()
+
+    def shares(model, batch) -> dict:
+        def loss():
+            return kinds.example_loss(model, batch).sum()
+
+        whole, norms = counted(lambda: loss().backward()), counted(lambda: gradnorm.grad_norms(model, batch, kinds.example_loss))
+        with torch.no_grad():
+            return {"forward": counted(loss) / whole, "grad_norms": norms / whole}
+
+    n, length = settings["examples"], settings["tokens"]
+    labels, ids = torch.zeros(n, dtype=torch.int64), torch.arange(n * length).view(n, length) % 1000 + 5
+    text = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}
+    return pd.DataFrame({
+        settings["encoder"]: shares(models.classifier(settings["encoder"], 6, settings["layers"]), text),
+        "resnet18": shares(models.picture_classifier("resnet18", 6), {"image": torch.zeros(n, 3, 32, 32), "labels": labels}),
+    }).T
+
+
 # What the papers paid to choose, in epochs over their own training set. A pass looks at every example and trains nothing.
 EXPERIMENTS = pd.DataFrame(
     [

@@ -7,6 +7,7 @@ row knows of another, so the result does not depend on how many there are.
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import numpy as np
 
@@ -42,9 +43,18 @@ def mean(score, *runs, labels=None, fine=None) -> np.ndarray | None:
     parts = [slice(start, start + size) for start in range(0, n, size)]
     threads = min(len(parts), os.cpu_count() or 1) if n * widest >= LARGE else 1
     first, *others = (parts[i * len(parts) // threads : (i + 1) * len(parts) // threads] for i in range(threads))
-    with ThreadPoolExecutor(max(1, len(others))) as helpers:
-        elsewhere = [helpers.submit(work, share) for share in others]
-        return out if all([work(first), *(each.result() for each in elsewhere)]) else None
+    elsewhere = [_helpers().submit(work, share) for share in others]
+    return out if all([work(first), *(each.result() for each in elsewhere)]) else None
+
+
+@cache
+def _helpers() -> ThreadPoolExecutor:
+    """Threads that stay, for every large table of a process."""
+    return ThreadPoolExecutor(max(1, (os.cpu_count() or 1) - 1))
+
+
+if hasattr(os, "register_at_fork"):  # a child has the pool but not its threads
+    os.register_at_fork(after_in_child=_helpers.cache_clear)
 
 
 def _at(c: np.ndarray, labels: np.ndarray) -> np.ndarray:

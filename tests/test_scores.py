@@ -1,5 +1,7 @@
 """Every score on rows small enough to check by hand, then what all scores must share."""
 
+import multiprocessing
+import os
 import re
 import subprocess
 import sys
@@ -330,6 +332,23 @@ def test_large_tables_are_scored_in_blocks_as_in_one(name, k, dtype, monkeypatch
     monkeypatch.setattr(_rows, "BLOCK", 1_001)
     monkeypatch.setattr(_rows, "LARGE", 0)
     np.testing.assert_array_equal(scores.SCORES[name](probs, labels), whole)
+
+
+def _score_large(probs):
+    return scores.el2n(probs, np.zeros(len(probs), int)).sum()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_scores_large_tables_too(monkeypatch):
+    """It inherits the pool of threads, but none of the threads."""
+    monkeypatch.setattr(_rows, "BLOCK", 1_001)
+    monkeypatch.setattr(_rows, "LARGE", 0)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    probs = np.full((2_000, 2), 0.5)
+    here = _score_large(probs)
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert pool.apply_async(_score_large, (probs,)).get(timeout=30) == here
 
 
 @pytest.mark.parametrize("wrong, message", [(np.nan, "is nan at (1234, 1)"), (-0.1, "row (1234,)"), (np.inf, "is inf at")])

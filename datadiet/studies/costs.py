@@ -123,8 +123,8 @@ def multiplications(settings: dict) -> pd.DataFrame:
 
     from datadiet import gradnorm, kinds, models
 
-    def of_groups(*args, **rest) -> int:  # torch counts the weights of a convolution in groups as if each saw all channels
-        return conv_backward_flop(*args, **rest) // args[9]
+    def of_groups(*args, out_shape, **rest) -> int:  # torch counts convolutions in groups as if each group saw all channels
+        return conv_backward_flop(*args, out_val=out_shape, **rest) // args[9]
 
     def counted(work) -> int:
         with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.convolution_backward: of_groups}) as counter:

@@ -272,3 +272,15 @@ def ratios(rounds: pd.DataFrame, reference: str, caption: str) -> Page:
         )
     head = ["what", "by", f"time over {reference} [least, greatest]", "seconds", "MiB more", "largest error"]
     return Page(table(rows, head, caption), "\n".join(" | ".join(row) for row in rows))
+
+
+def frame(values: pd.DataFrame, caption: str, digits: int = 2) -> Page:
+    """A tidy table as it is: its columns as the head, numbers rounded, a dash where there is none."""
+
+    def cell(value) -> str:
+        if pd.isna(value):
+            return DASH
+        return f"{value:,.{digits}f}" if isinstance(value, float) else str(value)
+
+    rows, head = [[cell(value) for value in row] for row in values.itertuples(index=False)], [str(name) for name in values]
+    return Page(table(rows, head, caption), "\n".join(" | ".join(row) for row in [head, *rows]))

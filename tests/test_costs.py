@@ -127,6 +127,12 @@ def test_the_command_prints_ratios_and_a_quick_one_writes_nothing(monkeypatch, t
     assert CliRunner().invoke(command.main, ["nonsense"]).exit_code == 2
 
 
+def test_a_small_table_on_a_page():
+    page = pages.frame(pd.DataFrame({"what": ["<a>", "b"], "seconds": [1234.5678, np.nan], "n": [3, 4]}), "A caption", digits=1)
+    assert page.text.splitlines() == ["what | seconds | n", "<a> | 1,234.6 | 3", f"b | {pages.DASH} | 4"]
+    assert "<caption>A caption</caption>" in page.html and "&lt;a&gt;" in page.html and 'scope="col">seconds' in page.html
+
+
 def test_published_rounds_are_whole():
     """Every suite is there, each peer has all its rounds, and every ratio that is shown has a spread."""
     for name, (suite, _) in command.SUITES.items():

@@ -75,7 +75,7 @@ def alike(**case):
 
 
 def step(**case):
-    """A step of our training loop: dropout, the gradients of the weights, clipped, and an update."""
+    """A step of quick training: dropout, the gradients of the weights, clipped, and an update."""
     memory.keep_freed()
     model, batch, loss = _placed(every_token=False, **case)
     quick_dropout(model).train()

@@ -45,7 +45,7 @@ LATER: dict = {
     "pool": None,  # a training set that grows from a pool with weak labels: a dict of pool.START or pool.ADD
     "vog": False,  # record how the gradient in the input moves between scoring points (VoG), of every training example
     "test_only": False,  # leave an official validation split out, where nothing is chosen on it: half the judging of SNLI
-    "quick": False,  # batches cut where that saves padding, dropout by quick masks: the same training, other draws, less time
+    "quick": False,  # batches cut where that saves padding, dropout by quick masks: the same training, other draws
     "branch": None,  # second futures that begin while training, and what they share: a dict of landscape.SETTINGS
 }
 KEEP = {

@@ -30,6 +30,13 @@ def test_ratios_are_taken_within_a_round():
     assert found.loc["ours", "ratio"] == 1 and found.loc["theirs", "seconds"] == 6
 
 
+def test_norms_over_each_rival():
+    ours = {studies.OURS: [2.0], studies.PLAIN: [4.0], studies.ALIKE: [2.0], studies.STEP: [8.0], studies.LIMIT: [1.0]}
+    found = studies.norms_over(rounds(**ours)).iloc[0]
+    assert found["case"] == "a case"
+    assert found[[studies.PLAIN, studies.ALIKE, studies.STEP, studies.LIMIT]].tolist() == [0.5, 1, 0.25, 2]
+
+
 def test_exponents_of_exact_powers():
     grown = [{"case": "it grows", "size": n, "seconds": 3e-4 * n**1.5, "peak_mib": 2.0 * n} for n in (10, 100, 1000)]
     table = pd.DataFrame(grown)

@@ -14,7 +14,7 @@ from datadiet.errors import InputError
 from datadiet.studies.dynamic import SCORED, TRAINED
 
 PLAIN, OURS, ONE, LIMIT = "forward and backward", "datadiet", "batch of one", "limit: no gradients of weights"
-ALIKE, STEP = "the same, as ours", "training step"  # a plain one with all that ours has but the norms; one of our training loop
+ALIKE, STEP = "the same, as ours", "training step"  # a plain one with all that ours has but the norms; one of quick training
 
 
 def benchmark(name: str) -> pd.DataFrame:
@@ -48,6 +48,13 @@ def ratios(table: pd.DataFrame, reference: str) -> pd.DataFrame:
                         "ratio": ratio.median(), "least": ratio.min(), "greatest": ratio.max(), **measured,
                         "failed": mine["failed"].iloc[0] if "failed" in mine else None})
     return pd.DataFrame(out)
+
+
+def norms_over(gradients: pd.DataFrame) -> pd.DataFrame:
+    """Median time of our gradient norms over that of what they are compared with, a row a case."""
+    peers = (PLAIN, ALIKE, STEP, LIMIT)
+    return pd.DataFrame({peer: ratios(gradients, peer).set_index(["case", "peer"])["ratio"].unstack()[OURS]
+                         for peer in peers}).reset_index()
 
 
 def exponents(table: pd.DataFrame) -> pd.DataFrame:

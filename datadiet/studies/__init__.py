@@ -112,7 +112,7 @@ __all__ = [
     "influence_agreement", "influence_arm", "influence_gains", "influence_scores", "influence_sources", "joint_arms",
     "joint_lengths", "joint_pruning", "joint_result", "joint_results", "label_noise", "likeness", "lines", "loss_landscape",
     "measure", "minority", "multiplications", "norms_over", "of_arm", "of_chapter", "of_task", "parameters",
-    "picture_arm", "planned_cost", "pool_arms", "pool_overlap", "pool_result", "pool_results", "profiles", "pruned", "pruning_fractions", "ratios",
-    "restore_now", "restore_then", "score_timing", "scoring", "settings_of", "skew", "standing", "static_at_cost_of", "time_here",
-    "velocities", "wanted", "weak_pool", "weak_runs", "who_is_right",
+    "picture_arm", "planned_cost", "pool_arms", "pool_overlap", "pool_result", "pool_results", "profiles", "pruned",
+    "pruning_fractions", "ratios", "restore_now", "restore_then", "score_timing", "scoring", "settings_of", "skew", "standing",
+    "static_at_cost_of", "time_here", "velocities", "wanted", "weak_pool", "weak_runs", "who_is_right",
 ]

@@ -247,7 +247,8 @@ class _Rows(torch.autograd.Function):
     def forward(ctx, x, weight, y):
         ctx.save_for_backward(weight)
         ctx.type = x.dtype
-        return y.view_as(y)
+        ctx.mark_dirty(y)  # y itself, not a view of it: what follows may work in place
+        return y
 
     @staticmethod
     def backward(ctx, g):

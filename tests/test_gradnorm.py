@@ -269,6 +269,8 @@ def test_in_place_operations(draw):
     model = nn.Sequential(nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), nn.ReLU(inplace=True), nn.Conv2d(5, 6, 3),
                           nn.SiLU(inplace=True), nn.Flatten(), nn.BatchNorm1d(96), nn.Linear(96, 4))
     check(randomise(model, draw), images(draw, 5), image_loss)
+    tokens = nn.Sequential(nn.Linear(4, 5), nn.Linear(5, 6), nn.ReLU(inplace=True), nn.Linear(6, 3), nn.SiLU(inplace=True))
+    check(randomise(tokens, draw), rows(draw, 5, 7, 4), squared)
 
 
 # Layers by hand -------------------------------------------------------------------------------------------------------

@@ -191,10 +191,10 @@ class _Catch:
         if not own and not shared:
             return module.forward(*args, **kwargs)  # again, parameters on: left to autograd, example by example
         x = (*args, *kwargs.values())[0]
-        if type(module) is nn.Linear and y.dim() == 3 and y.requires_grad and y.device.type == "cpu":
-            y = _Rows.apply(x, module.weight.detach(), y.detach())
         if not y.requires_grad:
-            y = y.detach().requires_grad_().clone()  # a copy, for what follows may work in place
+            y = _Onward.apply(torch.zeros((), requires_grad=True), y.detach(), None)
+        elif (back := layers.way_back(module, y)) is not None:
+            y = _Onward.apply(x, y.detach(), back)
         if shared:  # one output, only added to something: a copy for each example, so that g keeps them apart
             x, y = (t.expand(self.n, *t.shape[1:]) for t in (x, y))
             self.copied.add(module)
@@ -237,28 +237,21 @@ class _Catch:
         return total
 
 
-class _Rows(torch.autograd.Function):
-    """What a linear layer gave, y [B, T, d], with a backward that skips the positions at which no example has a gradient.
+class _Onward(torch.autograd.Function):
+    """What a layer gave, y, to go on with: not a view of it, for what follows may work in place.
 
-    A classifier that reads its first token leaves all others of its last layer without one. Not on a GPU, which would wait.
+    `back` turns the gradient at y into that at x; with None the backward ends here.
     """
 
     @staticmethod
-    def forward(ctx, x, weight, y):
-        ctx.save_for_backward(weight)
-        ctx.type = x.dtype
-        ctx.mark_dirty(y)  # y itself, not a view of it: what follows may work in place
+    def forward(ctx, x, y, back):
+        ctx.back, ctx.type = back, x.dtype
+        ctx.mark_dirty(y)
         return y
 
     @staticmethod
     def backward(ctx, g):
-        (weight,) = ctx.saved_tensors
-        at, weight = layers.reached(g), weight.to(g.dtype)  # under autocast the layer computed with such a copy
-        if at is None:
-            return (g @ weight).to(ctx.type), None, None
-        out = g.new_zeros(*g.shape[:2], weight.shape[1], dtype=ctx.type)
-        out[:, at] = (g[:, at] @ weight).to(ctx.type)
-        return out, None, None
+        return None if ctx.back is None else ctx.back(g).to(ctx.type), None, None
 
 
 def _users(losses: torch.Tensor) -> dict:

@@ -4,13 +4,15 @@ For a linear layer over T tokens, dL/dW = sum_t g_t x_t', so |dL/dW|^2 = sum_{s,
 the norm. A rule takes the tables or forms the gradient, whichever is less work.
 """
 
+from functools import partial
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.grad import conv2d_weight
 from torch.nn.modules.batchnorm import _BatchNorm
 
-CACHED = 2**17  # numbers that a processor's cache holds with room to spare; a GPU wants more at once
+CACHED = 2**20  # numbers that a processor's caches hold; a GPU wants more at once
 
 
 def wide(t: torch.Tensor) -> torch.Tensor:
@@ -76,12 +78,17 @@ def squares(module, names, x, g, last: dict):
         if g.dim() == 3 and g.device.type == "cpu" and (at := reached(g)) is not None:
             x, g = x[:, at], g[:, at]
         if g.dim() == 3 and _tables(module, g.shape[1]):  # a bias is one more input, which is always 1
-            return ((_table(x, last) + ("bias" in names)) * (g @ g.mT)).sum((1, 2))
+            return _dot(_table(x, last) + ("bias" in names), g @ g.mT)
     found = []
     if "weight" in names and isinstance(module, (nn.Linear, nn.Conv2d, nn.Embedding)):
         found.append(_of_weight(module, x, g))
         names = names - {"weight"}
     return sum(found + [gradient(module, name, x, g).flatten(1).square().sum(1) for name in sorted(names)])
+
+
+def _dot(a, b):
+    """Inner product of what belongs to each example, [B]."""
+    return torch.linalg.vecdot(a.flatten(1), b.flatten(1))
 
 
 def _table(x, last):
@@ -90,6 +97,29 @@ def _table(x, last):
     if last.get("key") != key:
         last.update(key=key, x=x, table=x @ x.mT)  # x is held, so that its memory cannot become another's
     return last["table"]
+
+
+def way_back(module, y):
+    """A function from g to the gradient at x that does less than the library's; None where there is none."""
+    if isinstance(module, _BatchNorm):  # in eval mode, a factor for each channel
+        scale = wide(module.weight).detach() / (wide(module.running_var) + module.eps).sqrt()
+        return partial(torch.mul, scale.view(-1, *[1] * (y.dim() - 2)))
+    if isinstance(module, nn.Linear) and y.dim() == 3 and y.device.type == "cpu":  # a GPU would have to wait
+        return partial(_back_from_reached, module.weight.detach())
+    return None
+
+
+def _back_from_reached(weight, g):
+    """``g @ weight``, [B, T, d_in], for the positions at which some example has a gradient: the others stay zero.
+
+    A classifier that reads its first token leaves all others of its last layer without one.
+    """
+    at, weight = reached(g), weight.to(g.dtype)  # under autocast the layer computed with such a copy
+    if at is None:
+        return g @ weight
+    out = g.new_zeros(*g.shape[:2], weight.shape[1])
+    out[:, at] = g[:, at] @ weight
+    return out
 
 
 def reached(g):
@@ -125,7 +155,7 @@ def _of_batch_norm(module, names, x, g):
     x, g = (t.reshape(len(t), len(mean), -1) for t in (x, g))
     bias = g.sum(2)
     if g.device.type == "cpu" and bool((mean.abs() < 16 * std).all()):  # then the difference of two sums loses no digits
-        weight = ((g * x).sum(2) - mean * bias) / std
+        weight = (torch.linalg.vecdot(g, x) - mean * bias) / std
     else:
         weight = (g * ((x - mean[:, None]) / std[:, None])).sum(2)
     return sum(t.square().sum(1) for name, t in (("weight", weight), ("bias", bias)) if name in names)
@@ -146,14 +176,13 @@ def _pixel_tables(module, x, g):
     """
     out, groups = [], module.groups
     (_, high, across), (_, rows, columns) = x.shape[1:], g.shape[1:]
-    at_once = max(1, (CACHED if g.device.type == "cpu" else 2**8 * CACHED) // (groups * (high * across) ** 2))
+    at_once = max(1, (CACHED if g.device.type == "cpu" else 32 * CACHED) // (groups * (high * across) ** 2))
     for some, its in zip(x.split(at_once), g.split(at_once), strict=True):
         table, its = (t.reshape(len(t) * groups, -1, t[0, 0].numel()) for t in (some, its))
         table = (table.mT @ table).view(-1, high, across, high, across)
         for axis, size in ((1, rows), (2, columns)):
             table = _shifted(table, axis, size, module.kernel_size[axis - 1], module.dilation[axis - 1], module.padding[axis - 1])
-        products = table.reshape(len(table), rows * columns, -1) * (its.mT @ its)
-        out.append(products.view(len(some), -1).sum(1))
+        out.append(_dot(table.view(len(some), -1), (its.mT @ its).view(len(some), -1)))
     return torch.cat(out)
 
 
@@ -183,9 +212,10 @@ def _whole_gradients(module, x, g):
     """Squared norms of a convolution from whole gradients: the examples are the groups of one wide convolution."""
     shape, out, plain = module.weight.shape, [], module.padding_mode == "zeros" and not isinstance(module.padding, str)
     x, padding = (x, module.padding) if plain else (_padded(module, x), 0)  # the library pads with zeros as it goes
-    for some, its in zip(*(t.split(max(1, 32 * CACHED // module.weight.numel())) for t in (x, g)), strict=True):
+    for some, its in zip(*(t.split(max(1, 4 * CACHED // module.weight.numel())) for t in (x, g)), strict=True):
         wide, n = (t.reshape(1, -1, *t.shape[2:]) for t in (some, its)), len(some)
         whole = conv2d_weight(next(wide), (n * shape[0], *shape[1:]), next(wide), module.stride, padding, module.dilation,
                               n * module.groups)
-        out.append(whole.view(n, -1).square().sum(1))
+        whole = whole.view(n, -1)
+        out.append(_dot(whole, whole))
     return torch.cat(out)

@@ -4,7 +4,9 @@ For a linear layer over T tokens, dL/dW = sum_t g_t x_t', so |dL/dW|^2 = sum_{s,
 the norm. A rule takes the tables or forms the gradient, whichever is less work.
 """
 
+import math
 from functools import partial
+from itertools import product
 
 import torch
 from torch import nn
@@ -162,10 +164,19 @@ def _of_batch_norm(module, names, x, g):
 
 
 def _by_pixels(module, length: int) -> bool:
-    """Whether a convolution moves pixel by pixel over zeros, and two tables of pixels cost less than one gradient."""
+    """Whether a convolution moves over zeros, and tables of pixels cost less than one gradient."""
     high, channels = module.weight.shape[0] // module.groups, module.weight.shape[1]
-    plain = module.stride == (1, 1) and module.padding_mode == "zeros" and not isinstance(module.padding, str)
-    return plain and length * (channels + high) < module.weight[0].numel() * high
+    tables = math.prod(len(_phases(module, axis)) for axis in (0, 1))
+    return module.padding_mode == "zeros" and length * (tables * channels + high) < module.weight[0].numel() * high
+
+
+def _phases(module, axis: int) -> dict[int, list[int]]:
+    """First pixel of every `stride`-th one -> how far into these the kernel's positions lie from where the output stands."""
+    found, before = {}, module._reversed_padding_repeated_twice[2 - 2 * axis]
+    for a in range(module.kernel_size[axis]):
+        far, first = divmod(a * module.dilation[axis] - before, module.stride[axis])
+        found.setdefault(first, []).append(far)
+    return found
 
 
 def _pixel_tables(module, x, g):
@@ -173,28 +184,31 @@ def _pixel_tables(module, x, g):
 
     The inner product of two patches is the sum over the kernel of those of their pixels, so one small table of pixels,
     shifted along the kernel's two axes and added up, is the table of patches at a ninth of the products (3 x 3).
+    A kernel that skips pixels meets each class of them (odd or even, at stride 2) in steps of one: a table for each class.
     """
-    out, groups = [], module.groups
-    (_, high, across), (_, rows, columns) = x.shape[1:], g.shape[1:]
-    at_once = max(1, (CACHED if g.device.type == "cpu" else 32 * CACHED) // (groups * (high * across) ** 2))
+    out, groups, (rows, columns) = [], module.groups, g.shape[2:]
+    at_once = max(1, (CACHED if g.device.type == "cpu" else 32 * CACHED) // (groups * (rows * columns) ** 2))
     for some, its in zip(x.split(at_once), g.split(at_once), strict=True):
-        table, its = (t.reshape(len(t) * groups, -1, t[0, 0].numel()) for t in (some, its))
-        table = (table.mT @ table).view(-1, high, across, high, across)
-        for axis, size in ((1, rows), (2, columns)):
-            table = _shifted(table, axis, size, module.kernel_size[axis - 1], module.dilation[axis - 1], module.padding[axis - 1])
-        out.append(_dot(table.view(len(some), -1), (its.mT @ its).view(len(some), -1)))
+        its = its.reshape(len(some) * groups, -1, rows * columns)
+        table, products = (its.mT @ its).view(len(some), -1), 0
+        for (top, down), (left, right) in product(*(_phases(module, axis).items() for axis in (0, 1))):
+            pixels = some[:, :, top::module.stride[0], left::module.stride[1]]
+            (high, across), pixels = pixels.shape[2:], pixels.reshape(len(some) * groups, -1, pixels[0, 0].numel())
+            inner = (pixels.mT @ pixels).view(-1, high, across, high, across)
+            patches = _shifted(_shifted(inner, 1, rows, down), 2, columns, right)
+            products = products + _dot(patches.reshape(len(some), -1), table)
+        out.append(products)
     return torch.cat(out)
 
 
-def _shifted(table, axis, size, kernel, step, padding):
-    """Sum over the offsets of a kernel along one axis of positions: ``sum_a table[i + a, j + a]``, zero beyond the image."""
-    if kernel == 1 and not padding:
+def _shifted(table, axis, size, offsets):
+    """Sum over the offsets along one axis of positions: ``sum_o table[i + o, j + o]`` for i, j < size, zero beyond the image."""
+    if offsets == [0] and table.shape[axis] == size:
         return table
     shape = list(table.shape)
     shape[axis] = shape[axis + 2] = size
     out = table.new_zeros(shape)
-    for a in range(kernel):
-        offset = a * step - padding
+    for offset in offsets:
         first, last = max(0, -offset), min(size, table.shape[axis] - offset)
         if first < last:
             to, start = (t.narrow(axis, f, last - first).narrow(axis + 2, f, last - first)

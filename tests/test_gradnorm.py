@@ -247,7 +247,13 @@ def test_convolutions(options, draw):
     {"kernel_size": 3, "padding": 4, "dilation": 2, "groups": 2},
     {"kernel_size": 5, "padding": 0},
     {"kernel_size": 1},
+    {"kernel_size": 3, "padding": 1, "stride": 2},
+    {"kernel_size": 1, "stride": 2},
+    {"kernel_size": (2, 3), "padding": (3, 2), "stride": (3, 2), "dilation": (2, 1), "groups": 2},
+    {"kernel_size": (1, 2), "padding": 1, "stride": 4, "dilation": (1, 3)},
+    {"kernel_size": (4, 3), "padding": "same", "dilation": (1, 2)},
 ], ids=str)
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")  # torch copies, we need not
 def test_tables_of_pixels_are_tables_of_patches(options, draw):
     module = nn.Conv2d(4, 6, **options).double()
     x = torch.randn(3, 4, 7, 5, generator=draw, dtype=torch.float64)
@@ -260,8 +266,9 @@ def test_the_least_work_is_chosen():
     """Wide images: the gradient itself. Deep in the network, where images are small: tables of pixels."""
     deep = nn.Conv2d(256, 256, 3, padding=1)
     assert not layers._by_pixels(nn.Conv2d(64, 64, 3, padding=1), 32 * 32) and layers._by_pixels(deep, 8 * 8)
-    for other in ({"stride": 2}, {"padding_mode": "reflect"}, {"padding": "same"}):
-        assert not layers._by_pixels(nn.Conv2d(256, 256, 3, **{"padding": 1, **other}), 8 * 8)
+    assert layers._by_pixels(nn.Conv2d(128, 256, 3, stride=2, padding=1), 8 * 8)  # four tables of 8 x 8 pixels
+    assert not layers._by_pixels(nn.Conv2d(64, 128, 3, stride=2, padding=1), 16 * 16)
+    assert not layers._by_pixels(nn.Conv2d(256, 256, 3, padding=1, padding_mode="reflect"), 8 * 8)
 
 
 def test_in_place_operations(draw):

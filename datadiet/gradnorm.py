@@ -23,15 +23,15 @@ from datadiet import layers, memory
 from datadiet.errors import InputError
 
 
-def grad_norms(model: nn.Module, batch: dict, loss) -> torch.Tensor:
+def grad_norms(model: nn.Module, batch: dict, loss, alone: dict | None = None) -> torch.Tensor:
     """L2 norm of each example's gradient over all trainable parameters: GraNd, of which this is one draw.
 
     GraNd_b = |grad_w loss_b(w)|_2. Large = hard. Unit: that of the loss (nats for cross-entropy) per unit of parameter.
     The norm of an example does not depend on the batch it came in, and is not scaled by 1/B. Source: Paul, Ganguli,
     Dziugaite 2021, who average it over about ten initialisations. Norms from x and g: Goodfellow 2015; over sequences,
-    by tables or by the gradient as is cheaper: Li, Tramer, Liang, Hashimoto 2022. The cost is one forward and one
-    backward without gradients of weights, and a forward of the first example. The process keeps freed memory from then on
-    (`datadiet.memory`).
+    by tables or by the gradient as is cheaper: Li, Tramer, Liang, Hashimoto 2022. The cost is one forward, one backward
+    without gradients of weights, the norms, and a forward of the first example: a loop over batches that hands in the
+    same `alone` pays for that once a shape. The process keeps freed memory from then on (`datadiet.memory`).
 
     Parameters
     ----------
@@ -42,6 +42,10 @@ def grad_norms(model: nn.Module, batch: dict, loss) -> torch.Tensor:
         First axis = example.
     loss : callable
         ``loss(model, batch) -> Tensor[B]``: one loss an example (``reduction="none"``), over its tokens a sum or mean.
+    alone : dict, optional
+        Empty at first, and the same for all batches of one model and loss: what an example alone showed of the layers is
+        kept in it, and batches of a shape seen before go without. Only the first of a shape is checked for a loss that
+        is another alone.
 
     Returns
     -------
@@ -72,17 +76,22 @@ def grad_norms(model: nn.Module, batch: dict, loss) -> torch.Tensor:
     """
     n, parameters = _checked(model, batch)
     memory.keep_freed()
-    catch = _Catch(model, n)
+    catch, alone = _Catch(model, n), {} if alone is None else alone
+    case = (model, model.training, *catch.layers, *((name, t.shape[1:], t.dtype) for name, t in batch.items()))
     with torch.enable_grad():
-        with torch.random.fork_rng({p.device.index for p in parameters if p.is_cuda}), catch.hooked(catch.note):
-            alone = _losses(loss, model, {name: t[:1] for name, t in batch.items()}, 1, first=None)
-            catch.users = _users(alone)
+        if case not in alone:
+            with torch.random.fork_rng({p.device.index for p in parameters if p.is_cuda}), catch.hooked(catch.note):
+                one = _losses(loss, model, {name: t[:1] for name, t in batch.items()}, 1, first=None)
+                catch.shown, one = catch.facts(one), one.detach()
+        else:
+            catch.shown, one = alone[case], None
         with catch.hooked(catch.catch, before=catch.switch):
             losses = _losses(loss, model, batch, n)
-            same = torch.isclose(alone[0], losses[0], rtol=0.2, atol=1e-6)  # room for bfloat16
+            same = one is None or torch.isclose(one[0], losses[0], rtol=0.2, atol=1e-6)  # room for bfloat16
             if not same and not any(module.training for module in model.modules()):  # dropout may differ
-                raise InputError(f"gradnorm: the first example has loss {alone[0]:.4g} alone but {losses[0]:.4g} in a "
+                raise InputError(f"gradnorm: the first example has loss {one[0]:.4g} alone but {losses[0]:.4g} in a "
                                  f"batch of {n}: something mixes examples or divides by B; return each one's own loss.")
+            alone[case] = catch.shown
             return catch.squares(losses).sqrt()
 
 
@@ -149,7 +158,8 @@ class _Catch:
     def __init__(self, model: nn.Module, n: int):
         self.model, self.n = model, n
         self.layers = {module: trained for module in model.modules() if (trained := layers.trained(module))}
-        self.alone = defaultdict(list)  # layer -> for each call with one example: (shape of y, graph node of y)
+        self.nodes = defaultdict(list)  # layer -> for each call with one example: (shape of y, graph node of y)
+        self.shown = {}  # layer -> for each call with one example: (shape of y, whether y is only added to something)
         self.calls, self.uses = Counter(), Counter()  # layer -> calls so far; parameter -> uses
         self.copied = set()  # layers with one output for all examples
         self.parts = []  # squared norms, each [B]
@@ -173,7 +183,13 @@ class _Catch:
             p.requires_grad_(on)
 
     def note(self, module, args, kwargs, y):
-        self.alone[module].append((y.shape, y.grad_fn))
+        self.nodes[module].append((y.shape, y.grad_fn))
+
+    def facts(self, losses):
+        """What the calls with one example have shown: `shown`."""
+        users, nodes, self.nodes = _users(losses), self.nodes, {}  # the graph of one example goes with them
+        return {module: [(shape, users.get(node) == {("AddBackward0", len(shape))}) for shape, node in calls]
+                for module, calls in nodes.items()}
 
     def catch(self, module, args, kwargs, y):
         """Forward hook: keeps x, asks for g, and returns the output to go on with.
@@ -182,18 +198,18 @@ class _Catch:
         as [1, T, d] or [T, d] for all examples, and T may happen to equal B.
         """
         self.switch(module, on=True)
-        shape, node = (self.alone[module][self.calls[module]:] or [((), None)])[0]
+        shape, added = (self.shown.get(module, [])[self.calls[module]:] or [((), False)])[0]
         self.calls[module] += 1
         if not torch.is_grad_enabled():
             return y
         own = shape[:1] == (1,) and y.shape == (self.n, *shape[1:])
-        shared = shape[:1] == (1,) and y.shape == shape and self.users.get(node) == {("AddBackward0", len(shape))}
+        shared = shape[:1] == (1,) and y.shape == shape and added
         if not own and not shared:
             return module.forward(*args, **kwargs)  # again, parameters on: left to autograd, example by example
         x = (*args, *kwargs.values())[0]
         if not y.requires_grad:
             y = _Onward.apply(torch.zeros((), requires_grad=True), y.detach(), None)
-        elif (back := layers.way_back(module, y)) is not None:
+        elif (back := layers.way_back(module, x, y)) is not None:
             y = _Onward.apply(x, y.detach(), back)
         if shared:  # one output, only added to something: a copy for each example, so that g keeps them apart
             x, y = (t.expand(self.n, *t.shape[1:]) for t in (x, y))
@@ -216,7 +232,7 @@ class _Catch:
 
     def squares(self, losses: torch.Tensor) -> torch.Tensor:
         """Squared norms, [B]: one backward for all, then one an example for the parameters without a rule."""
-        if any(self.calls[module] != len(self.alone[module]) for module in self.copied):
+        if any(self.calls[module] != len(self.shown[module]) for module in self.copied):
             raise InputError("gradnorm: the model calls layers more often for more examples; use reference_grad_norms.")
         self.calls.clear()  # checkpointing calls layers again
         leaves = {node.variable for node in _users(losses) if hasattr(node, "variable")}

@@ -101,14 +101,25 @@ def _table(x, last):
     return last["table"]
 
 
-def way_back(module, y):
+def way_back(module, x, y):
     """A function from g to the gradient at x that does less than the library's; None where there is none."""
     if isinstance(module, _BatchNorm):  # in eval mode, a factor for each channel
         scale = wide(module.weight).detach() / (wide(module.running_var) + module.eps).sqrt()
         return partial(torch.mul, scale.view(-1, *[1] * (y.dim() - 2)))
     if isinstance(module, nn.Linear) and y.dim() == 3 and y.device.type == "cpu":  # a GPU would have to wait
         return partial(_back_from_reached, module.weight.detach())
+    if isinstance(module, nn.Conv2d) and y.device.type == "cpu" and module.kernel_size == (1, 1) != module.stride and (
+            module.groups == 1 and not any(module._reversed_padding_repeated_twice)):
+        return partial(_back_to_some_pixels, module.weight.detach().flatten(1), module.stride, x.shape)
     return None
+
+
+def _back_to_some_pixels(weight, stride, shape, g):
+    """``weight' g``, [B, d_in, H, W], at the pixels that a 1 x 1 kernel looks at: the others stay zero."""
+    out = g.new_zeros(shape)
+    seen = out[:, :, ::stride[0], ::stride[1]]
+    seen.copy_((weight.to(g.dtype).T @ g.flatten(2)).view(seen.shape))
+    return out
 
 
 def _back_from_reached(weight, g):

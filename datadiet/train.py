@@ -179,10 +179,10 @@ def grand(problem: kinds.Problem, positions: np.ndarray) -> np.ndarray:
     """Exact GraNd over all parameters of the training examples at `positions`, [M], in eval mode."""
     out = np.empty(len(positions), np.float32)
     place = {int(p): i for i, p in enumerate(positions)}
-    model, train = problem.model, problem.splits["train"]
+    model, train, alone = problem.model, problem.splits["train"], {}
     with kinds.scoring(model):
         for some in train.in_order_of_length(positions, GRAND_BATCH):
-            norms = gradnorm.grad_norms(model, train.batch(some), problem.loss)
+            norms = gradnorm.grad_norms(model, train.batch(some), problem.loss, alone)
             out[[place[int(p)] for p in some]] = norms.float().cpu().numpy()
     return out
 

@@ -17,6 +17,7 @@ from datadiet.first_token import first_token
 
 REFERENCE, TRUTH = studies.PLAIN, studies.ONE
 B, T, K = 32, 48, 6
+CALLS = 5  # in a turn, of all but those that take several times as long
 
 
 def _network(name: str, n: int, length: int, every_token: bool):
@@ -122,7 +123,7 @@ def limit(**case):
 def ours(**case):
     """As a loop over batches of one shape calls it: what an example alone shows is kept from the first, untimed call."""
     (model, batch, loss), alone = _placed(every_token=False, **case), {}
-    return lambda number: {"answer": gradnorm.grad_norms(model, batch, loss, alone).cpu().numpy()}
+    return lambda number: {"answer": gradnorm.grad_norms(model, batch, loss, alone=alone).cpu().numpy()}
 
 
 def batch_of_one(**case):
@@ -218,6 +219,7 @@ def opacus_ghost(**case):
 PEERS = {REFERENCE: plain, studies.ALIKE: alike, studies.STEP: step, "forward only": forward_only, studies.LIMIT: limit,
          studies.OURS: ours, TRUTH: batch_of_one, "torch.func": torch_func, "Opacus, per sample": opacus_per_sample,
          "Opacus, ghost": opacus_ghost}
+SLOW = batch_of_one, torch_func, opacus_per_sample
 
 
 def contestants(quick: bool) -> list[Contestant]:
@@ -226,5 +228,5 @@ def contestants(quick: bool) -> list[Contestant]:
     for name in ("MiniLM", "RoBERTa", "joint MiniLM", "ResNet-18"):
         on = f"{n} images" if name == "ResNet-18" else f"{n} x {length} tokens"
         case = {"name": name, "n": n, "length": length}
-        out += [Contestant(f"{name}, {on}", peer, make, case) for peer, make in PEERS.items()]
+        out += [Contestant(f"{name}, {on}", peer, make, case, calls=1 if make in SLOW else CALLS) for peer, make in PEERS.items()]
     return out

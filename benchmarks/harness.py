@@ -2,12 +2,14 @@
 
 A contestant is a function ``make(**settings)`` that prepares and returns ``once(round)``, which is what is timed. What ``once``
 returns, a dict, is kept: "seconds" there replaces the time taken around the call, "answer" of the first call is compared
-with the answer of the contestant that is the truth, everything else becomes a column.
+with the answer of the contestant that is the truth, everything else becomes a column. A turn of several calls is their median;
+``first_call`` is the first of them, which comes after a pause while others had their turn.
 """
 
 import datetime
 import json
 import os
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -31,6 +33,7 @@ class Contestant:
     make: Callable
     settings: dict = field(default_factory=dict)
     warm: bool = True  # call it once before the rounds
+    calls: int = 1  # how often it is called in a turn
     sizes: dict = field(default_factory=dict)  # columns that say how big the case is
 
 
@@ -75,9 +78,11 @@ def _serve(pipe, contestant: Contestant, threads: int) -> None:
 
         pipe.send(timed(-1) if contestant.warm else {})
         while (number := pipe.recv()) is not None:
-            said = timed(number)
-            said.pop("answer", None)
-            pipe.send(said)
+            said = [timed(number) for _ in range(contestant.calls)]
+            seconds = [each["seconds"] for each in said]
+            turn = said[-1] | {"seconds": statistics.median(seconds)} | ({"first_call": seconds[0]} if len(said) > 1 else {})
+            turn.pop("answer", None)
+            pipe.send(turn)
     except Exception as problem:  # a peer that cannot do it is a result
         pipe.send({"failed": f"{type(problem).__name__}: {str(problem).strip().splitlines()[0][:200]}"})
 

@@ -23,7 +23,7 @@ from datadiet import layers, memory
 from datadiet.errors import InputError
 
 
-def grad_norms(model: nn.Module, batch: dict, loss, alone: dict | None = None) -> torch.Tensor:
+def grad_norms(model: nn.Module, batch: dict, loss, *, alone: dict | None = None) -> torch.Tensor:
     """L2 norm of each example's gradient over all trainable parameters: GraNd, of which this is one draw.
 
     GraNd_b = |grad_w loss_b(w)|_2. Large = hard. Unit: that of the loss (nats for cross-entropy) per unit of parameter.

@@ -182,7 +182,7 @@ def grand(problem: kinds.Problem, positions: np.ndarray) -> np.ndarray:
     model, train, alone = problem.model, problem.splits["train"], {}
     with kinds.scoring(model):
         for some in train.in_order_of_length(positions, GRAND_BATCH):
-            norms = gradnorm.grad_norms(model, train.batch(some), problem.loss, alone)
+            norms = gradnorm.grad_norms(model, train.batch(some), problem.loss, alone=alone)
             out[[place[int(p)] for p in some]] = norms.float().cpu().numpy()
     return out
 

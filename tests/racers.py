@@ -27,3 +27,9 @@ def breaks_later():
             raise RuntimeError("tired")
 
     return once
+
+
+def tiring():
+    """Its first call after the warm-up is slow."""
+    calls = iter([1.0, 9.0, 2.0, 3.0, 9.0, 2.0, 3.0])
+    return lambda number: {"seconds": next(calls)}

@@ -101,6 +101,11 @@ def test_a_race():
     assert {"hardware", "threads", "commit", "versions", "started", "load"} <= set(table)
 
 
+def test_a_turn_of_several_calls():
+    table = harness.race("s", [Contestant("c", "tiring", racers.tiring, calls=3)], rounds=2)
+    assert table["seconds"].tolist() == [3, 3] and table["first_call"].tolist() == [9, 9]
+
+
 def test_peers_compute_what_we_compute():
     """A comparison of speeds is one only between equal answers."""
     case = {"name": "RoBERTa", "n": 3, "length": 6}

@@ -60,7 +60,7 @@ def check(model, batch, loss, slow=(), rtol=None):
     before, seed = state(model), torch.get_rng_state()
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        norms = grad_norms(model, batch, loss, alone := {})
+        norms = grad_norms(model, batch, loss, alone=(alone := {}))
     same_state(before, state(model))
     assert torch.equal(seed, torch.get_rng_state())
     assert torch.is_grad_enabled()
@@ -74,7 +74,7 @@ def check(model, batch, loss, slow=(), rtol=None):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         halves = slice(0, len(norms) // 2), slice(len(norms) // 2, None)
-        parts = [grad_norms(model, {name: t[half] for name, t in batch.items()}, loss, alone) for half in halves]
+        parts = [grad_norms(model, {name: t[half] for name, t in batch.items()}, loss, alone=alone) for half in halves]
     assert len(alone) == 1  # what the first batch showed served for the halves
     torch.testing.assert_close(torch.cat(parts), norms, rtol=rtol, atol=0)
     return norms

@@ -143,7 +143,7 @@ def multiplications(settings: dict) -> pd.DataFrame:
         def loss():
             return kinds.example_loss(model, batch).sum()
 
-        scored = partial(gradnorm.grad_norms, model, batch, kinds.example_loss, {})
+        scored = partial(gradnorm.grad_norms, model, batch, kinds.example_loss, alone={})
         scored()  # the first example alone, once for many batches
         whole, norms = counted(lambda: loss().backward()), counted(scored)
         with torch.no_grad():

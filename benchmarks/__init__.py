@@ -1,6 +1,6 @@
 """What this project says about speed, as commands that measure it beside its named peers.
 
-    python -m benchmarks                       # everything, about 40 minutes on 2 idle cores -> results/benchmarks/*.parquet
+    python -m benchmarks                       # everything, about 50 minutes on 2 idle cores -> results/benchmarks/*.parquet
     python -m benchmarks gradients tables      # some of it
     python -m benchmarks --quick               # every line once, small; writes nothing
 

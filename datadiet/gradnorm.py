@@ -215,13 +215,15 @@ class _Catch:
             x, y = (t.expand(self.n, *t.shape[1:]) for t in (x, y))
             self.copied.add(module)
         self.uses.update(self.layers[module].values())
-        y.register_hook(partial(self.collect, module, x.detach()))
+        y.register_hook(partial(self.collect, module, x.detach(), x._version))
         return y
 
-    def collect(self, module, x, g):
+    def collect(self, module, x, version, g):
         """Tensor hook: the backward has reached the output of `module`."""
         if self.parts is None:
             return
+        if x._version != version:  # torch, too, refuses to go back through such a layer
+            raise InputError(f"gradnorm: what went into a {type(module).__name__} was changed in place after it; work on a copy.")
         with torch.no_grad(), torch.autocast(g.device.type, enabled=False):
             x, g = layers.wide(x), layers.wide(g)
             once = {name for name, p in self.layers[module].items() if self.uses[p] == 1}

@@ -282,6 +282,21 @@ def test_in_place_operations(draw):
     check(randomise(tokens, draw), rows(draw, 5, 7, 4), squared)
 
 
+@pytest.mark.parametrize("layer", [nn.Linear(4, 4), nn.BatchNorm1d(4), nn.LayerNorm(4)], ids=str)
+def test_changing_what_went_in_is_refused(layer, draw):
+    """Else the norms would be those of another input, without a word."""
+    def forward(self, x):
+        h = self.first(x)
+        y = self.layer(h)
+        h.add_(1)
+        return y
+
+    model = randomise(Net(forward, first=nn.Linear(4, 4), layer=layer), draw)
+    refuse("changed in place", model, rows(draw, 5, 4))
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        reference_grad_norms(model, rows(draw, 5, 4), squared)
+
+
 # Layers by hand -------------------------------------------------------------------------------------------------------
 
 

@@ -144,7 +144,7 @@ def reached(g):
 
 def _of_weight(module, x, g):
     """Squared norms for the weight of a Linear, Conv2d or Embedding, by whatever is least work."""
-    if isinstance(module, nn.Conv2d) and _by_pixels(module, g[0, 0].numel()):
+    if isinstance(module, nn.Conv2d) and _by_pixels(module, x, g):
         return _pixel_tables(module, x, g)
     if isinstance(module, nn.Conv2d) and _by_library(module, g):
         return _whole_gradients(module, x, g)
@@ -174,11 +174,17 @@ def _of_batch_norm(module, names, x, g):
     return sum(t.square().sum(1) for name, t in (("weight", weight), ("bias", bias)) if name in names)
 
 
-def _by_pixels(module, length: int) -> bool:
-    """Whether a convolution moves over zeros, and tables of pixels cost less than one gradient."""
-    high, channels = module.weight.shape[0] // module.groups, module.weight.shape[1]
-    tables = math.prod(len(_phases(module, axis)) for axis in (0, 1))
-    return module.padding_mode == "zeros" and length * (tables * channels + high) < module.weight[0].numel() * high
+def _by_pixels(module, x, g) -> bool:
+    """Whether a convolution moves over zeros, and tables of pixels are less work than one gradient and than tables of patches."""
+    high, channels, wide = module.weight.shape[0] // module.groups, module.weight.shape[1], module.weight[0].numel()
+    length, tables = g[0, 0].numel(), math.prod(len(_phases(module, axis)) for axis in (0, 1))
+    cost = tables * _in_a_class(module, x) ** 2 * channels + length**2 * high
+    return module.padding_mode == "zeros" and cost < length * wide * high and cost <= length**2 * (wide + high)
+
+
+def _in_a_class(module, x) -> int:
+    """How many pixels of an image a kernel meets in steps of one; at most."""
+    return math.prod(-(-size // stride) for size, stride in zip(x.shape[2:], module.stride, strict=True))
 
 
 def _phases(module, axis: int) -> dict[int, list[int]]:
@@ -198,7 +204,8 @@ def _pixel_tables(module, x, g):
     A kernel that skips pixels meets each class of them (odd or even, at stride 2) in steps of one: a table for each class.
     """
     out, groups, (rows, columns) = [], module.groups, g.shape[2:]
-    at_once = max(1, (CACHED if g.device.type == "cpu" else 32 * CACHED) // (groups * (rows * columns) ** 2))
+    numbers = groups * max(rows * columns, _in_a_class(module, x)) ** 2
+    at_once = max(1, (CACHED if g.device.type == "cpu" else 32 * CACHED) // numbers)
     for some, its in zip(x.split(at_once), g.split(at_once), strict=True):
         its = its.reshape(len(some) * groups, -1, rows * columns)
         table, products = (its.mT @ its).view(len(some), -1), 0

@@ -265,12 +265,16 @@ def test_tables_of_pixels_are_tables_of_patches(options, draw):
 
 
 def test_the_least_work_is_chosen():
-    """Wide images: the gradient itself. Deep in the network, where images are small: tables of pixels."""
-    deep = nn.Conv2d(256, 256, 3, padding=1)
-    assert not layers._by_pixels(nn.Conv2d(64, 64, 3, padding=1), 32 * 32) and layers._by_pixels(deep, 8 * 8)
-    assert layers._by_pixels(nn.Conv2d(128, 256, 3, stride=2, padding=1), 8 * 8)  # four tables of 8 x 8 pixels
-    assert not layers._by_pixels(nn.Conv2d(64, 128, 3, stride=2, padding=1), 16 * 16)
-    assert not layers._by_pixels(nn.Conv2d(256, 256, 3, padding=1, padding_mode="reflect"), 8 * 8)
+    """Wide images: the gradient itself. Deep in the network, where images are small: tables of pixels, if these are few."""
+    def by_pixels(channels, high, size, **options):
+        module = nn.Conv2d(channels, high, **{"kernel_size": 3, "padding": 1} | options)
+        x = torch.empty(1, channels, size, size)
+        return layers._by_pixels(module, x, module(x))
+
+    assert not by_pixels(64, 64, 32) and by_pixels(256, 256, 8)
+    assert by_pixels(128, 256, 16, stride=2) and not by_pixels(64, 128, 32, stride=2)  # four tables
+    assert not by_pixels(256, 256, 8, padding_mode="reflect")
+    assert not by_pixels(16, 16, 8, kernel_size=8, padding=0)  # one patch, of many pixels
 
 
 def test_in_place_operations(draw):

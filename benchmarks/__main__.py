@@ -4,7 +4,8 @@ import click
 import pandas as pd
 
 from benchmarks import gradients, growth, harness, tables, training
-from datadiet import paths, studies
+from datadiet import paths
+from datadiet.chapters.what_it_costs.runs import exponents, ratios
 
 SUITES = {"tables": (tables, 15), "gradients": (gradients, 9), "growth": (growth, 2), "training": (training, 5)}  # name -> rounds
 
@@ -19,7 +20,7 @@ def main(suites, rounds, quick):
     for name in suites or SUITES:
         suite, usual = SUITES[name]
         table = harness.race(name, suite.contestants(quick), 1 if quick else rounds or usual, getattr(suite, "TRUTH", None))
-        printed = studies.exponents(table) if suite is growth else summary(table, suite)
+        printed = exponents(table) if suite is growth else summary(table, suite)
         print(f"\n{name}, on {table['hardware'][0]}, {table['threads'][0]} threads\n{printed.round(4).to_string(index=False)}\n")
         if not quick:
             folder = paths.root() / "results" / "benchmarks"
@@ -32,7 +33,7 @@ def summary(table, suite):
     parts = []
     for _, rows in table.groupby("case", sort=False):
         peers = rows["peer"].unique()
-        parts.append(studies.ratios(rows, suite.REFERENCE if suite.REFERENCE in peers else peers[0]))
+        parts.append(ratios(rows, suite.REFERENCE if suite.REFERENCE in peers else peers[0]))
     return pd.concat(parts)
 
 

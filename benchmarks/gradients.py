@@ -11,11 +11,16 @@ from torch.func import functional_call, grad, vmap
 from transformers import RobertaConfig, RobertaForSequenceClassification
 
 from benchmarks.harness import Contestant
-from datadiet import gradnorm, joint, kinds, memory, models, studies, train
-from datadiet.dropout import quick_dropout
-from datadiet.first_token import first_token
+from datadiet import gradnorm
+from datadiet.chapters.what_it_costs.runs import ALIKE, LIMIT, ONE, OURS, PLAIN, STEP
+from datadiet.nets import encoders
+from datadiet.nets.dropout import quick_dropout
+from datadiet.nets.first_token import first_token
+from datadiet.nets.images import picture_classifier
+from datadiet.runs import process
+from datadiet.training import joint, kinds, loop
 
-REFERENCE, TRUTH = studies.PLAIN, studies.ONE
+REFERENCE, TRUTH = PLAIN, ONE
 B, T, K = 32, 48, 6
 CALLS = 5  # in a turn, of all but those that take several times as long
 
@@ -29,7 +34,7 @@ def _network(name: str, n: int, length: int, every_token: bool):
     labels = torch.randint(0, K, (n,), generator=draw)
     if name == "ResNet-18":
         batch = {"image": torch.randn(n, 3, 32, 32, generator=draw), "labels": labels}
-        return models.picture_classifier("resnet18", K), batch, kinds.example_loss
+        return picture_classifier("resnet18", K), batch, kinds.example_loss
     batch = {"input_ids": torch.randint(5, 30_000, (n, length), generator=draw),
              "attention_mask": torch.ones(n, length, dtype=torch.int64), "labels": labels}
     if name == "joint MiniLM":
@@ -43,7 +48,7 @@ def _network(name: str, n: int, length: int, every_token: bool):
                                    intermediate_size=1536, max_position_embeddings=514, num_labels=K)
             model = RobertaForSequenceClassification(config).eval()
             return model if every_token else first_token(model), batch, kinds.example_loss
-    return models.classifier("minilm", K, every_token=every_token), batch, kinds.example_loss
+    return encoders.classifier("minilm", K, every_token=every_token), batch, kinds.example_loss
 
 
 def _placed(name: str, n: int, length: int, every_token: bool = True):
@@ -71,21 +76,21 @@ def plain(every_token: bool = True, **case):
 
 def alike(**case):
     """The same with all that ours has but the norms: freed memory stays, the last layer computes what is read."""
-    memory.keep_freed()
+    process.keep_freed()
     return plain(every_token=False, **case)
 
 
 def step(**case):
     """A step of quick training: dropout, the gradients of the weights, clipped, and an update."""
-    memory.keep_freed()
+    process.keep_freed()
     model, batch, loss = _placed(every_token=False, **case)
     quick_dropout(model).train()
-    optimizer = train._optimizer({"optimizer": "sgd" if "image" in batch else "adamw", "learning_rate": 1e-5}, model)
+    optimizer = loop._optimizer({"optimizer": "sgd" if "image" in batch else "adamw", "learning_rate": 1e-5}, model)
 
     def once(number):
         optimizer.zero_grad()
         loss(model, batch).mean().backward()
-        nn.utils.clip_grad_norm_(model.parameters(), train.CLIP)
+        nn.utils.clip_grad_norm_(model.parameters(), loop.CLIP)
         optimizer.step()
 
     return once
@@ -103,7 +108,7 @@ def forward_only(**case):
 
 def limit(**case):
     """Forward, and a backward through the activations to the input: no method that looks at every layer does with less."""
-    memory.keep_freed()
+    process.keep_freed()
     model, batch, loss = _placed(every_token=False, **case)
     model.requires_grad_(False)
     if "image" in batch:
@@ -216,8 +221,8 @@ def opacus_ghost(**case):
     return once
 
 
-PEERS = {REFERENCE: plain, studies.ALIKE: alike, studies.STEP: step, "forward only": forward_only, studies.LIMIT: limit,
-         studies.OURS: ours, TRUTH: batch_of_one, "torch.func": torch_func, "Opacus, per sample": opacus_per_sample,
+PEERS = {REFERENCE: plain, ALIKE: alike, STEP: step, "forward only": forward_only, LIMIT: limit,
+         OURS: ours, TRUTH: batch_of_one, "torch.func": torch_func, "Opacus, per sample": opacus_per_sample,
          "Opacus, ghost": opacus_ghost}
 SLOW = batch_of_one, torch_func, opacus_per_sample
 

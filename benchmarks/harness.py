@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from datadiet import provenance
+from datadiet.runs import provenance
 
 MIB = 2**20
 

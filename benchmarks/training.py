@@ -12,7 +12,10 @@ import numpy as np
 import torch
 
 from benchmarks.harness import Contestant
-from datadiet import data, kinds, models, runs, train
+from datadiet import data, runs
+from datadiet.nets import encoders
+from datadiet.training import kinds
+from datadiet.training.loop import CLIP, WARMUP, el2n, fit, grand
 
 REFERENCE = "datadiet"
 SETTINGS = {"task": "docstrings", "encoder": "minilm", "max_length": 64, "batch_size": 32, "learning_rate": 5e-5}
@@ -21,7 +24,7 @@ SETTINGS = {"task": "docstrings", "encoder": "minilm", "max_length": 64, "batch_
 def ours(size: int, epochs: int, quick: bool):
     def once(number):
         config = runs.config(**SETTINGS, size=size, epochs=epochs, seed=number, quick=quick)
-        found = train.fit(config, runs.task_of(config)).metrics
+        found = fit(config, runs.task_of(config)).metrics
         return {"seconds": found["train_seconds"], "examples": found["examples"], "test_accuracy": found["test_accuracy"]}
 
     return once
@@ -35,7 +38,7 @@ def trainer(size: int, epochs: int, by_length: bool):
 
     logging.set_verbosity_error()
     task = runs.task_of(runs.config(**SETTINGS, size=size))
-    tokenizer = models.tokenizer(SETTINGS["encoder"])
+    tokenizer = encoders.tokenizer(SETTINGS["encoder"])
 
     def encoded(split):
         rows = tokenizer(split.inputs["text"], truncation=True, max_length=SETTINGS["max_length"])
@@ -49,10 +52,10 @@ def trainer(size: int, epochs: int, by_length: bool):
             arguments = TrainingArguments(
                 folder, num_train_epochs=epochs, per_device_train_batch_size=SETTINGS["batch_size"],
                 per_device_eval_batch_size=256, learning_rate=SETTINGS["learning_rate"], weight_decay=0.0,
-                warmup_steps=train.WARMUP, lr_scheduler_type="linear", max_grad_norm=train.CLIP, seed=number,
+                warmup_steps=WARMUP, lr_scheduler_type="linear", max_grad_norm=CLIP, seed=number,
                 bf16=torch.cuda.is_available(), report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
                 **({"train_sampling_strategy": "group_by_length"} if by_length else {}))
-            model = models.classifier(SETTINGS["encoder"], task.n_classes, seed=number, every_token=True)
+            model = encoders.classifier(SETTINGS["encoder"], task.n_classes, seed=number, every_token=True)
             loop = Trainer(model, arguments, train_dataset=examples, processing_class=tokenizer,
                            data_collator=DataCollatorWithPadding(tokenizer))
             seconds = loop.train().metrics["train_runtime"]
@@ -74,7 +77,7 @@ def one_epoch(size: int):
     """What a quick training epoch costs: the rate that scoring is compared with."""
     def once(number):
         config = runs.config(**SETTINGS, size=size, epochs=1, seed=max(0, number), quick=True)
-        found = train.fit(config, runs.task_of(config)).metrics
+        found = fit(config, runs.task_of(config)).metrics
         return {"seconds": found["train_seconds"], "examples": found["examples"]}
 
     return once
@@ -85,7 +88,7 @@ def el2n(size: int, precision: str = "float32"):
     _, problem, examples = _ready(size, precision)
 
     def once(number):
-        train.el2n(problem, dropout=False)
+        el2n(problem, dropout=False)
         return {"examples": len(examples.labels)}
 
     return once
@@ -96,7 +99,7 @@ def grand(size: int):
     _, problem, examples = _ready(size)
 
     def once(number):
-        train.grand(problem, np.arange(len(examples.labels)))
+        grand(problem, np.arange(len(examples.labels)))
         return {"examples": len(examples.labels)}
 
     return once
@@ -110,12 +113,12 @@ def predict(size: int):
     logging.set_verbosity_error()
     import datasets
 
-    task, tokenizer = data.shrink(data.load(SETTINGS["task"]), size), models.tokenizer(SETTINGS["encoder"])
+    task, tokenizer = data.shrink(data.load(SETTINGS["task"]), size), encoders.tokenizer(SETTINGS["encoder"])
     rows = tokenizer(task.train.inputs["text"], truncation=True, max_length=SETTINGS["max_length"])
     examples = datasets.Dataset.from_dict({**rows, "labels": task.train.labels.tolist()})
     arguments = TrainingArguments(tempfile.mkdtemp(), per_device_eval_batch_size=256, report_to=[], disable_tqdm=True,
                                   bf16_full_eval=torch.cuda.is_available())
-    model = models.classifier(SETTINGS["encoder"], task.n_classes, every_token=True)
+    model = encoders.classifier(SETTINGS["encoder"], task.n_classes, every_token=True)
     loop = Trainer(model, arguments, processing_class=tokenizer, data_collator=DataCollatorWithPadding(tokenizer))
 
     def once(number):

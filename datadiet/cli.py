@@ -5,13 +5,13 @@ datadiet score mine.csv --text question --label topic && datadiet prune mine.sco
 """
 
 import difflib
-import re
 from pathlib import Path
 
 import click
 import yaml
 
-from datadiet import __version__
+from datadiet import __version__, chapters
+from datadiet.chapters import settings
 from datadiet.errors import InputError
 
 
@@ -43,11 +43,9 @@ def parsed(pairs) -> dict:
     out = {}
     for name, text in pairs:
         try:
-            value = yaml.safe_load(text)
+            out[name] = settings.parsed(text)
         except yaml.YAMLError:
             raise InputError(f"-p {name}: {text!r} is not a YAML value; quote it, or mend the brackets.") from None
-        number = isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value)
-        out[name] = float(value) if number else value
     return out
 
 
@@ -65,23 +63,28 @@ def placed(out: Path | None, file: Path, ending: str) -> Path:
     return out
 
 
-def studied(chapters, profile: str, changes) -> tuple[dict, list[dict]]:
-    """Settings of a profile, and the runs that chapters ask for with them; all chapters with runs where none is named."""
-    from datadiet import studies
+def asked(names, profile: str, changes) -> tuple[str, list[dict]]:
+    """The engine of a profile, and the runs that chapters ask for in it; all chapters with runs where none is named.
 
-    for name in chapters:
-        if name not in studies.STUDIES:
-            near = difflib.get_close_matches(name, studies.STUDIES, n=3)
+    A change is made in every chapter that has the parameter.
+    """
+    for name in names:
+        if name not in chapters.NAMES:
+            near = difflib.get_close_matches(name, chapters.NAMES, n=3)
             hint = f"Did you mean {near[0]!r}? " if near else ""
-            raise InputError(f"datadiet: no chapter {name!r} asks for runs. {hint}Those that do: {', '.join(studies.STUDIES)}.")
-    settings = studies.settings_of(profile, **parsed(changes))
-    wanted = [run for name in (chapters or studies.STUDIES) for run in studies.wanted(name, settings)]
-    return settings, wanted
+            raise InputError(f"datadiet: no chapter {name!r} asks for runs. {hint}Those that do: {', '.join(chapters.NAMES)}.")
+    own = {name: settings.settings_of(profile, name) for name in names or chapters.NAMES}
+    changes = parsed(changes)
+    unknown = sorted(set(changes).difference(*own.values()))
+    if unknown:
+        raise InputError(f"datadiet: none of the chapters {', '.join(own)} has the parameter(s) {', '.join(unknown)}.")
+    own = {name: old | {key: value for key, value in changes.items() if key in old} for name, old in own.items()}
+    return next(iter(own.values()))["engine"], [run for name, new in own.items() for run in chapters.wanted(name, new)]
 
 
 file_argument = click.argument("file", type=click.Path(path_type=Path))
 out_option = click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Where to write.")
-chapters_argument = click.argument("chapters", nargs=-1)
+chapters_argument = click.argument("names", nargs=-1, metavar="[CHAPTERS]...")
 change_option = click.option("-p", "changes", nargs=2, multiple=True, metavar="NAME VALUE", help="Set a parameter (YAML).")
 
 
@@ -104,9 +107,9 @@ def book(profile, force):
     \b
     Example: datadiet book --profile smoke
     """
-    from datadiet import book
+    from datadiet.book import build
 
-    book.build(profile, force)
+    build.build(profile, force)
 
 
 @main.command()
@@ -122,26 +125,26 @@ def run(chapter, profile, changes, out):
     \b
     Example: datadiet run score-timing --profile lab -p seeds 5 -p score_at "[0, 10, 1ep]"
     """
-    from datadiet import book
+    from datadiet.book import build
 
     if out and (out.suffix != ".ipynb" or not out.parent.is_dir()):
         raise InputError(f"--out: {out} must end in .ipynb and lie in a folder that exists.")
-    click.echo(book.run(chapter, parsed(changes), profile, out))
+    click.echo(build.run(chapter, parsed(changes), profile, out))
 
 
 @main.command()
 @chapters_argument
 @profile_option("standard")
 @change_option
-def plan(chapters, profile, changes):
+def plan(names, profile, changes):
     """Say what the runs of CHAPTERS (default: all) would cost here: runs, updates, and minutes from a timed sample.
 
     \b
     Example: datadiet plan pruning-fractions --profile standard -p seeds 10
     """
-    from datadiet import audit
+    from datadiet.runs import audit
 
-    _, wanted = studied(chapters, profile, changes)
+    _, wanted = asked(names, profile, changes)
     bill = audit.plan(wanted)
     if not len(bill):
         click.echo(f"All runs of profile {profile} are stored: nothing to compute.")
@@ -157,17 +160,18 @@ def plan(chapters, profile, changes):
 @change_option
 @click.option("--engine", help="here, processes, dask://host:port, or stored; the profile's where not given.")
 @click.option("--publish", is_flag=True, help="Then write what this machine computed of them into results/.")
-def sweep(chapters, profile, changes, engine, publish):
+def sweep(names, profile, changes, engine, publish):
     """Compute the runs of CHAPTERS (default: all) that are not stored yet. Stopped at any moment, it resumes.
 
     \b
     Example: datadiet sweep score-timing --profile lab --engine processes
     """
-    from datadiet import runs, store
+    from datadiet import runs
+    from datadiet.runs import store
 
-    settings, wanted = studied(chapters, profile, changes)
+    usual, wanted = asked(names, profile, changes)
     try:
-        table = runs.sweep(wanted, engine or settings["engine"])
+        table = runs.sweep(wanted, engine or usual)
     except runs.SweepFailed as problem:
         raise click.ClickException(str(problem)) from None
     held = table.drop_duplicates("key")["origin"].value_counts().to_dict() if len(table) else {}
@@ -182,15 +186,15 @@ def sweep(chapters, profile, changes, engine, publish):
 @profile_option("standard")
 @change_option
 @click.option("--sample", default=3, show_default=True, help="How many runs to compute anew.")
-def verify(chapters, profile, changes, sample):
+def verify(names, profile, changes, sample):
     """Compute a sample of the published runs anew and compare. Exit code 1 if one differs.
 
     \b
     Example: datadiet verify --sample 2
     """
-    from datadiet import audit
+    from datadiet.runs import audit
 
-    _, wanted = studied(chapters, profile, changes)
+    _, wanted = asked(names, profile, changes)
     compared = audit.verify(wanted, sample)
     click.echo(compared.to_string(index=False))
     if (compared["outcome"] == "differs").any():
@@ -205,9 +209,9 @@ def claims(profile):
     \b
     Example: datadiet claims
     """
-    from datadiet import claims
+    from datadiet.chapters import ledger
 
-    for row in claims.ledger(profile).to_dict("records"):
+    for row in ledger.ledger(profile).to_dict("records"):
         effect = "-" if row["effect"] != row["effect"] else f"{row['effect']:+.4f}  [{row['low']:+.4f}, {row['high']:+.4f}]"
         click.echo(f"{row['id']:<8}{row['verdict']:<28}{effect}")
 
@@ -283,7 +287,7 @@ def doctor():
     \b
     Example: datadiet doctor
     """
-    from datadiet import doctor
+    from datadiet.book import doctor
 
     found = doctor.examine()
     click.echo("\n".join(map(str, found)))

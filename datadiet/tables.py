@@ -119,7 +119,7 @@ def score(
 ) -> pd.DataFrame:
     """The table with a score for every row: fine-tune for one epoch, read the score, average over as many runs as time allows.
 
-    Training is ``quick`` (:mod:`datadiet.configs`).
+    Training is ``quick`` (:mod:`datadiet.runs.configs`).
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def score(
     budget : float
         Minutes to spend. At least one run is made; another starts while the time of the last one still fits, up to ten.
     encoder : str
-        See :func:`datadiet.models.classifier`.
+        See :func:`datadiet.nets.encoders.classifier`.
     precision : str
         Of the scoring passes: "float32" or "bfloat16".
 
@@ -152,13 +152,13 @@ def score(
     if not budget > 0:
         raise InputError(f"tables.score: a budget of {budget} minutes; give a positive number.")
     task = as_task(frame, text, label, text_pair)
-    from datadiet import train
+    from datadiet.training import loop
 
     asked = {"task": task.name, "encoder": encoder, "epochs": 1, "score_at": [AT], "precision": precision, "quick": True}
     config, values = runs.config(**asked), []
     start = last = time.monotonic()
     while len(values) < MOST_RUNS:
-        fitted = train.fit(config | {"seed": len(values)}, task, progress=progress)
+        fitted = loop.fit(config | {"seed": len(values)}, task, progress=progress)
         values.append(runs.values_from(fitted.arrays, score, 0))
         now = time.monotonic()
         if now - start + (now - last) > 60 * budget:

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from datadiet import runs, studies
+from datadiet import runs
+from datadiet.chapters.settings import settings_of
 
 WORDS = {
     "fruit": "apple pear plum grape melon cherry".split(),
@@ -45,13 +46,9 @@ def config(**changes):
     return runs.config(**({"task": "words", "epochs": 1, "batch_size": 8, "score_at": [0, "1ep"]} | TINY | changes))
 
 
-def settings(**changes):
-    """Settings of a study on "words"."""
-    return studies.settings_of(
-        "smoke",
-        **(
-            {"tasks": {"words": [0.3, 0.6]}, "size": None, "batch_size": 8, "noise": 0.0, "score_at": [0, 2, "1ep", "2ep"]}
-            | TINY
-            | changes
-        ),
-    )
+def settings(chapter="score-timing", **changes):
+    """Settings of a chapter on "words"; of those that stand here, the ones that the chapter has."""
+    small = {"tasks": ["words"], "fractions": [0.3, 0.6], "size": None, "batch_size": 8, "noise": 0.0,
+             "score_at": [0, 2, "1ep", "2ep"]} | TINY
+    known = settings_of("smoke", chapter)
+    return settings_of("smoke", chapter, **{name: value for name, value in small.items() if name in known} | changes)

@@ -10,7 +10,8 @@ import nbformat
 import pytest
 from conftest import CHAPTERS, ROOT
 
-from datadiet import book, studies
+from datadiet.book import build
+from datadiet.chapters.arms import settings_of
 from datadiet.errors import InputError
 
 HEAD = "---\njupytext:\n  text_representation:\n    extension: .md\n    format_name: myst\nkernelspec:\n  name: python3\n" \
@@ -55,49 +56,49 @@ def small(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("page", CHAPTERS)
 def test_chapter_executes_by_plain_papermill(page, executed):
-    assert book.problems(executed(page)) == []
+    assert build.problems(executed(page)) == []
 
 
 @pytest.mark.parametrize("page", CHAPTERS)
 def test_parameters_of_a_chapter_are_those_of_the_standard_profile(page):
-    source = book.jupytext.read(ROOT / f"{page}.md")
+    source = build.jupytext.read(ROOT / f"{page}.md")
     cells = [cell.source for cell in source.cells if "parameters" in cell.metadata.get("tags", [])]
     names: dict = {}
     exec("\n".join(cells), names)
-    standard = studies.settings_of("standard") | {"engine": "stored"}
+    standard = settings_of("standard") | {"engine": "stored"}
     if "profile" in names:  # an experiment; other chapters choose what suits their page
-        declared = {name: names[name] for name in book.declared_parameters(source)}
+        declared = {name: names[name] for name in build.declared_parameters(source)}
         assert {"profile", "engine"} <= set(declared) and declared == {name: standard[name] for name in declared}
     assert len(cells) <= 1
 
 
 def test_every_page_is_in_the_table_of_contents():
-    assert {f"chapters/{path.stem}" for path in (ROOT / "chapters").glob("*.md")} == set(book.pages(ROOT))
+    assert {f"chapters/{path.stem}" for path in (ROOT / "chapters").glob("*.md")} == set(build.pages(ROOT))
 
 
 def test_build_executes_renders_and_checks_then_does_nothing_until_something_changes(small, capsys):
-    first = book.build("smoke")
+    first = build.build("smoke")
     assert first == small / "_build" / "html" / "index.html" and first.is_file()
     assert "seeds 2" in (small / "_build" / "html" / "chapters" / "figure.html").read_text()  # the profile's, not the chapter's
     output = small / "_build" / "executed" / "chapters" / "figure.ipynb"
     before = output.stat().st_mtime_ns
     capsys.readouterr()
 
-    book.build("smoke")
+    build.build("smoke")
     assert "chapters/figure: unchanged" in (out := capsys.readouterr().out) and "pages: unchanged" in out
     assert output.stat().st_mtime_ns == before
 
     page = small / "_build" / "html" / "chapters" / "plain.html"
     page.write_text("somebody else was here")
-    book.build("smoke")
+    build.build("smoke")
     assert output.stat().st_mtime_ns == before and "Plain" in page.read_text()
 
     (small / "chapters" / "figure.md").write_text(FIGURE.replace("[0, seeds]", "[1, seeds]"))
-    book.build("smoke")
+    build.build("smoke")
     assert output.stat().st_mtime_ns > before
 
     (small / "profiles" / "smoke.yml").write_text((ROOT / "profiles" / "smoke.yml").read_text().replace("seeds: 2", "seeds: 3"))
-    book.build("smoke")
+    build.build("smoke")
     assert "seeds 3" in (small / "_build" / "html" / "chapters" / "figure.html").read_text()
 
 
@@ -111,7 +112,7 @@ def test_build_executes_renders_and_checks_then_does_nothing_until_something_cha
 def test_a_broken_page_fails_the_build_and_is_named(small, broken, said):
     (small / "chapters" / "figure.md").write_text(broken)
     with pytest.raises(InputError, match=said):
-        book.build("smoke")
+        build.build("smoke")
     assert not (small / "_build" / "executed" / "chapters" / "figure.sha256").exists() or "raised" not in said
 
 
@@ -119,24 +120,24 @@ def test_a_failing_chapter_does_not_stop_the_others(small):
     (small / "chapters" / "broken.md").write_text(FIGURE.replace("plt.plot", "1 / 0; plt.plot"))
     (small / "_toc.yml").write_text("format: jb-book\nroot: chapters/plain\nchapters:\n  - file: chapters/broken\n"
                                     "  - file: chapters/figure\n")
-    assert list(book.execute_all(small, small / "_build", "smoke")) == ["chapters/broken"]
+    assert list(build.execute_all(small, small / "_build", "smoke")) == ["chapters/broken"]
     assert (small / "_build" / "executed" / "chapters" / "figure.sha256").is_file()
 
 
 def test_a_page_without_a_file_is_named(small):
     (small / "chapters" / "figure.md").unlink()
     with pytest.raises(InputError, match="chapters/figure"):
-        book.build("smoke")
+        build.build("smoke")
     assert not (small / "_build").exists()
 
 
 def test_check_finds_a_missing_page_and_a_missing_image(small):
-    book.build("smoke")
+    build.build("smoke")
     images = list((small / "_build" / "html" / "_images").glob("*.png"))
     images[0].unlink()
-    assert "the file of figure fig-one is missing" in "\n".join(book.check(small, small / "_build"))
+    assert "the file of figure fig-one is missing" in "\n".join(build.check(small, small / "_build"))
     (small / "_build" / "html" / "chapters" / "figure.html").unlink()
-    assert book.check(small, small / "_build") == ["chapters/figure.html is missing"]
+    assert build.check(small, small / "_build") == ["chapters/figure.html is missing"]
 
 
 @pytest.mark.parametrize("text, is_bar", [
@@ -146,7 +147,7 @@ def test_check_finds_a_missing_page_and_a_missing_image(small):
     ("\r 10%|# | 1/10\nUserWarning: odd", False),
 ])
 def test_progress_bars_are_told_from_warnings(text, is_bar):
-    assert book.is_progress(text) is is_bar
+    assert build.is_progress(text) is is_bar
 
 
 def test_problems_sees_order_errors_and_stderr():
@@ -155,22 +156,22 @@ def test_problems_sees_order_errors_and_stderr():
     noise = nbformat.v4.new_output("stream", name="stderr", text="careful")
     notebook = nbformat.v4.new_notebook(cells=[cell("1", execution_count=1), cell("2", execution_count=3, outputs=[error]),
                                                cell(""), cell("3", execution_count=None, outputs=[noise])])
-    found = "\n".join(book.problems(notebook))
+    found = "\n".join(build.problems(notebook))
     for said in ("cell 2 has the execution count 3", "ValueError: no", "cell 3 has the execution count None", "careful"):
         assert said in found
 
 
 def test_run_executes_one_chapter_with_changed_parameters(small):
-    out = book.run("figure", {"seeds": 5}, "smoke", small / "out.ipynb")
+    out = build.run("figure", {"seeds": 5}, "smoke", small / "out.ipynb")
     text = Path(out).read_text()
     assert "seeds 5" in text
-    assert "seeds 7" in book.run("figure", {}, None, small / "out.ipynb").read_text()
+    assert "seeds 7" in build.run("figure", {}, None, small / "out.ipynb").read_text()
     with pytest.raises(InputError, match="Did you mean 'seeds'"):
-        book.run("figure", {"sees": 5})
+        build.run("figure", {"sees": 5})
     with pytest.raises(InputError, match="Did you mean 'figure'"):
-        book.run("figur", {})
+        build.run("figur", {})
     with pytest.raises(InputError, match="unknown profile"):
-        book.run("figure", {}, "smok")
+        build.run("figure", {}, "smok")
 
 
 def test_jupyter_book_builds_the_repository_itself(tmp_path, alone):
@@ -180,5 +181,5 @@ def test_jupyter_book_builds_the_repository_itself(tmp_path, alone):
     ran = subprocess.run(command, env=alone | {"PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "")}, capture_output=True,
                          text=True)
     assert ran.returncode == 0, (ran.stdout + ran.stderr)[-4000:]
-    for page in book.pages(ROOT):
+    for page in build.pages(ROOT):
         assert (tmp_path / "_build" / "html" / f"{page}.html").is_file()

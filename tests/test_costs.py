@@ -14,7 +14,22 @@ from click.testing import CliRunner
 from benchmarks import __main__ as command
 from benchmarks import gradients, harness
 from benchmarks.harness import Contestant
-from datadiet import pages, studies
+from datadiet.chapters import pages
+from datadiet.chapters.what_it_costs.runs import (
+    ALIKE,
+    LIMIT,
+    ONE,
+    OURS,
+    PLAIN,
+    STEP,
+    benchmark,
+    bills,
+    exponents,
+    multiplications,
+    norms_over,
+    ratios,
+    time_here,
+)
 from datadiet.errors import InputError
 
 
@@ -25,51 +40,51 @@ def rounds(**seconds):
 
 def test_ratios_are_taken_within_a_round():
     """A machine that is slow for a while is slow for both."""
-    found = studies.ratios(rounds(ours=[1.0, 10.0, 1.5], theirs=[2.0, 20.0, 6.0]), "ours").set_index("peer")
+    found = ratios(rounds(ours=[1.0, 10.0, 1.5], theirs=[2.0, 20.0, 6.0]), "ours").set_index("peer")
     assert found.loc["theirs", ["ratio", "least", "greatest"]].tolist() == [2, 2, 4]
     assert found.loc["ours", "ratio"] == 1 and found.loc["theirs", "seconds"] == 6
 
 
 def test_norms_over_each_rival():
-    ours = {studies.OURS: [2.0], studies.PLAIN: [4.0], studies.ALIKE: [2.0], studies.STEP: [8.0], studies.LIMIT: [1.0]}
-    found = studies.norms_over(rounds(**ours)).iloc[0]
+    ours = {OURS: [2.0], PLAIN: [4.0], ALIKE: [2.0], STEP: [8.0], LIMIT: [1.0]}
+    found = norms_over(rounds(**ours)).iloc[0]
     assert found["case"] == "a case"
-    assert found[[studies.PLAIN, studies.ALIKE, studies.STEP, studies.LIMIT]].tolist() == [0.5, 1, 0.25, 2]
+    assert found[[PLAIN, ALIKE, STEP, LIMIT]].tolist() == [0.5, 1, 0.25, 2]
 
 
 def test_exponents_of_exact_powers():
     grown = [{"case": "it grows", "size": n, "seconds": 3e-4 * n**1.5, "peak_mib": 2.0 * n} for n in (10, 100, 1000)]
     table = pd.DataFrame(grown)
-    found = studies.exponents(table).iloc[0]
+    found = exponents(table).iloc[0]
     assert found["seconds"] == pytest.approx(1.5) and found["seconds_last"] == pytest.approx(1.5)
     assert found["peak_mib"] == pytest.approx(1) and found["sizes"] == "10, 100, 1,000"
-    assert np.isnan(studies.exponents(table.assign(peak_mib=0.0)).iloc[0]["peak_mib"])
+    assert np.isnan(exponents(table.assign(peak_mib=0.0)).iloc[0]["peak_mib"])
 
 
 def test_a_benchmark_that_is_not_there():
     with pytest.raises(InputError, match="python -m benchmarks nothing"):
-        studies.benchmark("nothing")
+        benchmark("nothing")
 
 
 def test_bills_in_epochs_of_training():
     """GraNd as dear as a forward and backward is an epoch a pass; EL2N a third of one."""
-    table = rounds(**{studies.PLAIN: [1.0], studies.OURS: [1.0], studies.ONE: [4.0]})
-    found = studies.bills(table, "a case").set_index(["paper", "pass"])
+    table = rounds(**{PLAIN: [1.0], OURS: [1.0], ONE: [4.0]})
+    found = bills(table, "a case").set_index(["paper", "pass"])
     assert found.loc[("Paul et al. 2021", "GraNd"), ["with our norms", "one at a time"]].tolist() == [210, 240]
     assert found.loc[("Paul et al. 2021", "EL2N"), "of full"] == pytest.approx((200 + 10 / 3) / 200)
 
 
 def test_a_batch_timed_here():
-    table = studies.time_here({"encoder": "tiny", "layers": None, "examples": 3, "tokens": 5, "rounds": 2})
-    assert sorted(table["peer"].unique()) == sorted([studies.PLAIN, studies.OURS, studies.ONE])
+    table = time_here({"encoder": "tiny", "layers": None, "examples": 3, "tokens": 5, "rounds": 2})
+    assert sorted(table["peer"].unique()) == sorted([PLAIN, OURS, ONE])
     assert (table["seconds"] > 0).all() and table.groupby("peer").size().tolist() == [2, 2, 2]
-    assert table.loc[table["peer"] == studies.OURS, "error"].max() < 1e-5
-    assert not len(studies.time_here({"encoder": "tiny", "layers": None, "examples": 3, "tokens": 5, "rounds": 0}))
+    assert table.loc[table["peer"] == OURS, "error"].max() < 1e-5
+    assert not len(time_here({"encoder": "tiny", "layers": None, "examples": 3, "tokens": 5, "rounds": 0}))
 
 
 def test_multiplications_are_counted():
     """Of linear layers and convolutions a forward is a third of forward and backward; norms lie between two thirds and one."""
-    found = studies.multiplications({"encoder": "tiny", "layers": None, "examples": 16, "tokens": 48})
+    found = multiplications({"encoder": "tiny", "layers": None, "examples": 16, "tokens": 48})
     assert found.index.tolist() == ["tiny", "resnet18"]
     assert found["forward"].tolist() == pytest.approx([1 / 3, 1 / 3], abs=0.02)
     assert 2 / 3 < found.loc["resnet18", "grad_norms"] < 0.9
@@ -96,7 +111,7 @@ def test_a_race():
     assert by["says"]["seconds"].tolist() == [14, 21, 28] and (by["says"]["test_accuracy"] == 0.5).all()
     assert by["broken"]["failed"].tolist() == ["ValueError: no such thing"]
     assert by["breaks"]["failed"].dropna().tolist() == ["RuntimeError: tired"] and by["breaks"]["round"].tolist() == [0, 1]
-    found = studies.ratios(table[table["peer"].isin(["quick", "slow"])], "quick").set_index("peer")
+    found = ratios(table[table["peer"].isin(["quick", "slow"])], "quick").set_index("peer")
     assert 2 < found.loc["slow", "ratio"] < 20
     assert {"hardware", "threads", "commit", "versions", "started", "load"} <= set(table)
 
@@ -148,7 +163,7 @@ def test_a_small_table_on_a_page():
 def test_published_rounds_are_whole():
     """Every suite is there, each peer has all its rounds, and every ratio that is shown has a spread."""
     for name, (suite, _) in command.SUITES.items():
-        table = studies.benchmark(name)
+        table = benchmark(name)
         entered = {(each.case, each.peer) for each in suite.contestants(quick=False)}
         assert entered == set(zip(table["case"], table["peer"], strict=True))
         good = table[table["round"] >= 0]

@@ -19,8 +19,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datadiet import data, embedded, sources
-from datadiet.data import Split, Task, flip_labels, load, load_side_table, shrink
+from datadiet import data
+from datadiet.data import Split, Task, embedded, flip_labels, load, load_side_table, shrink, sources
 from datadiet.errors import InputError
 
 

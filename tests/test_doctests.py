@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import datadiet
-from datadiet import cli, studies
+from datadiet import cli
+from datadiet.chapters.arms import profiles
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = [path for path in (ROOT / "datadiet").rglob("*.py") if path.stem != "__init__"]
@@ -55,7 +56,7 @@ def test_commands_of_the_readme(line, clone, alone):
         cli.main.commands[words[1]].make_context(words[1], words[2:])  # raises on what the command does not know
         for place, word in enumerate(words):
             if word == "--profile":
-                assert words[place + 1] in studies.profiles()
+                assert words[place + 1] in profiles()
 
 
 @pytest.mark.parametrize("code", PYTHON)

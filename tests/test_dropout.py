@@ -9,8 +9,8 @@ from torch import nn
 from transformers import BertConfig
 from transformers.models.bert.modeling_bert import BertSelfAttention
 
-from datadiet import kinds
-from datadiet.dropout import ATTENTION, Dropout, attention, mask_like, quick_dropout
+from datadiet.nets.dropout import ATTENTION, Dropout, attention, mask_like, quick_dropout
+from datadiet.training import kinds
 
 
 @pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 0.9])

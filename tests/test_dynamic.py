@@ -6,8 +6,23 @@ import pytest
 import torch
 from small import config, settings, words  # noqa: F401
 
-from datadiet import audit, claims, dynamic, kinds, models, pages, runs, scores, studies, train
+from datadiet import dynamic, runs, scores
+from datadiet.chapters import ledger, pages
+from datadiet.chapters.arms import of_chapter
+from datadiet.chapters.drawing import View
+from datadiet.chapters.dynamic_pruning.figures import against_random, frontier, frontier_in_seconds, one_change
+from datadiet.chapters.dynamic_pruning.runs import (
+    dynamic_arms,
+    dynamic_bill,
+    dynamic_costs,
+    dynamic_pruning,
+    planned_cost,
+    static_at_cost_of,
+)
 from datadiet.errors import InputError
+from datadiet.nets import encoders
+from datadiet.runs import audit
+from datadiet.training import kinds, loop
 
 
 @pytest.fixture
@@ -165,9 +180,9 @@ def test_settings_of_a_schedule():
 
 
 def test_a_schedule_that_keeps_everything_changes_no_bit(task):
-    plain = train.fit(config(epochs=3, score_at=[]), task)
+    plain = loop.fit(config(epochs=3, score_at=[]), task)
     for schedule in ({"rule": "random", "fraction": 1.0}, {"fraction": 1.0}, {"rule": "soft", "drop": 0.0}):
-        scheduled = train.fit(config(epochs=3, score_at=[], schedule=schedule), task)
+        scheduled = loop.fit(config(epochs=3, score_at=[], schedule=schedule), task)
         np.testing.assert_array_equal(plain.arrays["test_predictions"], scheduled.arrays["test_predictions"])
         assert plain.metrics["test_accuracy"] == scheduled.metrics["test_accuracy"]
 
@@ -175,21 +190,21 @@ def test_a_schedule_that_keeps_everything_changes_no_bit(task):
 def test_the_account_of_a_dynamic_run(task):
     """49 examples in batches of 8: an epoch on everything is 7 updates, one on 10 kept is 2."""
     made = config(epochs=5, score_at=[], schedule={"fraction": 0.2})
-    metrics = train.fit(made, task).metrics
+    metrics = loop.fit(made, task).metrics
     assert metrics["updates"] == 7 + 4 * 2 and metrics["examples"] == 49 + 4 * 10 and metrics["scored"] == 2 * 49
     assert metrics["n_kept"] == round((49 + 40) / 5) and metrics["scoring_seconds"] > 0
     cost = audit._cost(made, range(49))
     assert (cost["updates"], cost["trained"], cost["scored"]) == (15, 89, 98)
-    coin = train.fit(config(epochs=5, score_at=[], schedule={"fraction": 0.2, "rule": "random"}), task).metrics
+    coin = loop.fit(config(epochs=5, score_at=[], schedule={"fraction": 0.2, "rule": "random"}), task).metrics
     assert {k: coin[k] for k in ("updates", "examples", "n_kept")} == {k: metrics[k] for k in ("updates", "examples", "n_kept")}
     assert coin["scored"] == 0
 
 
 @pytest.mark.parametrize("schedule", [{"fraction": 0.3}, {"rule": "soft"}, None])
 def test_the_learning_rate_ends_at_the_last_update(task, schedule, monkeypatch):
-    seen, rate = [], train.rate
+    seen, rate = [], loop.rate
     monkeypatch.setattr(train, "rate", lambda step, total: seen.append((step, total)) or rate(step, total))
-    metrics = train.fit(config(epochs=6, score_at=[], schedule=schedule), task).metrics
+    metrics = loop.fit(config(epochs=6, score_at=[], schedule=schedule), task).metrics
     assert seen[-1] == (metrics["updates"], metrics["updates"]) and rate(*seen[-1]) == 0
     if schedule == {"rule": "soft"}:
         assert len({total for _, total in seen}) > 1 and metrics["examples"] < 6 * 49
@@ -202,31 +217,31 @@ def test_the_rate_is_that_of_transformers():
         optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
         theirs = get_linear_schedule_with_warmup(optimizer, int(np.ceil(0.1 * total)), total)
         for step in range(total + 1):
-            assert theirs.get_last_lr()[0] == train.rate(step, total)
+            assert theirs.get_last_lr()[0] == loop.rate(step, total)
             optimizer.step()
             theirs.step()
 
 
 def test_a_constant_rate_is_another_run_and_the_default_is_the_old_one(task):
     assert runs.key(config(decay=True)) == runs.key(config()) != runs.key(config(decay=False))
-    falling, constant = (train.fit(config(epochs=2, decay=decay), task).arrays["logits"][1] for decay in (True, False))
+    falling, constant = (loop.fit(config(epochs=2, decay=decay), task).arrays["logits"][1] for decay in (True, False))
     assert not np.array_equal(falling, constant)
 
 
 def test_scores_of_a_schedule_are_el2n_in_eval_mode(task):
     problem = kinds.prepare(config(), task, "cpu")
-    slow = scores.el2n(runs.softmax(kinds.predict(problem.model, problem.splits["train"])["logits"]), task.train.labels)
+    slow = scores.el2n(runs.probabilities(kinds.predict(problem.model, problem.splits["train"])["logits"]), task.train.labels)
     problem.model.train()
-    np.testing.assert_allclose(train.el2n(problem, dropout=False), slow, rtol=1e-12)
+    np.testing.assert_allclose(loop.el2n(problem, dropout=False), slow, rtol=1e-12)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        one, other = train.el2n(problem, dropout=True), train.el2n(problem, dropout=True)
+        one, other = loop.el2n(problem, dropout=True), loop.el2n(problem, dropout=True)
     assert not np.array_equal(one, other)
     assert problem.model.training and not any(module._forward_pre_hooks for module in problem.model.modules())
 
 
 def test_dropout_while_scoring_is_the_dropout_of_training(task):
-    model = models.classifier("tiny", 3, seed=0)
+    model = encoders.classifier("tiny", 3, seed=0)
     encoded = kinds.encode(config(), task, model, "cpu")["train"]
     with torch.random.fork_rng(), torch.inference_mode():
         torch.manual_seed(5)
@@ -243,21 +258,21 @@ def test_dropout_while_scoring_is_the_dropout_of_training(task):
 def test_scores_from_the_training_pass_are_those_of_a_pass_where_nothing_moves(task):
     """Without dropout and without updates both ways see the same model; only what was left out takes a pass."""
     problem = kinds.prepare(config(), task, "cpu")
-    free, examples = train.FromTraining(problem), problem.splits["train"]
+    free, examples = loop.FromTraining(problem), problem.splits["train"]
     problem.model.eval()
     kept = np.arange(0, len(task.train), 2)
     for positions in examples.in_order_of_length(kept, 8):
         free.loss(problem.model, examples.batch(positions), positions)
     values, passed = free.complete(kept)
-    np.testing.assert_allclose(values, train.el2n(problem, dropout=False), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(values, loop.el2n(problem, dropout=False), rtol=1e-4, atol=1e-6)
     assert passed == len(task.train) - len(kept) and not problem.model.classifier._forward_hooks
 
 
 def test_a_cycle_pays_only_for_what_it_dropped(task):
     n, schedule = len(task.train), {"fraction": 0.4, "warmup": 1, "every": 1}
-    run = train.fit(config(score_at=[], epochs=4, schedule=schedule | {"reuse": True}), task)
+    run = loop.fit(config(score_at=[], epochs=4, schedule=schedule | {"reuse": True}), task)
     assert run.metrics["scored"] == 0 + 2 * (n - round(0.4 * n)) == dynamic.bill(schedule | {"reuse": True}, n, 4)[1]
-    plain = train.fit(config(score_at=[], epochs=4, schedule=schedule), task)
+    plain = loop.fit(config(score_at=[], epochs=4, schedule=schedule), task)
     assert plain.metrics["scored"] == 3 * n == dynamic.bill(schedule, n, 4)[1]
     assert plain.metrics["examples"] == run.metrics["examples"]
 
@@ -275,7 +290,7 @@ def test_the_default_of_a_later_setting_is_not_in_the_config():
 def test_a_schedule_stands_alone(task, changes):
     made = config(**({"score_at": [], "schedule": {"fraction": 0.5}} | changes))
     with pytest.raises(InputError, match="goes with neither"):
-        train.fit(made, task, None if changes else np.arange(5))
+        loop.fit(made, task, None if changes else np.arange(5))
 
 
 # --- the study
@@ -287,13 +302,13 @@ DYNAMIC = {
 
 
 def of_words(**changes):
-    return studies.of_chapter(settings(**(DYNAMIC | changes)), "dynamic-pruning")
+    return of_chapter(settings(**(DYNAMIC | changes)), "dynamic-pruning")
 
 
 def made_up(chosen, accuracy):
     """Rows of every arm with the account of its config; `accuracy` maps an arm to its level, seeds wobble."""
     rows, n = [], 1000
-    for place, ((name, fraction), configs) in enumerate(studies.dynamic_arms(chosen, "words").items()):
+    for place, ((name, fraction), configs) in enumerate(dynamic_arms(chosen, "words").items()):
         for run in configs:
             cost, seed = audit._cost(run, range(n)), run["seed"]
             level = accuracy.get((name, fraction), accuracy.get(name, 0.8)) + 0.0001 * (place + 1) * (seed - 2)
@@ -307,7 +322,7 @@ def made_up(chosen, accuracy):
 
 def test_the_bill_counts_every_pass():
     chosen = of_words(seeds=5, dynamic_epochs=5, dynamic_every=2)
-    costs = studies.dynamic_costs(chosen, made_up(chosen, {}))
+    costs = dynamic_costs(chosen, made_up(chosen, {}))
     units = costs.groupby(["arm", "fraction"])["units"].first() / 1000
     assert units["full", 1.0] == 15  # its scoring pass is static pruning's business
     assert units["random static", 0.3] == pytest.approx(4.5) and units["random dynamic", 0.3] == pytest.approx(3 * (1 + 4 * 0.3))
@@ -323,9 +338,9 @@ def test_the_bill_counts_every_pass():
 
 def test_static_is_read_at_the_cost_of_dynamic():
     chosen = of_words(seeds=5, dynamic_epochs=5, dynamic_every=2)
-    costs = studies.dynamic_costs(chosen, made_up(chosen, {("static, one run", 0.3): 0.6, ("static, one run", 0.6): 0.7}))
+    costs = dynamic_costs(chosen, made_up(chosen, {("static, one run", 0.3): 0.6, ("static, one run", 0.6): 0.7}))
     # static costs 8.5 and 13 thousand units at 0.3 and 0.6; dynamic at 0.3 costs 8.6
-    found = studies.static_at_cost_of(chosen, costs, "words", 0.3)
+    found = static_at_cost_of(chosen, costs, "words", 0.3)
     assert len(found) == 5 and found[2] == pytest.approx(0.6 + 0.1 * 0.1 / 4.5)
 
 
@@ -341,28 +356,28 @@ def test_static_is_read_at_the_cost_of_dynamic():
 def test_dynamic_rules(accuracy, verdicts):
     chosen = of_words(seeds=5, dynamic_epochs=5, dynamic_every=2)
     table = made_up(chosen, accuracy)
-    found = [claims.decide(f"NDD-{i}", chosen, table).verdict.replace(" reproduced", "") for i in range(1, 6)]
+    found = [ledger.decide(f"NDD-{i}", chosen, table).verdict.replace(" reproduced", "") for i in range(1, 6)]
     assert found == verdicts.split()
     for i in range(1, 6):
-        assert claims.decide(f"NDD-{i}", chosen, pd.DataFrame()).verdict == "no runs yet"
+        assert ledger.decide(f"NDD-{i}", chosen, pd.DataFrame()).verdict == "no runs yet"
 
 
 def test_the_study_the_account_and_the_figures_on_real_runs(words):  # noqa: F811
     import matplotlib
 
     matplotlib.use("Agg")
-    from datadiet import figures
+
 
     chosen = of_words(seeds=2)
-    configs = studies.dynamic_pruning(chosen)
+    configs = dynamic_pruning(chosen)
     table = runs.sweep(configs)
     assert len(table) == len(configs) and set(table["rule"]) >= {"full", "dynamic hardest", "dynamic random", "dynamic soft"}
-    bill = studies.dynamic_bill(chosen, table)
-    assert len(bill) == len(studies.dynamic_arms(chosen, "words")) and (bill["cost"] > 0).all()
+    bill = dynamic_bill(chosen, table)
+    assert len(bill) == len(dynamic_arms(chosen, "words")) and (bill["cost"] > 0).all()
     none = pd.DataFrame()
-    assert len(studies.dynamic_costs(chosen, none)) == len(studies.dynamic_bill(chosen, none)) == 0
-    sides = [figures.View("This machine", chosen, table), figures.View("Published", chosen, none)]
-    for draw in (figures.frontier, figures.frontier_in_seconds, figures.against_random, figures.one_change):
+    assert len(dynamic_costs(chosen, none)) == len(dynamic_bill(chosen, none)) == 0
+    sides = [View("This machine", chosen, table), View("Published", chosen, none)]
+    for draw in (frontier, frontier_in_seconds, against_random, one_change):
         figure = draw(sides)
         assert len(figure.axes) == 2
         figure.clear()
@@ -374,16 +389,16 @@ def test_the_study_the_account_and_the_figures_on_real_runs(words):  # noqa: F81
 def test_a_task_of_its_own_settings_is_without_the_arms_it_leaves_out():
     own = {"warmups": [], "ablations": [], "fractions": [0.5], "epochs": 7}
     chosen = of_words(seeds=5, dynamic_tasks=["words", "cola"], dynamic_per_task={"cola": own})
-    assert {name for name, _ in studies.dynamic_arms(chosen, "cola")} == {
+    assert {name for name, _ in dynamic_arms(chosen, "cola")} == {
         "full", "soft", "random static", "static", "static, one run", "random dynamic", "dynamic"}
-    assert {run["epochs"] for run in studies.dynamic_arms(chosen, "cola")["dynamic", 0.5]} == {7}
+    assert {run["epochs"] for run in dynamic_arms(chosen, "cola")["dynamic", 0.5]} == {7}
     table = made_up(chosen, {})
-    more = [runs.key(run) for arm in studies.dynamic_arms(chosen, "cola").values() for run in arm]
+    more = [runs.key(run) for arm in dynamic_arms(chosen, "cola").values() for run in arm]
     cola = table.iloc[: len(more)].assign(key=more, test_accuracy=0.5, test_matthews=0.1 * np.arange(len(more)))
-    costs = studies.dynamic_costs(chosen, pd.concat([table.assign(test_matthews=0.9), cola]))
+    costs = dynamic_costs(chosen, pd.concat([table.assign(test_matthews=0.9), cola]))
     judged = costs[costs["task"] == "cola"]["accuracy"].to_numpy()
     assert judged == pytest.approx(0.1 * np.arange(len(more))), "CoLA is judged by Matthews' correlation"
-    parts = claims.decide("NDD-4", chosen, pd.concat([table, cola])).parts
+    parts = ledger.decide("NDD-4", chosen, pd.concat([table, cola])).parts
     assert len(parts) == 2 and all(part.name.startswith("words") for part in parts)
 
 
@@ -399,7 +414,7 @@ def test_matthews_is_that_of_scikit_learn(seed):
 
 
 def test_planned_cost():
-    assert studies.planned_cost(10, fraction=1.0, rule="random") == 1
-    assert studies.planned_cost(10, fraction=0.5, rule="random") == pytest.approx(0.55)
-    assert studies.planned_cost(10, fraction=0.2, every=4) == pytest.approx((1 + 9 * 0.2 + 3 / 3) / 10)
-    assert 0.7 < studies.planned_cost(10, rule="soft") < 0.9
+    assert planned_cost(10, fraction=1.0, rule="random") == 1
+    assert planned_cost(10, fraction=0.5, rule="random") == pytest.approx(0.55)
+    assert planned_cost(10, fraction=0.2, every=4) == pytest.approx((1 + 9 * 0.2 + 3 / 3) / 10)
+    assert 0.7 < planned_cost(10, rule="soft") < 0.9

@@ -11,9 +11,15 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from small import words  # noqa: F401
 
-from datadiet import audit, claims, fairness, feedback, kinds, models, recorded, runs, scores, store, studies, train
-from datadiet.data import load
+from datadiet import runs, scores
+from datadiet.chapters import ledger
+from datadiet.chapters.arms import settings_of
+from datadiet.chapters.healthy_diet.runs import chosen_mix, constant, fair_arms, fair_table
+from datadiet.data import feedback, load
 from datadiet.errors import InputError
+from datadiet.nets import encoders
+from datadiet.runs import audit, recorded, store
+from datadiet.training import fairness, kinds, loop
 
 MALE = {"he", "him", "his", "mr", "james", "peter", "david", "mark", "waiter", "man", "son", "father", "brother", "husband",
         "thomas", "robert", "john", "paul", "salesman", "gentleman", "boy", "uncle", "grandfather", "nephew"}
@@ -178,7 +184,7 @@ def test_auc_counts_pairs():
 
 
 def test_a_constant_is_perfectly_fair_and_of_no_use(task):
-    found = studies.constant(studies.settings_of("standard", "healthy-diet"), "feedback")
+    found = constant(settings_of("standard", "healthy-diet"), "feedback")
     assert found == {"accuracy": 0.8, "auc": 0.5, "parity": 1.0, "odds": 1.0, "gap": 0.0, "flips": 0.0}
 
 
@@ -219,14 +225,14 @@ def test_the_swap_is_recorded_as_a_pass_over_the_swapped_text_would_see_it():
     np.testing.assert_allclose(found["swapped_logits"], slow[64:], atol=1e-6)
     moved = scores.ge(found["logits"], found["swapped_logits"]) > 0
     np.testing.assert_array_equal(np.flatnonzero(moved), fairness.changed(task.train))
-    tokens = models.tokenizer("tiny")
+    tokens = encoders.tokenizer("tiny")
     texts = problem.splits["train"].lengths
     assert texts[64] == len(tokens(task.train.inputs["swapped"][0])["input_ids"])
 
 
 def test_without_a_mix_a_swap_task_trains_as_its_text_alone(words):  # noqa: F811
     """The factual arm never sees a swapped sentence: the same batches, so the same predictions, but for the vocabulary."""
-    fitted = train.fit(runs.config(**TINY), runs.task_of(runs.config(**TINY)))
+    fitted = loop.fit(runs.config(**TINY), runs.task_of(runs.config(**TINY)))
     assert fitted.metrics["n_kept"] == 64 and fitted.metrics["examples"] == 64
     assert set(fitted.metrics) >= {f"{split}_{what}" for split in ("test", "validation") for what in ("parity", "auc", "flips")}
 
@@ -259,13 +265,13 @@ def test_ge_needs_swapped_logits():
 
 # --- the rules, on tables made by hand
 
-SETTINGS = studies.settings_of("standard", "healthy-diet")
+SETTINGS = settings_of("standard", "healthy-diet")
 
 
 def made(**parities):
     """A table of all runs of the chapter: accuracy 0.85, and the parity of an arm (0.9 where not given), on both splits."""
     rows = []
-    for (name, a, b), configs in studies.fair_arms(SETTINGS, "feedback").items():
+    for (name, a, b), configs in fair_arms(SETTINGS, "feedback").items():
         for run in configs:
             value = parities.get(f"{name} {a:g} {b:g}", parities.get(name, 0.9))
             wobble = 0.001 * run["seed"] * (1 if "healthy" in name or "lowest" in name else -1)
@@ -278,36 +284,36 @@ def made(**parities):
 @pytest.mark.parametrize("healthy, full, verdict", [(0.98, 0.9, "reproduced"), (0.8, 0.9, "not reproduced")])
 def test_hdd_1(healthy, full, verdict):
     made_up = made(**{"healthy GE": healthy, "full augmentation": full})
-    assert claims.decide("HDD-1", SETTINGS, made_up).verdict == f"analogue: {verdict}"
+    assert ledger.decide("HDD-1", SETTINGS, made_up).verdict == f"analogue: {verdict}"
     useless = made_up.assign(test_accuracy=made_up["test_accuracy"].where(made_up["test_parity"] < 0.95, 0.5))
     if verdict == "reproduced":
-        assert claims.decide("HDD-1", SETTINGS, useless).verdict == "analogue: undecided"  # fair, and of no use: no gain at all
+        assert ledger.decide("HDD-1", SETTINGS, useless).verdict == "analogue: undecided"  # fair, and of no use: no gain at all
 
 
 def test_the_shares_are_chosen_on_validation():
-    found = studies.fair_table(SETTINGS, made(**{"healthy GE 0.3 0.2": 0.95}))
-    assert studies.chosen_mix(SETTINGS, found, "feedback") == (0.3, 0.2)
+    found = fair_table(SETTINGS, made(**{"healthy GE 0.3 0.2": 0.95}))
+    assert chosen_mix(SETTINGS, found, "feedback") == (0.3, 0.2)
     found["test_parity"] = np.where(found["factuals"] == 0.5, 1.0, 0.0)  # test says otherwise, and is not asked
-    assert studies.chosen_mix(SETTINGS, found, "feedback") == (0.3, 0.2)
+    assert chosen_mix(SETTINGS, found, "feedback") == (0.3, 0.2)
     fewer = made()
-    last = [runs.key(run) for run in studies.fair_arms(SETTINGS, "feedback")[("healthy GE", 0.7, 0.1)]]
-    assert claims.decide("HDD-1", SETTINGS, fewer[~fewer["key"].isin(last)]).verdict == "analogue: no runs yet"
+    last = [runs.key(run) for run in fair_arms(SETTINGS, "feedback")[("healthy GE", 0.7, 0.1)]]
+    assert ledger.decide("HDD-1", SETTINGS, fewer[~fewer["key"].isin(last)]).verdict == "analogue: no runs yet"
 
 
 @pytest.mark.parametrize("low, high, verdict", [(0.8, 0.95, "reproduced"), (0.95, 0.95, "not reproduced"),
                                                 (0.8, 0.79, "partly reproduced")])
 def test_hdd_2(low, high, verdict):
-    found = claims.decide("HDD-2", SETTINGS, made(**{
+    found = ledger.decide("HDD-2", SETTINGS, made(**{
         "factual only": 0.8, "factual + lowest GE": low, "factual + highest GE": high}))
     assert found.verdict == f"analogue: {verdict}"
 
 
 def test_no_runs_no_verdict():
-    assert {claims.decide(name, SETTINGS, pd.DataFrame()).verdict for name in ("HDD-1", "HDD-2")} == {"analogue: no runs yet"}
+    assert {ledger.decide(name, SETTINGS, pd.DataFrame()).verdict for name in ("HDD-1", "HDD-2")} == {"analogue: no runs yet"}
 
 
 def test_every_arm_takes_the_same_number_of_updates_and_healthy_mixes_at_most_half_of_the_augmented_set():
-    configs = [run for configs in studies.fair_arms(SETTINGS, "feedback").values() for run in configs]
+    configs = [run for configs in fair_arms(SETTINGS, "feedback").values() for run in configs]
     split = runs.task_of(configs[0]).train
     bill = {audit._cost(run, split)["updates"] for run in configs}
     augmented = fairness.size(fairness.settings(factuals=1.0, counterfactuals=1.0), split)

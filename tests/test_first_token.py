@@ -6,9 +6,11 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification, RobertaConfig, RobertaForSequenceClassification
 
-from datadiet import gradnorm, kinds, models
-from datadiet.dropout import quick_dropout
-from datadiet.first_token import FirstToken, first_token
+from datadiet import gradnorm
+from datadiet.nets import encoders
+from datadiet.nets.dropout import quick_dropout
+from datadiet.nets.first_token import FirstToken, first_token
+from datadiet.training import kinds
 
 SMALL = dict(vocab_size=50, hidden_size=24, num_hidden_layers=3, num_attention_heads=4, intermediate_size=36,
              max_position_embeddings=20, num_labels=3)
@@ -80,9 +82,9 @@ def test_dropout_that_stays_on_stays_on_in_the_last_layer():
 
 
 def test_models_that_read_other_tokens_are_left_alone():
-    assert type(models.classifier("minilm", 3).bert.encoder.layer[-1]) is FirstToken
-    assert type(models.classifier("minilm-mean", 3).bert.encoder.layer[-1]) is not FirstToken
-    assert not models.classifier("minilm", 3).bert.encoder.layer[-1].training and not pair("bert")[0].eval().training
+    assert type(encoders.classifier("minilm", 3).bert.encoder.layer[-1]) is FirstToken
+    assert type(encoders.classifier("minilm-mean", 3).bert.encoder.layer[-1]) is not FirstToken
+    assert not encoders.classifier("minilm", 3).bert.encoder.layer[-1].training and not pair("bert")[0].eval().training
     whole = pair("bert")[0].eval()
     assert not first_token(whole).bert.encoder.layer[-1].training, "it is in the mode that the layer was in"
     other = torch.nn.Linear(2, 2)

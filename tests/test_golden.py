@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from datadiet import claims, runs, studies
+from datadiet import chapters, runs
+from datadiet.chapters import ledger
+from datadiet.chapters.settings import settings_of
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 KEYS = json.loads((GOLDEN / "keys.json").read_text())
@@ -20,8 +22,7 @@ LEDGER = json.loads((GOLDEN / "ledger.json").read_text())
 @pytest.fixture(scope="module")
 def asked():
     """Chapter -> the runs that its published settings ask for."""
-    settings = studies.settings_of("standard")
-    return {name: studies.wanted(name, settings) for name in KEYS}
+    return {name: chapters.wanted(name, settings_of("standard", name)) for name in KEYS}
 
 
 @pytest.mark.parametrize("chapter", KEYS)
@@ -33,13 +34,15 @@ def test_published_settings_ask_for_the_same_keys(asked, chapter):
 
 
 def test_the_published_ledger_is_the_same_to_the_digit(asked):
-    settings, tables = studies.settings_of("standard"), {name: runs.published(some) for name, some in asked.items()}
-    assert list(LEDGER) == list(claims.claims())
+    settings = {name: settings_of("standard", name) for name in asked}
+    tables = {name: runs.published(some) for name, some in asked.items()}
+    assert list(LEDGER) == list(ledger.claims())
     for claim, golden in LEDGER.items():
-        if claim not in claims.RULES:
-            assert (golden["verdict"], golden["parts"]) == (claims.claims()[claim]["status"], [])
+        if claim not in ledger.rules():
+            assert (golden["verdict"], golden["parts"]) == (ledger.claims()[claim]["status"], [])
             continue
-        found = claims.decide(claim, settings, tables[claims.chapter_of(claim)])
+        chapter = ledger.chapter_of(claim)
+        found = ledger.decide(claim, settings[chapter], tables[chapter])
         assert (found.verdict, found.seeds) == (golden["verdict"], golden["seeds"]), claim
         parts = [[part.effect, part.low, part.high, part.n, part.outcome] for part in found.parts]
         assert [part[3:] for part in parts] == [part[3:] for part in golden["parts"]], claim

@@ -14,10 +14,10 @@ from transformers import BertForSequenceClassification as Bert
 from transformers import DistilBertForSequenceClassification as DistilBert
 from transformers import RobertaForSequenceClassification as Roberta
 
-from datadiet import gradnorm, layers
+from datadiet import gradnorm
 from datadiet.errors import InputError
-from datadiet.gradnorm import grad_norms, reference_grad_norms
-from datadiet.models import ResNet
+from datadiet.gradnorm import grad_norms, layers, reference_grad_norms
+from datadiet.nets.images import ResNet
 
 
 @pytest.fixture

@@ -10,10 +10,17 @@ from hypothesis import strategies as st
 from small import config, settings, words  # noqa: F401
 from test_rules import around, rows, table
 
-from datadiet import audit, claims, figures, inputgrad, kinds, models, pages, recorded, rules, runs, scores, store, studies, train
+from datadiet import runs, scores
+from datadiet.chapters import ledger, pages
+from datadiet.chapters.drawing import View
+from datadiet.chapters.influence_scores import rules as influence
+from datadiet.chapters.influence_scores import runs as influence
+from datadiet.chapters.influence_scores.figures import influence_agreement, influence_arms, influence_gains
+from datadiet.chapters.influence_scores.runs import influence_agreement, influence_arm, influence_scores, influence_sources
 from datadiet.errors import InputError
-from datadiet.figures import View
-from datadiet.studies import influence
+from datadiet.nets.images import picture_classifier
+from datadiet.runs import audit, recorded, store
+from datadiet.training import inputgrad, kinds, loop
 
 CLOCKS = ("train_seconds", "scoring_seconds")
 
@@ -121,7 +128,7 @@ def test_gradients_of_a_batch_are_those_of_each_example_alone(problem):
 def test_gradients_of_images():
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        net = models.picture_classifier("resnet-small", 3, channels=1)
+        net = picture_classifier("resnet-small", 3, channels=1)
         batch = {"image": torch.randn(4, 1, 8, 8), "labels": torch.tensor([0, 2, 1, 1])}
     fast, mask = inputgrad.label_gradients(net, batch)
     for i in range(4):
@@ -157,7 +164,7 @@ def test_vog_over_checkpoints_is_that_of_all_gradients_held_at_once(problem):
 def test_recording_vog_changes_nothing_else_and_comes_out_the_same_again(words):  # noqa: F811
     run = config(epochs=3, score_at=["1ep", "2ep", "3ep"])
     task = runs.task_of(run)
-    plain, one, again = (train.fit(run | {"vog": on}, task) for on in (False, True, True))
+    plain, one, again = (loop.fit(run | {"vog": on}, task) for on in (False, True, True))
     for name in plain.arrays:
         np.testing.assert_array_equal(plain.arrays[name], one.arrays[name])
     assert {k: v for k, v in one.metrics.items() if k not in CLOCKS} == {
@@ -183,13 +190,13 @@ def test_recording_vog_changes_nothing_else_and_comes_out_the_same_again(words):
 def test_where_there_is_no_vog(words, task, change, said):  # noqa: F811
     run = config(**({"task": task, "vog": True, "score_at": [0, 1]} | change))
     with pytest.raises(InputError, match=said):
-        train.fit(run, runs.task_of(run))
+        loop.fit(run, runs.task_of(run))
 
 
 def test_a_run_may_be_judged_on_the_test_split_alone(words):  # noqa: F811
     run = config(test_only=True, validation=0.2)
-    both = train.fit(config(), runs.task_of(config())).metrics
-    one = train.fit(run, runs.task_of(run)).metrics
+    both = loop.fit(config(), runs.task_of(config())).metrics
+    one = loop.fit(run, runs.task_of(run)).metrics
     assert set(both) - set(one) == {"validation_accuracy", "validation_matthews"}
     assert one["test_accuracy"] == both["test_accuracy"]
     assert runs.task_of(run).checksum != runs.task_of(config()).checksum
@@ -227,7 +234,7 @@ def arms(full=0.7, vog_cost=-0.005, more=-0.1, names=("a", "b", "c"), **leads):
     ({"full": 0.4, "names": "ab"}, "undecided"),  # no better than a coin of two sides
 ])
 def test_inf_1(changes, verdict):
-    found = claims.decide("INF-1", SETTINGS, arms(**changes))
+    found = ledger.decide("INF-1", SETTINGS, arms(**changes))
     assert found.verdict == verdict and len(found.parts) == 7 and {each.n for each in found.parts} == {5}
     assert all(("not learned" in each.name) == (verdict == "undecided") for each in found.parts)
 
@@ -235,14 +242,14 @@ def test_inf_1(changes, verdict):
 @pytest.mark.parametrize("changes, verdict", [
     ({}, "reproduced"), ({"vog_cost": -0.04}, "not reproduced"), ({"full": 0.35}, "undecided")])
 def test_inf_3(changes, verdict):
-    assert claims.decide("INF-3", SETTINGS, arms(**changes)).verdict == verdict
+    assert ledger.decide("INF-3", SETTINGS, arms(**changes)).verdict == verdict
 
 
 def test_missing_arms_are_no_verdict():
     made = arms()
-    assert claims.decide("INF-1", SETTINGS, made[made["score"] != "aum"]).verdict == "no runs yet"
-    assert claims.decide("INF-3", SETTINGS, pd.DataFrame()).verdict == "no runs yet"
-    assert claims.decide("INF-3", SETTINGS, made[made["rule"] != "full"]).verdict == "no runs yet"
+    assert ledger.decide("INF-1", SETTINGS, made[made["score"] != "aum"]).verdict == "no runs yet"
+    assert ledger.decide("INF-3", SETTINGS, pd.DataFrame()).verdict == "no runs yet"
+    assert ledger.decide("INF-3", SETTINGS, made[made["rule"] != "full"]).verdict == "no runs yet"
 
 
 # --- The chapter's runs
@@ -253,7 +260,7 @@ CHOSEN = {"tasks": {"words": [0.5, 0.8]}, "timing_fraction": 0.5, "score_at": ["
 
 def test_what_the_chapter_asks_for():
     chosen = settings(seeds=3) | CHOSEN
-    asked = studies.influence_scores(chosen)
+    asked = influence_scores(chosen)
     assert len(asked) == 3 * (1 + 2 * 6 + 2) and all(run["test_only"] for run in asked)
     assert [run["vog"] for run in asked] == [True] * 3 + [False] * 42
     for run in asked:
@@ -270,29 +277,29 @@ def test_tables_rules_and_figures_on_real_runs(words, monkeypatch):  # noqa: F81
 
     matplotlib.use("Agg")
     chosen = settings(seeds=2) | CHOSEN
-    asked = studies.influence_scores(chosen)
+    asked = influence_scores(chosen)
     bill = audit.plan(asked)
     found = runs.sweep(asked)
     assert len(found) == bill["runs"].sum() == 30
     assert bill["scored"].sum() == found["scored"].sum() and bill["updates"].sum() == found["updates"].sum()
-    agree = studies.influence_agreement(chosen, found)
+    agree = influence_agreement(chosen, found)
     assert len(agree) == 36 and agree["rho"].between(-1, 1).all() and agree["shared"].between(0, 1).all()
     assert agree["easy"].notna().sum() == 6 and agree["skew"].between(0, 1).all()
     assert (agree.loc[agree["score"] == agree["other"], "shared"] == 1).all()
-    assert not len(studies.influence_agreement(chosen, pd.DataFrame()))
+    assert not len(influence_agreement(chosen, pd.DataFrame()))
     for name in influence.ARMS:
-        assert len(studies.influence_arm(chosen, found, "words", name, 0.5)) == 2
+        assert len(influence_arm(chosen, found, "words", name, 0.5)) == 2
     sides = [View("This machine", chosen, found), View("Published", chosen, pd.DataFrame())]
     for claim in ("INF-1", "INF-3"):
         assert claim in pages.verdict(claim, sides).text
-    for draw in (figures.influence_gains, figures.influence_arms, figures.influence_agreement):
+    for draw in (influence_gains, influence_arms, influence_agreement):
         figure = draw(sides)
         assert any("no runs" in text.get_text() for ax in figure.axes for text in ax.texts)
         figure.clear()
-    full = studies.influence_sources(chosen, "words")[0]
+    full = influence_sources(chosen, "words")[0]
     before = store.arrays(runs.key(full))["vog"]
     monkeypatch.setattr(store.paths, "root", lambda: words)  # publishing writes elsewhere, and VoG comes back
     store.publish([runs.key(full)])
     monkeypatch.setenv("DATADIET_STORE", str(words / "empty"))
     np.testing.assert_array_equal(store.arrays(runs.key(full))["vog"], before)
-    assert rules.influence.learned(chosen, found, "words") in (True, False)
+    assert influence.learned(chosen, found, "words") in (True, False)

@@ -9,9 +9,15 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from datadiet import claims, gradnorm, joint, kinds, recorded, rules, runs, scores, spans, studies, train
-from datadiet.data import load
+from datadiet import gradnorm, runs, scores
+from datadiet.chapters import ledger
+from datadiet.chapters.arms import settings_of
+from datadiet.chapters.joint.runs import FORMS as JOINT_FORMS
+from datadiet.chapters.joint.runs import joint_lengths, joint_pruning, joint_results
+from datadiet.data import load, spans
 from datadiet.errors import InputError
+from datadiet.runs import recorded
+from datadiet.training import joint, kinds, loop
 
 TINY = {"task": "assistant", "encoder": "tiny", "max_length": 32, "learning_rate": 1e-3, "batch_size": 8, "size": 45, "epochs": 1}
 
@@ -33,7 +39,7 @@ def plain_pass(model, encoded):
             batch = encoded.batch([i])
             a, b = model(**joint._inputs(batch))
             intents.append(a[0].numpy())
-            slots.append(runs.softmax(b[0][batch["word"][0] > 0].numpy()))
+            slots.append(runs.probabilities(b[0][batch["word"][0] > 0].numpy()))
     return np.stack(intents), slots
 
 
@@ -50,7 +56,7 @@ def test_recorded_arrays_give_the_scores_of_the_slow_truth(task):
         probs[i, : len(row)], labels[i, : len(row)], mask[i, : len(row)] = slots[i], row, True
     held = {name: values[None] for name, values in seen.items()} | {"labels": task.train.labels}
     for combine in ("norm", "sum", "mean", "rms"):
-        slow = scores.joint_el2n(runs.softmax(logits), task.train.labels, probs, labels, mask, combine)
+        slow = scores.joint_el2n(runs.probabilities(logits), task.train.labels, probs, labels, mask, combine)
         np.testing.assert_allclose(recorded.values_from(held, f"joint_{combine}", 0), slow, rtol=1e-5)
     np.testing.assert_allclose(joint.el2n(seen, task.train.labels), recorded.values_from(held, "joint_norm", 0), rtol=1e-6)
     assert (seen["slot_predictions"] == np.where(mask, probs.argmax(-1), -1)).all()
@@ -191,14 +197,14 @@ def test_labels_that_training_lacks_are_wrong_and_are_counted(tmp_path):
 
 
 def test_training_learns_and_dynamic_pruning_ranks_by_the_stacked_norm(task, monkeypatch):
-    fitted = train.fit(runs.config(**TINY | {"epochs": 12, "learning_rate": 5e-3, "score_at": [0, "1ep"]}), task)
-    untrained = train.fit(runs.config(**TINY | {"epochs": 1, "learning_rate": 1e-6}), task)
+    fitted = loop.fit(runs.config(**TINY | {"epochs": 12, "learning_rate": 5e-3, "score_at": [0, "1ep"]}), task)
+    untrained = loop.fit(runs.config(**TINY | {"epochs": 1, "learning_rate": 1e-6}), task)
     assert fitted.metrics["test_tag_accuracy"] > untrained.metrics["test_tag_accuracy"] + 0.1
     assert fitted.arrays["slot_predictions"].shape[:2] == (2, 45) and fitted.arrays["words"].shape == (2, 45)
     asked = []
     monkeypatch.setattr(joint, "el2n", lambda seen, labels: asked.append(len(labels)) or np.arange(len(labels), dtype=float))
     schedule = {"rule": "hardest", "fraction": 0.4, "warmup": 1, "every": 1}
-    train.fit(runs.config(**TINY | {"epochs": 3, "schedule": schedule}), task)
+    loop.fit(runs.config(**TINY | {"epochs": 3, "schedule": schedule}), task)
     assert asked == [45, 45]
 
 
@@ -214,7 +220,7 @@ def made(monkeypatch, **arms):
         for i, (arm, values) in enumerate(arms.items()) for seed, w in enumerate(0.0002 * np.arange(5) * (-1) ** i)
     ]
     monkeypatch.setattr(studies, "joint_results", lambda settings, table: pd.DataFrame(rows))
-    return claims.decide("NDD-6", SETTINGS, pd.DataFrame())
+    return ledger.decide("NDD-6", SETTINGS, pd.DataFrame())
 
 
 @pytest.mark.parametrize("norm, dynamic, verdict", [
@@ -229,22 +235,22 @@ def test_rule(monkeypatch, norm, dynamic, verdict):
 
 
 def test_rule_without_runs():
-    settings = studies.settings_of("smoke", "joint")
-    assert claims.decide("NDD-6", settings, pd.DataFrame()).verdict == "no runs yet"
-    assert len(studies.joint_lengths(settings, pd.DataFrame())) == 0
+    settings = settings_of("smoke", "joint")
+    assert ledger.decide("NDD-6", settings, pd.DataFrame()).verdict == "no runs yet"
+    assert len(joint_lengths(settings, pd.DataFrame())) == 0
 
 
 def test_study_at_tiny_size(tmp_path, monkeypatch):
     monkeypatch.setenv("DATADIET_STORE", str(tmp_path))
-    settings = studies.settings_of("smoke", "joint") | {"size": 40, "epochs": 2, "tasks": {"assistant": [0.25, 0.5]}}
-    table = runs.sweep(studies.joint_pruning(settings))
-    results = studies.joint_results(settings, table)
+    settings = settings_of("smoke", "joint") | {"size": 40, "epochs": 2, "tasks": {"assistant": [0.25, 0.5]}}
+    table = runs.sweep(joint_pruning(settings))
+    results = joint_results(settings, table)
     assert results.groupby(["arm", "fraction"]).size().eq(2).all()
     assert set(results["arm"]) >= {"full", "random dynamic", "easiest"}
     assert results[["intent", "span_f1", "tags", "frame"]].stack().between(0, 1).all() and (results["unseen"] == 0).all()
-    lengths = studies.joint_lengths(settings, table)
+    lengths = joint_lengths(settings, table)
     assert lengths[["kept_common", "all_common"]].stack().between(0, 1).all()
-    assert set(lengths["form"]) == set(studies.JOINT_FORMS) and lengths["rho"].between(-1, 1).all()
+    assert set(lengths["form"]) == set(JOINT_FORMS) and lengths["rho"].between(-1, 1).all()
     rho = lengths.groupby("form")["rho"].mean()
     assert rho["joint_sum"] > 0.9 > rho["el2n"]  # an untrained model errs alike on every word: the sum counts words
     assert [part.n for part in rules.RULES["NDD-6"](settings, table)] == [2, 2, 2]

@@ -9,10 +9,21 @@ import pytest
 import torch
 from torch import nn
 
-from datadiet import audit, branch, claims, figures, landscape, models, rules, runs, studies, tangent, train
+from datadiet import runs
+from datadiet.chapters import ledger
+from datadiet.chapters.arms import profiles, settings_of
+from datadiet.chapters.drawing import View
+from datadiet.chapters.loss_landscape import rules as landscape
+from datadiet.chapters.loss_landscape import runs as landscape
+from datadiet.chapters.loss_landscape.figures import barriers, error_on_the_line, kernel_velocity
+from datadiet.chapters.loss_landscape.runs import barriers, behind, branched, lines, loss_landscape, velocities
 from datadiet.data import load, shrink
 from datadiet.errors import InputError
-from datadiet.figures import View
+from datadiet.gradnorm import tangent
+from datadiet.nets.images import picture_classifier
+from datadiet.runs import audit
+from datadiet.training import branch, landscape
+from datadiet.training.loop import Loop, fit
 
 SOURCE = {"any": "run"}
 PLAN = {"spawn": [0, 2, "1ep"], "alphas": 3, "share": 0.2, "block": 4, "at": "1ep", "seeds": [1], "source": SOURCE}
@@ -35,7 +46,7 @@ def values(n=60):
 # The kernel --------------------------------------------------------------------------------------------------------------
 def perturbed(encoder, seed):
     """A net whose every parameter and running statistic is drawn, so that no symmetry of an initialisation hides a mistake."""
-    net, draw = models.picture_classifier(encoder, 3, 2, seed), torch.Generator().manual_seed(seed)
+    net, draw = picture_classifier(encoder, 3, 2, seed), torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for p in net.parameters():
             p.add_(0.1 * torch.randn(p.shape, generator=draw))
@@ -176,7 +187,7 @@ def test_statistics_are_measured_anew_and_the_rest_is_left_alone():
     torch.testing.assert_close(first.running_var, seen.var((0, 2, 3)))
     assert [m.training for m in net.modules()] == modes and all(map(torch.equal, weights, net.parameters()))
     assert [m.momentum for m in net.modules() if isinstance(m, nn.BatchNorm2d)] == momenta
-    tangent.measure_statistics(models.picture_classifier("convnet", 3), iter(lambda: pytest.fail("no BatchNorm, no pass"), None))
+    tangent.measure_statistics(picture_classifier("convnet", 3), iter(lambda: pytest.fail("no BatchNorm, no pass"), None))
 
 
 # The run -----------------------------------------------------------------------------------------------------------------
@@ -186,10 +197,10 @@ def fitted(digits):
 
 
 def test_the_run_itself_is_the_plain_run(digits, fitted):
-    plain = train.fit(config(branch=None), digits)
+    plain = fit(config(branch=None), digits)
     assert fitted.metrics["test_accuracy"] == plain.metrics["test_accuracy"] and fitted.metrics["n_kept"] == 60
     ends = [errors[0] for errors in fitted.metrics["errors"]["all"]]
-    recorded = train.fit(config(branch=None, score_at=["2ep"]), digits).arrays["logits"][0]
+    recorded = fit(config(branch=None, score_at=["2ep"]), digits).arrays["logits"][0]
     assert ends == [(recorded.argmax(1) != digits.train.labels).mean()] * 3  # place 0 is the run at its end
 
 
@@ -219,7 +230,7 @@ def test_the_same_config_gives_the_same_run_and_touches_no_global_generator(digi
 )
 def test_futures_that_share_their_shuffles_are_one(digits, changes):
     """Known answer: restored, and shuffled as the run was, a future is the run to the bit, and nothing lies between them."""
-    loop = train.Loop(config(**changes), digits, 8)
+    loop = Loop(config(**changes), digits, 8)
     with torch.random.fork_rng():
         ends = []
         start = loop.state()
@@ -239,9 +250,9 @@ def test_futures_that_share_their_shuffles_are_one(digits, changes):
 
 def test_half_way_is_half_way(digits):
     """Slow truth of the line: the mean of two weights, asked one image at a time."""
-    loop = train.Loop(config(), digits, 8)
-    ends = [models.picture_classifier("convnet", 10, 1, seed).state_dict() for seed in (1, 2)]
-    wrong, net = branch._wrong(loop, *ends, 3, 16), models.picture_classifier("convnet", 10, 1, 0)
+    loop = Loop(config(), digits, 8)
+    ends = [picture_classifier("convnet", 10, 1, seed).state_dict() for seed in (1, 2)]
+    wrong, net = branch._wrong(loop, *ends, 3, 16), picture_classifier("convnet", 10, 1, 0)
     net.load_state_dict({name: (ends[0][name] + ends[1][name]) / 2 for name in ends[0]})
     examples = loop.problem.splits["train"]
     guesses = [int(net(examples.images[i : i + 1]).argmax()) for i in range(60)]
@@ -297,23 +308,23 @@ def test_keys():
 
 
 # The study ---------------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("profile", studies.profiles())
+@pytest.mark.parametrize("profile", profiles())
 def test_scoring_runs_are_those_of_grand_at_init(profile):
     """The same config is the same key: nothing is computed twice."""
-    theirs = {runs.key(run) for run in studies.wanted("grand-at-init", studies.settings_of(profile))}
+    theirs = {runs.key(run) for run in studies.wanted("grand-at-init", settings_of(profile))}
     if profile == "paper":  # there the network is the main one, whose scoring runs record more
-        own = studies.settings_of(profile, "loss-landscape")
-        theirs = {runs.key(run) for run in studies.landscape.scored(own, "hub:cifar10")}
-    ours = studies.wanted("loss-landscape", studies.settings_of(profile))
+        own = settings_of(profile, "loss-landscape")
+        theirs = {runs.key(run) for run in landscape.scored(own, "hub:cifar10")}
+    ours = studies.wanted("loss-landscape", settings_of(profile))
     assert {runs.key(run) for run in ours if run["branch"] is None} <= theirs
     for run in ours:
         if run["branch"] is not None:
             assert run["seed"] not in run["branch"]["seeds"] and {runs.key(r) for r in runs.scoring_runs(run)} <= theirs
 
 
-@pytest.mark.parametrize("profile", studies.profiles())
+@pytest.mark.parametrize("profile", profiles())
 def test_the_spawn_point_of_the_rule_is_in_every_profile(profile):
-    assert rules.landscape.SPAWN in studies.settings_of(profile, "loss-landscape")["spawn"]
+    assert landscape.SPAWN in settings_of(profile, "loss-landscape")["spawn"]
 
 
 def test_tables_card_figures_and_the_bill_on_real_runs(tmp_path, monkeypatch):
@@ -321,22 +332,22 @@ def test_tables_card_figures_and_the_bill_on_real_runs(tmp_path, monkeypatch):
 
     matplotlib.use("Agg")
     monkeypatch.setenv("DATADIET_STORE", str(tmp_path))
-    chosen = studies.settings_of("smoke", "loss-landscape", landscape_size=40)
-    asked = studies.loss_landscape(chosen)
+    chosen = settings_of("smoke", "loss-landscape", landscape_size=40)
+    asked = loss_landscape(chosen)
     bill = audit.plan(asked).set_index("kind")
     assert bill.loc["branch", "runs"] == 2 and bill.loc["branch", "updates"] == 2 * (4 + 4 + 2) and bill["minutes"].min() > 0
     table = runs.sweep(asked)
     assert list(table["rule"]) == ["full"] * 2 + ["branch"] * 2 and not len(audit.plan(asked))
-    turned, lines, heights = (read(chosen, table) for read in (studies.velocities, studies.lines, studies.barriers))
+    turned, lines, heights = (read(chosen, table) for read in (velocities, lines, barriers))
     assert len(turned) == 2 * 4 * 2 and list(turned.groupby("epoch")["after"].first()) == [False, True]
     assert len(lines) == 2 * 5 * 2 * 3 and lines["error"].between(0, 1).all() and sorted(lines["alpha"].unique()) == [0, 0.5, 1]
     assert len(heights) == 2 * 5 * 2 and (heights["barrier"] >= 0).all() and set(heights["epoch"]) == {0.0, 1.0}
-    assert len(studies.behind(chosen, table)) == 2 * 5
-    assert all(part.n == 2 for part in claims.decide("P21-10", chosen, table).parts)
+    assert len(behind(chosen, table)) == 2 * 5
+    assert all(part.n == 2 for part in ledger.decide("P21-10", chosen, table).parts)
     empty = pd.DataFrame()
-    assert claims.decide("P21-10", chosen, empty).verdict == "no runs yet"
+    assert ledger.decide("P21-10", chosen, empty).verdict == "no runs yet"
     for other in (empty, table[table["rule"] == "full"]):  # nothing stored, or scoring runs only: the other chapter's
-        for draw in (figures.kernel_velocity, figures.error_on_the_line, figures.barriers):
+        for draw in (kernel_velocity, error_on_the_line, barriers):
             figure = draw([View("This machine", chosen, table), View("Published", chosen, other)])
             assert len(figure.axes) == 2 and "stored yet" in figure.axes[1].texts[0].get_text()
     assert runs.again(asked[-1])[0]["errors"] == table.iloc[-1]["errors"]
@@ -346,9 +357,9 @@ def test_tables_card_figures_and_the_bill_on_real_runs(tmp_path, monkeypatch):
 # The rule ----------------------------------------------------------------------------------------------------------------
 def made(velocity, at_one, later, n=5):
     """Rows of runs whose hardest and easiest differ by as much as is said, with a little noise of each seed's own."""
-    chosen = studies.settings_of("standard", "loss-landscape", landscape_tasks=["digits"], landscape_spawn=[0, "1ep", "4ep"])
+    chosen = settings_of("standard", "loss-landscape", landscape_tasks=["digits"], landscape_spawn=[0, "1ep", "4ep"])
     rows = []
-    for run in studies.branched(chosen, "digits")[:n]:
+    for run in branched(chosen, "digits")[:n]:
         wobble = 0.001 * (run["seed"] + 1)
         gap = {"hardest": 1, "middle": 0.5, "easiest": 0, "random": 0.5, "all": 0.5}
         late = {g: [0.5 + share * (velocity and velocity + wobble)] * 6 for g, share in gap.items()}
@@ -372,10 +383,10 @@ def made(velocity, at_one, later, n=5):
 def test_the_rule_on_tables_made_by_hand(velocity, at_one, later, outcomes, verdict):
     """The velocity of the first two epochs, before the scoring point, is made to say the opposite: it must not count."""
     chosen, table = made(velocity, at_one, later)
-    found = claims.decide("P21-10", chosen, table)
+    found = ledger.decide("P21-10", chosen, table)
     assert [part.outcome for part in found.parts] == outcomes and found.verdict == verdict and found.seeds == 5
 
 
 def test_few_seeds_only_hint():
     chosen, table = made(0.1, 0.3, 0.2, n=3)
-    assert claims.decide("P21-10", chosen, table).verdict == "standard: reproduced"
+    assert ledger.decide("P21-10", chosen, table).verdict == "standard: reproduced"

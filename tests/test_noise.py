@@ -12,10 +12,15 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from small import config, settings, words  # noqa: F401
 from test_rules import around, rows, table
 
-from datadiet import claims, figures, frozen, pages, runs, scores, studies
+from datadiet import runs, scores
+from datadiet.chapters import ledger, pages
+from datadiet.chapters.arms import scoring, settings_of
+from datadiet.chapters.drawing import View
+from datadiet.chapters.label_noise import runs as noise
+from datadiet.chapters.label_noise.figures import dropping, finding_flips, finding_flips_by_rate, human_errors, noisy_windows
+from datadiet.chapters.label_noise.runs import label_noise
 from datadiet.errors import InputError
-from datadiet.figures import View
-from datadiet.studies import noise
+from datadiet.training import frozen
 
 RATES = {"rates": [0.0, 0.1], "tasks": {"words": [0.9]}, "timing_fraction": 0.4, "offsets": [0.1], "score_at": [0, "1ep", "2ep"],
          "people": {}}
@@ -74,7 +79,7 @@ def test_out_of_fold_is_never_fitted_on_the_example(words):  # noqa: F811
         scale = StandardScaler().fit(vectors[fit])
         model = LogisticRegression(C=0.01, max_iter=1000).fit(scale.transform(vectors[fit]), task.train.labels[fit])
         slow[held] = model.predict_proba(scale.transform(vectors[held]))
-    assert runs.softmax(fitted.arrays["logits"][0]) == pytest.approx(slow, abs=1e-6)
+    assert runs.probabilities(fitted.arrays["logits"][0]) == pytest.approx(slow, abs=1e-6)
     assert (fitted.arrays["labels"] != fitted.arrays["truth"]).sum() == round(0.1 * len(vectors))
     assert runs.key(run) != runs.key(config(score_at=[0], noise=0.1))
     assert runs.key(config(folds=0)) == runs.key({k: v for k, v in config().items() if k != "folds"})
@@ -92,7 +97,7 @@ def test_what_cannot_be_cross_fitted_says_so(words, change, said):  # noqa: F811
         frozen.out_of_fold(run, runs.task_of(run))
 
 
-SETTINGS = studies.settings_of("standard", noise_tasks={"t": [0.9]}, noise_rates=[0.0, 0.1], noise_score_at=["1ep"])
+SETTINGS = settings_of("standard", noise_tasks={"t": [0.9]}, noise_rates=[0.0, 0.1], noise_score_at=["1ep"])
 
 
 def arms(gain_clean=0.0, gain_noisy=0.05, against_full=0.01, against_random=0.02):
@@ -116,12 +121,12 @@ def arms(gain_clean=0.0, gain_noisy=0.05, against_full=0.01, against_random=0.02
     ({"against_full": -0.05, "against_random": -0.02}, "BDD-4n", "not reproduced"),
 ])
 def test_rules_for_noisy_labels(gains, claim, verdict):
-    assert claims.decide(claim, SETTINGS, arms(**gains)).verdict == verdict
+    assert ledger.decide(claim, SETTINGS, arms(**gains)).verdict == verdict
 
 
 @pytest.mark.parametrize("claim", ["P21-9", "P21-5n", "BDD-4n"])
 def test_no_runs_no_verdict(claim):
-    assert claims.decide(claim, SETTINGS, pd.DataFrame()).verdict == "no runs yet"
+    assert ledger.decide(claim, SETTINGS, pd.DataFrame()).verdict == "no runs yet"
 
 
 def test_the_cross_fitted_run_is_not_mistaken_for_the_full_data():
@@ -138,18 +143,18 @@ def test_flips_at_the_top(monkeypatch, quality, verdict):
         return {"labels": labels, "truth": truth, "logits": (quality * np.eye(3)[truth] + rng.normal(size=(200, 3)))[None]}
 
     monkeypatch.setattr(runs.store, "arrays", arrays)
-    full = studies.settings_of("standard", "label-noise") | {"tasks": {"t": []}, "rates": [0.1], "score_at": ["1ep"]}
-    keys = [runs.key(run) for run in studies.scoring(noise.at_rate(full, 0.1), "t")]
-    from datadiet import rules
+    full = settings_of("standard", "label-noise") | {"tasks": {"t": []}, "rates": [0.1], "score_at": ["1ep"]}
+    keys = [runs.key(run) for run in scoring(noise.at_rate(full, 0.1), "t")]
+
 
     outcomes = [part.outcome for part in rules.RULES["P21-9"](full, pd.DataFrame({"key": keys}))]
-    assert claims.verdict_of(outcomes) == verdict
+    assert ledger.verdict_of(outcomes) == verdict
 
 
 @pytest.fixture
 def real(words):  # noqa: F811
     chosen = settings(seeds=2) | RATES
-    return chosen, runs.sweep(studies.label_noise(chosen))
+    return chosen, runs.sweep(label_noise(chosen))
 
 
 def test_tables_figures_and_examples_on_real_runs(real, monkeypatch):
@@ -166,7 +171,7 @@ def test_tables_figures_and_examples_on_real_runs(real, monkeypatch):
     assert noise.confident_learning(chosen, found)["flips"].tolist() == [5]
     assert len(noise.one_ranking(chosen, found)) == 2
     side, empty = View("This machine", chosen, found), View("Published", chosen, pd.DataFrame())
-    for draw in (figures.finding_flips, figures.finding_flips_by_rate, figures.dropping, figures.noisy_windows):
+    for draw in (finding_flips, finding_flips_by_rate, dropping, noisy_windows):
         figure = draw([side, empty])
         assert len([ax for ax in figure.axes if ax.get_title() or ax.texts]) == 2
         figure.clear()
@@ -174,7 +179,7 @@ def test_tables_figures_and_examples_on_real_runs(real, monkeypatch):
     ends = noise.extremes(chosen, found, "words", 2)
     mean = ends.groupby("end")["el2n"].mean()
     assert len(ends) == 3 * 2 * 2 and mean["hardest"] > mean["easiest"]
-    task = runs.task_of(studies.scoring(noise.at_rate(chosen, 0.1), "words")[0])
+    task = runs.task_of(scoring(noise.at_rate(chosen, 0.1), "words")[0])
     assert (task.train.labels[ends["position"]] == ends["label"]).all() and (task.truth[ends["position"]] == ends["truth"]).all()
     shown = pages.examples(side, n=40)  # all of them: every flip is marked, with the label it had
     assert shown.text.count("FLIPPED, was") == 5 * 2 and "no runs are stored yet" in pages.examples(empty).text
@@ -223,7 +228,7 @@ def test_errors_that_people_made_stand_beside_as_many_drawn_ones(people):
     import matplotlib
 
     matplotlib.use("Agg")
-    found = runs.sweep(studies.label_noise(people))
+    found = runs.sweep(label_noise(people))
     assert len(found) == 2 * 2 * 3 and set(found["task"]) == {"cifar10", "cifar10n:worst_label"}
     tidy = noise.human_detection(people, found)
     assert set(tidy["kind"]) == {noise.PEOPLE, noise.DRAWN} and set(tidy["noise"]) == {0.1}
@@ -239,6 +244,6 @@ def test_errors_that_people_made_stand_beside_as_many_drawn_ones(people):
         assert set(found[found["key"].isin([runs.key(run) for run in asked])]["n_kept"]) == {kept}
         assert {run["optimizer"] for run in asked + [run["keep"]["source"] for run in asked if arm == "hardest"]} == {"sgd"}
     side, empty = View("This machine", people, found), View("Published", people, pd.DataFrame())
-    figure = figures.human_errors([side, empty])
+    figure = human_errors([side, empty])
     assert [ax.get_title() for ax in figure.axes][0] == "This machine: cifar10n:worst_label, smoke" and figure.axes[1].texts
     assert not len(noise.human_detection(people, pd.DataFrame())) and not len(noise.human_drops(people, pd.DataFrame()))

@@ -10,11 +10,35 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from datadiet import audit, claims, figures, gradnorm, kinds, models, pictures, recorded, rules, runs, scores, studies, train
+from datadiet import gradnorm, runs, scores
+from datadiet.chapters import ledger
+from datadiet.chapters.arms import settings_of
+from datadiet.chapters.drawing import View
+from datadiet.chapters.grand_at_init import rules as images
+from datadiet.chapters.grand_at_init import runs as images
+from datadiet.chapters.grand_at_init.figures import (
+    checkpoint_fault,
+    norm_correlations,
+    picture_accuracy,
+    picture_budgets,
+    standing,
+    transfer,
+)
+from datadiet.chapters.grand_at_init.runs import (
+    correlations,
+    grand_at_init,
+    halves,
+    likeness,
+    picture_arm,
+    restore_now,
+    restore_then,
+    standing,
+)
 from datadiet.data import load, shrink
 from datadiet.errors import InputError
-from datadiet.figures import View
-from datadiet.studies import images
+from datadiet.nets.images import picture_classifier
+from datadiet.runs import audit, recorded
+from datadiet.training import kinds, loop, pictures
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +95,7 @@ def test_encoded_images_are_read_as_the_embedded_ones_are(tmp_path, monkeypatch)
         table = pa.table({"image": files, "label": labels}).replace_schema_metadata({"label_names": json.dumps(names)})
         pq.write_table(table, tmp_path / "shades" / f"{split}.parquet")
     task = load("shades", tmp_path, validation=0.0)
-    fitted = train.fit(config(task="shades", epochs=8, batch_size=4, score_at=[]), task)
+    fitted = loop.fit(config(task="shades", epochs=8, batch_size=4, score_at=[]), task)
     assert fitted.arrays["input_norm"].shape == (12,) and fitted.metrics["test_accuracy"] == 1.0
 
 
@@ -101,26 +125,26 @@ def test_recorded_grand_is_exact_for_the_nets(digits, encoder):
     problem = kinds.prepare(config(encoder=encoder, seed=3), digits, "cpu")
     batch = problem.splits["train"].batch(np.arange(6))
     slow = gradnorm.reference_grad_norms(problem.model, batch, problem.loss)
-    np.testing.assert_allclose(train.grand(problem, np.arange(6)), slow, rtol=1e-4)
+    np.testing.assert_allclose(loop.grand(problem, np.arange(6)), slow, rtol=1e-4)
 
 
 def test_features_of_the_plain_net_scale_with_its_input():
     """Why GraNd at initialisation follows the norm: twice the image is twice the features."""
-    net = models.picture_classifier("convnet", 10, 1, seed=0)
+    net = picture_classifier("convnet", 10, 1, seed=0)
     x = torch.rand(4, 1, 8, 8)
     torch.testing.assert_close(net.body(2 * x), 2 * net.body(x))
 
 
 def test_an_untrained_net_is_recorded_and_not_judged(digits):
-    fitted = train.fit(config(epochs=0, score_at=[0]), digits)
+    fitted = loop.fit(config(epochs=0, score_at=[0]), digits)
     assert "test_accuracy" not in fitted.metrics and fitted.arrays["grand"].shape == (1, 60)
-    again = train.fit(config(epochs=1), digits)  # seed s starts where untrained network s stands
+    again = loop.fit(config(epochs=1), digits)  # seed s starts where untrained network s stands
     np.testing.assert_array_equal(again.arrays["grand"][0], fitted.arrays["grand"][0])
     np.testing.assert_array_equal(again.arrays["input_norm"], fitted.arrays["input_norm"])
 
 
 def test_watching_records_who_is_right_and_changes_nothing(digits):
-    plain, watched = (train.fit(config(epochs=3, score_at=["1ep", "3ep"], watch=w), digits).arrays for w in (False, True))
+    plain, watched = (loop.fit(config(epochs=3, score_at=["1ep", "3ep"], watch=w), digits).arrays for w in (False, True))
     np.testing.assert_array_equal(plain["logits"], watched["logits"])
     right = watched["logits"].argmax(-1) == digits.train.labels
     np.testing.assert_array_equal(watched["correct"][:, [0, 2]].T, right)
@@ -134,7 +158,7 @@ def test_watching_records_who_is_right_and_changes_nothing(digits):
     "name, message", [("grand", "for 9 of 60 examples"), ("forgetting", "watch=True"), ("tracin", "unknown score 'tracin'")]
 )
 def test_scores_that_were_not_recorded(digits, name, message):
-    held = train.fit(config(grand_size=9), digits).arrays
+    held = loop.fit(config(grand_size=9), digits).arrays
     with pytest.raises(InputError, match=message):
         recorded.values_from(held, name, 0)
 
@@ -155,33 +179,33 @@ def test_only_images_have_an_input_norm():
 )
 def test_settings_that_mean_nothing_for_images(digits, changes, message):
     with pytest.raises(InputError, match=message):
-        train.fit(config(**changes), digits)
+        loop.fit(config(**changes), digits)
 
 
 def test_shifts_are_for_training_only(digits):
-    one, other = (train.fit(config(shifts=s, watch=True), digits).arrays for s in (False, True))
+    one, other = (loop.fit(config(shifts=s, watch=True), digits).arrays for s in (False, True))
     np.testing.assert_array_equal(one["logits"][0], other["logits"][0])
     assert not np.array_equal(one["logits"][1], other["logits"][1])
 
 
 def test_the_faulty_restore_gives_the_last_checkpoint_for_step_0_and_only_there():
     held = {0: "untrained", 5: "early", 9: "late"}
-    assert studies.restore_then(held, step=0) == "late" and studies.restore_now(held, step=0) == "untrained"
+    assert restore_then(held, step=0) == "late" and restore_now(held, step=0) == "untrained"
     for step in (5, 9, None):
-        assert studies.restore_then(held, step) == studies.restore_now(held, step)
+        assert restore_then(held, step) == restore_now(held, step)
 
 
 # The study --------------------------------------------------------------------------------------------------------------
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
     monkeypatch.setenv("DATADIET_STORE", str(tmp_path))
-    return studies.settings_of("smoke", "grand-at-init", image_size=40, seeds=2,
+    return settings_of("smoke", "grand-at-init", image_size=40, seeds=2,
                                image_probe_inputs=["standardised", "per image", "whitened"])
 
 
 def test_a_seed_is_never_pruned_by_its_own_network_or_run():
-    chosen = studies.settings_of("standard", "grand-at-init")
-    for run in studies.grand_at_init(chosen):
+    chosen = settings_of("standard", "grand-at-init")
+    for run in grand_at_init(chosen):
         if run["keep"] and run["keep"]["source"]:
             others = 1 if run["keep"]["score"] == "input_norm" else 9 if run["keep"]["source"]["epochs"] == 0 else 4
             assert run["seed"] not in run["keep"]["seeds"] and len(run["keep"]["seeds"]) == others
@@ -189,7 +213,7 @@ def test_a_seed_is_never_pruned_by_its_own_network_or_run():
 
 
 def test_the_arm_of_the_fault_prunes_with_the_last_checkpoint():
-    chosen = studies.settings_of("standard", "grand-at-init")
+    chosen = settings_of("standard", "grand-at-init")
     then = images.retrained(chosen, "digits", images.LOADED, 0.2)[0]["keep"]
     true = images.retrained(chosen, "digits", images.INIT, 0.2)[0]["keep"]
     assert (then["score"], then["at"], then["source"]["epochs"]) == ("grand", "8ep", 8)
@@ -200,32 +224,32 @@ def test_tables_cards_figures_and_the_bill_on_real_runs(tiny):
     import matplotlib
 
     matplotlib.use("Agg")
-    asked = studies.grand_at_init(tiny)
+    asked = grand_at_init(tiny)
     bill = audit.plan(asked)
     assert bill["runs"].sum() == len({runs.key(run) for run in asked}) and bill["minutes"].min() > 0
     table = runs.sweep(asked)
     assert not len(audit.plan(asked))
-    full = studies.picture_arm(tiny, table, "digits", "full data", 1.0)
+    full = picture_arm(tiny, table, "digits", "full data", 1.0)
     assert list(full.index) == [0, 1] and full.between(0, 1).all()
     for name, fraction, budget in images.plan_of(tiny, "digits"):
-        assert len(studies.picture_arm(tiny, table, "digits", name, fraction, budget)) == 2
-    rows = studies.correlations(tiny, table)
+        assert len(picture_arm(tiny, table, "digits", name, fraction, budget)) == 2
+    rows = correlations(tiny, table)
     assert rows.groupby("inputs")["seen"].count().to_dict() == {"per image": 0, "standardised": 4, "whitened": 4}
     assert rows["pixels"].between(-1, 1).all() and set(rows["images"]) == {40, 20}
-    assert set(studies.standing(tiny, table)["score"]) == {"EL2N", "GraNd", "forgetting", "input norm", images.INIT}
-    assert len(studies.halves(tiny, table)) and studies.likeness(tiny, table)["grand"].between(-1, 1).all()
+    assert set(standing(tiny, table)["score"]) == {"EL2N", "GraNd", "forgetting", "input norm", images.INIT}
+    assert len(halves(tiny, table)) and likeness(tiny, table)["grand"].between(-1, 1).all()
     # What the fault loads is the GraNd of the last checkpoint, exactly.
     last = runs.score_values(images.trained(tiny, "digits")[1], "grand", tiny["score_at"][-1])
     np.testing.assert_array_equal(images.readings(tiny, table, "digits", images.LOADED)[1], last)
     sides = [View("This machine", tiny, table), View("Published", tiny, pd.DataFrame())]
-    for draw in (figures.norm_correlations, figures.standing, figures.picture_accuracy, figures.picture_budgets,
-                 figures.checkpoint_fault, figures.transfer):
+    for draw in (norm_correlations, standing, picture_accuracy, picture_budgets,
+                 checkpoint_fault, transfer):
         figure = draw(sides)
         assert len([ax for ax in figure.axes if ax.get_title() or ax.texts]) == 2
         figure.clear()
-    for claim in rules.images.RULES:
-        assert all(part.n == 2 for part in claims.decide(claim, tiny, table).parts), claim
-        assert claims.decide(claim, tiny, pd.DataFrame()).verdict == "no runs yet"
+    for claim in images.RULES:
+        assert all(part.n == 2 for part in ledger.decide(claim, tiny, table).parts), claim
+        assert ledger.decide(claim, tiny, pd.DataFrame()).verdict == "no runs yet"
 
 
 def made(settings, accuracies):
@@ -248,19 +272,19 @@ def made(settings, accuracies):
     ],
 )
 def test_rules_on_tables_made_by_hand(init, loaded, verdicts, monkeypatch):
-    chosen = studies.settings_of("standard", "grand-at-init", image_tasks={"digits": [0.2, 0.5]})
+    chosen = settings_of("standard", "grand-at-init", image_tasks={"digits": [0.2, 0.5]})
     table = made(chosen, {"random": 0.95, "full data": 0.98, "EL2N": 0.985, images.INIT: init, images.LOADED: loaded,
                           "input norm": 0.9, images.TRANSFER: 0.97})
     for claim, verdict in verdicts.items():
-        assert claims.decide(claim, chosen, table).verdict == verdict
-    assert claims.decide("K23-1", chosen, table).verdict == "reproduced"
-    assert claims.decide("K23-4", chosen, table).verdict == "reproduced"
-    assert claims.decide("P21-2", chosen, table).verdict == "reproduced"
-    assert claims.decide("P21-7", chosen, table).verdict == "partly reproduced"  # better than chance, a point short of its own
+        assert ledger.decide(claim, chosen, table).verdict == verdict
+    assert ledger.decide("K23-1", chosen, table).verdict == "reproduced"
+    assert ledger.decide("K23-4", chosen, table).verdict == "reproduced"
+    assert ledger.decide("P21-2", chosen, table).verdict == "reproduced"
+    assert ledger.decide("P21-7", chosen, table).verdict == "partly reproduced"  # better than chance, a point short of its own
 
 
 def test_the_jackknife_of_an_average():
-    from datadiet.rules import images as of_images
+    from datadiet.chapters.grand_at_init import rules as of_images
 
     found = of_images._jackknifed("rho", [0.9] * 4, [0.9, 0.91, 0.89, 0.9], above=0.8)
     assert found.outcome == "holds" and found.n == 4 and found.effect == 0.9

@@ -4,9 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from datadiet import claims, pool, runs, scores, studies
+from datadiet import runs, scores
+from datadiet.chapters import ledger
+from datadiet.chapters.arms import settings_of
+from datadiet.chapters.weak_pool.runs import pool_overlap, pool_result, pool_results, weak_pool, weak_runs
 from datadiet.data import load, shrink
 from datadiet.errors import InputError
+from datadiet.training import growth
 
 SIZE, START, ADD = 120, 30, 20
 
@@ -30,16 +34,16 @@ def held(task):
 
 
 def described(by, **changes):
-    return pool.settings({"start": START, "by": by, "add": ADD, "confident": 0.5, "source": {"any": "run"}} | changes)
+    return growth.settings({"start": START, "by": by, "add": ADD, "confident": 0.5, "source": {"any": "run"}} | changes)
 
 
-@pytest.mark.parametrize("by", pool.BY)
+@pytest.mark.parametrize("by", growth.BY)
 def test_what_is_added_is_confident_and_outside_the_seed_set(held, by):
-    start = pool.seed_set(held["labels"], START, 4)
-    added = pool.chosen(held, described(by), 4)
+    start = growth.seed_set(held["labels"], START, 4)
+    added = growth.chosen(held, described(by), 4)
     assert len(start) == START and len(added) == ADD and (np.diff(added) > 0).all() and not set(start) & set(added)
     rest = np.setdiff1d(np.arange(SIZE), start)
-    confidence = np.log(runs.softmax(held["logits"][0]).max(1)) + held["slot_confidence"][0]
+    confidence = np.log(runs.probabilities(held["logits"][0]).max(1)) + held["slot_confidence"][0]
     assert confidence[added].min() >= np.sort(confidence[rest])[::-1][round(0.5 * len(rest)) - 1]
 
 
@@ -50,43 +54,43 @@ def test_what_is_added_is_confident_and_outside_the_seed_set(held, by):
 ])
 def test_the_chosen_are_the_hardest_of_the_confident_by_the_hypothesis(held, by, score):
     """Slow truth: sort everything in plain Python."""
-    start = set(pool.seed_set(held["labels"], START, 1).tolist())
-    probs = runs.softmax(held["logits"][0])
+    start = set(growth.seed_set(held["labels"], START, 1).tolist())
+    probs = runs.probabilities(held["logits"][0])
     sure = {i: np.log(probs[i].max()) + held["slot_confidence"][0, i] for i in range(SIZE) if i not in start}
     confident = sorted(sure, key=sure.get, reverse=True)[: round(0.5 * len(sure))]
     hard = score(probs)
-    assert pool.chosen(held, described(by), 1).tolist() == sorted(sorted(confident, key=lambda i: -hard[i])[:ADD])
+    assert growth.chosen(held, described(by), 1).tolist() == sorted(sorted(confident, key=lambda i: -hard[i])[:ADD])
 
 
 def test_no_rule_looks_at_the_labels_of_the_pool(held):
     """Other labels, the same seed set: the same choice."""
-    for by in pool.BY:
-        before = pool.chosen(held, described(by), 2)
-        start = pool.seed_set(held["labels"], START, 2)
+    for by in growth.BY:
+        before = growth.chosen(held, described(by), 2)
+        start = growth.seed_set(held["labels"], START, 2)
         other = held["labels"].copy()
         rest = np.setdiff1d(np.arange(SIZE), start)
         other[rest] = np.random.default_rng(1).permutation(other[rest])  # class sizes, and so the seed set's shares, stay
         changed = held | {"labels": other}
-        if (pool.seed_set(other, START, 2) == start).all():
-            assert (pool.chosen(changed, described(by), 2) == before).all()
-        probs = runs.softmax(held["logits"][0][before])
+        if (growth.seed_set(other, START, 2) == start).all():
+            assert (growth.chosen(changed, described(by), 2) == before).all()
+        probs = runs.probabilities(held["logits"][0][before])
         assert probs.shape[0] == ADD
 
 
 def test_stratified_additions_keep_the_hypothesised_shares(held):
-    start = pool.seed_set(held["labels"], START, 0)
+    start = growth.seed_set(held["labels"], START, 0)
     rest = np.setdiff1d(np.arange(SIZE), start)
-    added = pool.chosen(held, described("stratified", confident=1.0, add=45), 0)
+    added = growth.chosen(held, described("stratified", confident=1.0, add=45), 0)
     guess = held["logits"][0].argmax(1)
     whole, drawn = (np.bincount(guess[some], minlength=14) for some in (rest, added))
     assert np.abs(drawn - whole * 45 / len(rest)).max() <= 1
 
 
 def test_added_examples_carry_hypotheses_and_the_oracle_the_truth(task, held):
-    grown, kept, facts = pool.grow(task, described("entropy"), 3, held)
-    added = pool.chosen(held, described("entropy"), 3)
-    start = pool.seed_set(task.train.labels, START, 3)
-    assert (kept == np.sort(np.concatenate([start, added]))).all() and len(kept) == pool.size(described("entropy"))
+    grown, kept, facts = growth.grow(task, described("entropy"), 3, held)
+    added = growth.chosen(held, described("entropy"), 3)
+    start = growth.seed_set(task.train.labels, START, 3)
+    assert (kept == np.sort(np.concatenate([start, added]))).all() and len(kept) == growth.size(described("entropy"))
     assert (grown.train.labels[added] == held["logits"][0][added].argmax(1)).all()
     for i in added:
         assert grown.train.inputs["slots"][i] == held["slot_predictions"][0, i, : len(task.train.inputs["slots"][i])].tolist()
@@ -96,9 +100,9 @@ def test_added_examples_carry_hypotheses_and_the_oracle_the_truth(task, held):
     wrong = grown.train.labels[added] != task.train.labels[added]
     assert facts["added"] == ADD and facts["added_label_error"] == wrong.mean() > 0
     assert facts["added_frame_error"] >= facts["added_label_error"]
-    oracle, same, told = pool.grow(task, described("entropy", labels="truth"), 3, held)
+    oracle, same, told = growth.grow(task, described("entropy", labels="truth"), 3, held)
     assert oracle is task and (same == kept).all() and told == facts
-    weak, alone, nothing = pool.grow(task, pool.settings({"start": START}), 3)
+    weak, alone, nothing = growth.grow(task, growth.settings({"start": START}), 3)
     assert weak is task and (alone == start).all() and nothing == {}
 
 
@@ -112,16 +116,16 @@ def test_added_examples_carry_hypotheses_and_the_oracle_the_truth(task, held):
 ])
 def test_bad_settings(given, said):
     with pytest.raises(InputError, match=said):
-        pool.settings(given)
+        growth.settings(given)
 
 
 def test_bad_requests(task, held):
     with pytest.raises(InputError, match="raise confident, or lower add"):
-        pool.chosen(held, described("random", add=60), 0)
+        growth.chosen(held, described("random", add=60), 0)
     with pytest.raises(InputError, match="only utterances with intent and slots"):
-        pool.grow(load("digits"), pool.settings({"start": 20}), 0)
-    with pytest.raises(InputError, match="pool.seed_set: start=3"):
-        pool.grow(task, pool.settings({"start": 3}), 0)
+        growth.grow(load("digits"), growth.settings({"start": 20}), 0)
+    with pytest.raises(InputError, match="growth.seed_set: start=3"):
+        growth.grow(task, growth.settings({"start": 3}), 0)
     with pytest.raises(InputError, match="goes with no keep"):
         runs.config(pool={"start": 20}, keep={"rule": "random"})
 
@@ -140,23 +144,23 @@ def test_keys():
 
 
 def test_study_at_tiny_size(tmp_path, monkeypatch):
-    from datadiet import audit
+    from datadiet.runs import audit
 
     monkeypatch.setenv("DATADIET_STORE", str(tmp_path))
-    settings = studies.settings_of("smoke", "weak-pool") | {"choices": ["random", "stratified", "entropy"]}
-    configs = studies.weak_pool(settings)
+    settings = settings_of("smoke", "weak-pool") | {"choices": ["random", "stratified", "entropy"]}
+    configs = weak_pool(settings)
     bill = audit.plan(configs)
     assert bill.set_index("kind").loc["pool", "trained"] == 2 * 2 * len(settings["choices"]) * 48 + 2 * 32
     table = runs.sweep(configs)
-    results = studies.pool_results(settings, table)
+    results = pool_results(settings, table)
     assert len(results) == 2 * (1 + 2 * len(settings["choices"])) and set(table["rule"]) == {"pool"}
     assert results[["intent_error", "frame_error"]].stack().between(0, 1).all()
     chosen = results[results["by"] == "entropy"].pivot(index="seed", columns="labels", values="added_label_error")
     assert (chosen["hypotheses"] == chosen["truth"]).all()  # the oracle trains on the same utterances
-    alone = studies.pool_result(results, "assistant", "nothing", "truth")
-    weak = [runs.key(run) for run in studies.weak_runs(settings, "assistant")]
+    alone = pool_result(results, "assistant", "nothing", "truth")
+    weak = [runs.key(run) for run in weak_runs(settings, "assistant")]
     assert alone.tolist() == (1 - table.drop_duplicates("key").set_index("key").loc[weak, "test_accuracy"]).tolist()
-    assert studies.pool_overlap(settings, table)["overlap"].between(0, 1).all()
+    assert pool_overlap(settings, table)["overlap"].between(0, 1).all()
     again = runs.again(configs[-1])[0]
     assert again["test_accuracy"] == table.iloc[-1]["test_accuracy"]
 
@@ -171,7 +175,7 @@ def test_rule(monkeypatch):
             for seed, w in enumerate(0.001 * np.arange(n) * (i + 1))
         ]
         monkeypatch.setattr(studies, "pool_results", lambda settings, table: pd.DataFrame(rows))
-        return claims.decide("BEM-1", settings, pd.DataFrame()).verdict
+        return ledger.decide("BEM-1", settings, pd.DataFrame()).verdict
 
     assert decided(0.2, 0.2) == "analogue: reproduced"
     assert decided(0.4, 0.4) == "analogue: not reproduced"
@@ -180,4 +184,4 @@ def test_rule(monkeypatch):
 
 
 def test_rule_without_runs():
-    assert claims.decide("BEM-1", studies.settings_of("smoke", "weak-pool"), pd.DataFrame()).verdict == "analogue: no runs yet"
+    assert ledger.decide("BEM-1", settings_of("smoke", "weak-pool"), pd.DataFrame()).verdict == "analogue: no runs yet"

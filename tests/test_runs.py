@@ -13,8 +13,10 @@ import pandas as pd
 import pytest
 from small import config, settings, words  # noqa: F401
 
-from datadiet import audit, configs, paths, prune, runs, store, studies
+from datadiet import paths, prune, runs
+from datadiet.chapters.score_timing.runs import score_timing
 from datadiet.errors import InputError
+from datadiet.runs import audit, configs, store
 
 CLOCKS = ["seconds", "train_seconds", "scoring_seconds", "started"]
 
@@ -263,7 +265,7 @@ def test_arrays_of_a_run_that_is_not_stored(words):  # noqa: F811
 
 def test_a_plan_counts_what_a_sweep_then_does(words):  # noqa: F811
     chosen = settings()
-    configs = studies.score_timing(chosen)
+    configs = score_timing(chosen)
     bill = audit.plan(configs)
     assert (bill["minutes"] > 0).all() and not (words / "store").exists()  # planning stores nothing
     distinct = {runs.key(run) for run in configs}

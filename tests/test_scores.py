@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
-from datadiet import _checks, _rows, scores
+from datadiet import scores
 from datadiet.errors import InputError
+from datadiet.scores import _checks, _rows
 
 SQRT2 = np.sqrt(2)
 LABELS_USED = ("el2n", "cross_entropy", "margin")

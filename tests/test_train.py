@@ -7,9 +7,12 @@ import pytest
 import torch
 from small import config, words  # noqa: F401
 
-from datadiet import gradnorm, kinds, models, runs, scores, train
-from datadiet.dropout import Dropout
+from datadiet import gradnorm, runs, scores
 from datadiet.errors import InputError
+from datadiet.nets import encoders
+from datadiet.nets.dropout import Dropout
+from datadiet.training import kinds
+from datadiet.training.loop import Loop, fit, grand, step_of
 
 
 @pytest.fixture
@@ -19,12 +22,12 @@ def task(words):  # noqa: F811
 
 def test_trimming_the_vocabulary_leaves_training_as_it_was(task):
     """Fast path: a small embedding. Slow truth: the whole one. Same losses, same logits, to the bit."""
-    tokens = models.tokenizer("tiny")(list(task.train.inputs["text"][:16]), padding=True, return_tensors="pt")
+    tokens = encoders.tokenizer("tiny")(list(task.train.inputs["text"][:16]), padding=True, return_tensors="pt")
     labels, ids = torch.as_tensor(task.train.labels[:16]), tokens["input_ids"]
     outcomes = []
     for trim in (False, True):
-        model = models.classifier("tiny", 3, seed=5)
-        renamed = models.trim_vocabulary(model, ids.unique()) if trim else None
+        model = encoders.classifier("tiny", 3, seed=5)
+        renamed = encoders.trim_vocabulary(model, ids.unique()) if trim else None
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.0)
         for _ in range(3):
             loss = torch.nn.functional.cross_entropy(
@@ -39,12 +42,12 @@ def test_trimming_the_vocabulary_leaves_training_as_it_was(task):
 
 def test_trimming_needs_the_padding_id():
     with pytest.raises(InputError, match="padding id 0"):
-        models.trim_vocabulary(models.classifier("tiny", 2), torch.tensor([5, 6]))
+        encoders.trim_vocabulary(encoders.classifier("tiny", 2), torch.tensor([5, 6]))
 
 
 def test_the_same_config_gives_the_same_run_and_touches_no_global_generator(task):
     before = torch.random.get_rng_state(), np.random.get_state()[1].copy()
-    first, second = (train.fit(config(), task) for _ in range(2))
+    first, second = (fit(config(), task) for _ in range(2))
     assert torch.equal(before[0], torch.random.get_rng_state()) and (before[1] == np.random.get_state()[1]).all()
     clocks = ("train_seconds", "scoring_seconds")
     assert {k: v for k, v in first.metrics.items() if k not in clocks} == {
@@ -55,18 +58,18 @@ def test_the_same_config_gives_the_same_run_and_touches_no_global_generator(task
 
 
 def test_recording_does_not_disturb_training(task):
-    quiet, recorded = train.fit(config(score_at=[]), task), train.fit(config(score_at=[0, 1, 2, 3, "1ep"], grand_size=8), task)
+    quiet, recorded = fit(config(score_at=[]), task), fit(config(score_at=[0, 1, 2, 3, "1ep"], grand_size=8), task)
     np.testing.assert_array_equal(quiet.arrays["test_predictions"], recorded.arrays["test_predictions"])
 
 
 def test_another_seed_gives_another_run(task):
-    one, other = (train.fit(config(seed=s), task).arrays["logits"] for s in range(2))
+    one, other = (fit(config(seed=s), task).arrays["logits"] for s in range(2))
     assert not np.array_equal(one[0], other[0])  # the head is drawn from the seed
 
 
 def test_recorded_logits_are_those_of_a_plain_pass_in_the_public_order(task):
     """Batches are cut by length; what comes back is in the order of the set, and dropout is off."""
-    model = models.classifier("tiny", 3, seed=0)
+    model = encoders.classifier("tiny", 3, seed=0)
     encoded = kinds.encode(config(), task, model, "cpu")["train"]
     model.train()
     logits, norms = kinds.predict(model, encoded).values()
@@ -82,22 +85,22 @@ def test_recorded_grand_is_the_gradient_norm_of_the_batch_of_one(task):
     problem = kinds.prepare(config(seed=1), task, "cpu")
     train_split, positions = problem.splits["train"], np.array([3, 17, 40])
     slow = [gradnorm.reference_grad_norms(problem.model, train_split.batch([p]), problem.loss).item() for p in positions]
-    np.testing.assert_allclose(train.grand(problem, positions), slow, rtol=1e-5)
+    np.testing.assert_allclose(grand(problem, positions), slow, rtol=1e-5)
 
 
 def test_head_grand_from_feature_norms_is_the_gradient_norm_of_the_head(task):
-    model = models.classifier("tiny", 3, seed=2)
+    model = encoders.classifier("tiny", 3, seed=2)
     encoded = kinds.encode(config(), task, model, "cpu")["train"]
     logits, norms = kinds.predict(model, encoded).values()
-    fast = scores.grand_head(runs.softmax(logits), task.train.labels, norms[:, None])
+    fast = scores.grand_head(runs.probabilities(logits), task.train.labels, norms[:, None])
     model.requires_grad_(False)
-    models.output_layer(model).requires_grad_(True)
+    encoders.output_layer(model).requires_grad_(True)
     slow = gradnorm.reference_grad_norms(model, encoded.batch(np.arange(20)), kinds.example_loss)
     np.testing.assert_allclose(fast[:20], slow.numpy(), rtol=1e-4)
 
 
 def test_an_epoch_sees_every_kept_example_once(task):
-    model = models.classifier("tiny", 3)
+    model = encoders.classifier("tiny", 3)
     encoded = kinds.encode(config(), task, model, "cpu")["train"]
     kept = np.array([1, 4, 9, 16, 25, 36, 8, 30, 31, 2, 3])
     batches = encoded.shuffled(kept, 4, np.random.default_rng(0))
@@ -108,37 +111,37 @@ def test_an_epoch_sees_every_kept_example_once(task):
 @pytest.mark.parametrize("budget, updates", [("epochs", 2 * 3), ("steps", 2 * 7)])
 def test_budgets(task, budget, updates):
     """49 examples are 7 batches of 8; 20 kept ones are 3."""
-    fitted = train.fit(config(epochs=2, budget=budget, score_at=[]), task, np.arange(20))
+    fitted = fit(config(epochs=2, budget=budget, score_at=[]), task, np.arange(20))
     assert len(task.train) == 49 and fitted.metrics["updates"] == updates and fitted.metrics["n_kept"] == 20
 
 
 def test_training_learns(task):
-    assert train.fit(config(epochs=25, score_at=[]), task).metrics["test_accuracy"] > 0.8
+    assert fit(config(epochs=25, score_at=[]), task).metrics["test_accuracy"] > 0.8
 
 
 @pytest.mark.parametrize("at, step", [(0, 0), (10, 10), ("1ep", 7), ("3ep", 21)])
 def test_scoring_points(at, step):
-    assert train.step_of(at, 49, 8) == step
+    assert step_of(at, 49, 8) == step
 
 
 @pytest.mark.parametrize("at", [-1, "ep", "1 epoch", 1.5, True, None])
 def test_a_scoring_point_that_means_nothing(at):
     with pytest.raises(InputError, match="scoring point"):
-        train.step_of(at, 49, 8)
+        step_of(at, 49, 8)
 
 
 def test_a_scoring_point_beyond_the_end(task):
     with pytest.raises(InputError, match="beyond the last of 7 updates"):
-        train.fit(config(score_at=[0, 100]), task)
+        fit(config(score_at=[0, 100]), task)
 
 
 def test_scores_in_bfloat16_rank_as_those_in_float32(task):
     from scipy.stats import spearmanr
 
     longer = {"epochs": 8, "learning_rate": 5e-3, "score_at": ["8ep"]}
-    whole, half = (train.fit(config(precision=name, **longer), task) for name in ("float32", "bfloat16"))
+    whole, half = (fit(config(precision=name, **longer), task) for name in ("float32", "bfloat16"))
     assert half.arrays["logits"].dtype == np.float32 and np.array_equal(half.arrays["ids"], whole.arrays["ids"])
-    values = [scores.el2n(runs.softmax(fitted.arrays["logits"][0]), task.train.labels) for fitted in (whole, half)]
+    values = [scores.el2n(runs.probabilities(fitted.arrays["logits"][0]), task.train.labels) for fitted in (whole, half)]
     # The weights are the same; eight bits of a product are kept instead of 24.
     assert 0 < np.abs(values[0] - values[1]).max() < 0.05 and spearmanr(*values)[0] > 0.98
     keys = [runs.key(config(**given)) for given in ({"precision": "bfloat16"}, {"precision": "float32"}, {})]
@@ -147,11 +150,11 @@ def test_scores_in_bfloat16_rank_as_those_in_float32(task):
 
 def test_bad_requests(task):
     with pytest.raises(InputError, match="precision 'float8'"):
-        train.fit(config(precision="float8"), task)
+        fit(config(precision="float8"), task)
     with pytest.raises(InputError, match="budget 'hours'"):
-        train.fit(config(budget="hours"), task)
+        fit(config(budget="hours"), task)
     with pytest.raises(InputError, match="no training example"):
-        train.fit(config(), task, np.array([], int))
+        fit(config(), task, np.array([], int))
 
 
 @pytest.mark.parametrize(
@@ -163,30 +166,30 @@ def test_models_that_cannot_be(encoder, layers, classes, message, monkeypatch):
     if encoder == "tiny" and layers:
         encoder = "minilm"
     with pytest.raises(InputError, match=message):
-        models.classifier(encoder, classes, layers)
+        encoders.classifier(encoder, classes, layers)
 
 
 def test_the_encoder_is_the_one_we_say(monkeypatch, tmp_path):
-    models._minilm_folder.cache_clear()
-    monkeypatch.setattr(models, "MINILM_SHA256", "0" * 64)
+    encoders._minilm_folder.cache_clear()
+    monkeypatch.setattr(encoders, "MINILM_SHA256", "0" * 64)
     with pytest.raises(InputError, match="SHA-256"):
-        models.classifier("minilm", 2)
-    models._minilm_folder.cache_clear()
+        encoders.classifier("minilm", 2)
+    encoders._minilm_folder.cache_clear()
 
 
 def test_minilm_is_cut_to_its_first_layers():
-    assert len(models.classifier("minilm", 2, layers=2).bert.encoder.layer) == 2
+    assert len(encoders.classifier("minilm", 2, layers=2).bert.encoder.layer) == 2
 
 
 def test_a_task_of_an_unknown_kind_is_refused(task):
     from dataclasses import replace
 
     with pytest.raises(InputError, match="kind 'sound'; this loop trains on 'text'"):
-        train.fit(config(), replace(task, kind="sound"))
+        fit(config(), replace(task, kind="sound"))
 
 
 def test_mean_pooling_ignores_padding_and_has_no_idle_parameters(task):
-    model = models.classifier("minilm-mean", 3, layers=1, seed=0)
+    model = encoders.classifier("minilm-mean", 3, layers=1, seed=0)
     encoded = kinds.encode(config(encoder="minilm-mean"), task, model, "cpu")["train"]
     lengths = encoded.lengths
     together = kinds.predict(model, encoded)["logits"]
@@ -206,18 +209,18 @@ def test_an_encoder_from_a_folder_trains_as_with_its_whole_vocabulary(task, kind
 
     shape = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
     pad = {"bert": 0, "roberta": 1}[kind]
-    tokenizer = models.tokenizer("tiny")
+    tokenizer = encoders.tokenizer("tiny")
     made = AutoConfig.for_model(kind, vocab_size=len(tokenizer), pad_token_id=pad, **shape)
     AutoModelForSequenceClassification.from_config(made).save_pretrained(tmp_path / "encoder")
     tokenizer.save_pretrained(tmp_path / "encoder")
-    own = models.tokenizer(str(tmp_path / "encoder"))
+    own = encoders.tokenizer(str(tmp_path / "encoder"))
     own.pad_token = own.convert_ids_to_tokens(pad)
     run = config(encoder=str(tmp_path / "encoder"))
-    fitted = train.fit(run, task)
+    fitted = fit(run, task)
     everything = torch.arange(len(tokenizer))
-    trim = models.trim_vocabulary
-    monkeypatch.setattr(models, "trim_vocabulary", lambda model, used: trim(model, everything))
-    np.testing.assert_array_equal(train.fit(run, task).arrays["logits"], fitted.arrays["logits"])
+    trim = encoders.trim_vocabulary
+    monkeypatch.setattr(encoders, "trim_vocabulary", lambda model, used: trim(model, everything))
+    np.testing.assert_array_equal(fit(run, task).arrays["logits"], fitted.arrays["logits"])
 
 
 def test_a_batch_is_cut_where_that_saves_padding():
@@ -244,7 +247,7 @@ def test_an_update_in_parts_is_the_update_in_one(task, monkeypatch):
     """Without dropout, which draws by the shape of what it drops: the same losses and the same weights."""
     ends, seen = [], []
     for cut in (False, True):
-        loop = train.Loop(config(quick=cut), task, 10)
+        loop = Loop(config(quick=cut), task, 10)
         for module in loop.model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
@@ -261,11 +264,11 @@ def test_a_quick_run_is_another_run_with_another_key(task):
     """What was published before stays what it was; all else than the draws is the same."""
     kinds_of = {}
     for quick in (False, True):
-        loop = train.Loop(config(quick=quick), task, 10)
+        loop = Loop(config(quick=quick), task, 10)
         kinds_of[quick] = {type(module) for module in loop.model.modules() if isinstance(module, torch.nn.Dropout)}
     assert kinds_of == {False: {torch.nn.Dropout}, True: {Dropout}}
     assert runs.key(config(quick=False)) == runs.key(config()) != runs.key(config(quick=True))
-    usual, quick, again = (train.fit(config(quick=q, score_at=[0, "1ep"]), task) for q in (False, True, True))
+    usual, quick, again = (fit(config(quick=q, score_at=[0, "1ep"]), task) for q in (False, True, True))
     np.testing.assert_array_equal(usual.arrays["logits"][0], quick.arrays["logits"][0])  # nothing is drawn before training
     assert not np.array_equal(usual.arrays["logits"][1], quick.arrays["logits"][1])
     np.testing.assert_array_equal(quick.arrays["logits"], again.arrays["logits"])

@@ -1,0 +1,325 @@
+"""The book: text notebooks -> papermill -> jupyter-book, and a check of what came out.
+
+    build("lab")                                    # what `make book` does: _build/html/index.html
+    run("score-timing", {"seeds": 2}, "lab")        # one chapter, elsewhere: what `datadiet run` does
+
+Execution and rendering are two steps. A chapter whose text, parameters, code and published results are those of its last
+success is not executed again; a book whose pages are unchanged is not rendered again.
+"""
+
+import ast
+import difflib
+import hashlib
+import json
+import logging
+import re
+import shutil
+import subprocess
+import sys
+import time
+from importlib.metadata import distributions
+from pathlib import Path
+
+import jupytext
+import nbformat
+import papermill
+import yaml
+from papermill.exceptions import PapermillExecutionError
+
+from datadiet import paths
+from datadiet.book.gate import is_progress, problems, promised_figures
+from datadiet.chapters.settings import file_of, settings_of
+from datadiet.errors import InputError
+
+OWN = ("book", "cli.py")  # of the package, what no chapter imports: a change of these executes nothing again
+STATIC = ("_config.yml", "_toc.yml", "references.bib", "_static", "_ext")
+
+
+def pages(root: Path) -> list[str]:
+    """Every page of ``_toc.yml``, in its order, as a path without a suffix; each must exist.
+
+    Raises
+    ------
+    InputError
+        A page of the table of contents has no file.
+    """
+    found = []
+
+    def collect(entry):
+        for key, value in entry.items():
+            if key in ("root", "file"):
+                found.append(str(value).removesuffix(".md"))
+            elif isinstance(value, list):
+                for each in value:
+                    collect(each)
+
+    collect(yaml.safe_load((root / "_toc.yml").read_text()))
+    absent = [page for page in found if not (root / f"{page}.md").is_file()]
+    if absent:
+        raise InputError(f"build.pages: _toc.yml names {', '.join(absent)}, but there is no such file with the suffix .md in "
+                         f"{root}; write it, or take the line out of _toc.yml.")
+    return found
+
+
+def is_notebook(text: str) -> bool:
+    """Whether a page has code to execute."""
+    return "{code-cell}" in text
+
+
+def chapter(name: str, root: Path | None = None) -> Path:
+    """The file of a chapter, by the name it has in ``chapters/``.
+
+    Raises
+    ------
+    InputError
+        No such chapter.
+    """
+    root = root or paths.root()
+    known = [Path(page).name for page in pages(root) if is_notebook((root / f"{page}.md").read_text())]
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=3)
+        raise InputError(f"build.chapter: there is no chapter {name!r}. {f'Did you mean {near[0]!r}? ' if near else ''}"
+                         f"Chapters: {', '.join(known)}.")
+    return next(root / f"{page}.md" for page in pages(root) if Path(page).name == name)
+
+
+def declared_parameters(notebook) -> list[str]:
+    """Names that the parameters cell of a notebook sets."""
+    cells = [cell.source for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    return [target.id for node in ast.parse("\n".join(cells)).body if isinstance(node, ast.Assign) for target in node.targets]
+
+
+def parameters_of(profile: str, name: str) -> dict:
+    """What a profile sets in a chapter: its parameter file, or nothing where it has none and the chapter's defaults stand."""
+    return settings_of(profile, name) if file_of(profile, name).is_file() else {}
+
+
+def execute(source: Path, output: Path, parameters: dict, cwd: Path, progress: bool = False):
+    """Execute one chapter from a fresh kernel, and write the notebook with its outputs.
+
+    Parameters
+    ----------
+    source, output : Path
+        The chapter's text, and the ``.ipynb`` to write.
+    parameters : dict
+        Those that the chapter's parameters cell is to set otherwise.
+    cwd : Path
+        Folder the kernel works in.
+    progress : bool
+        Show the progress bars of the chapter's runs while it executes.
+
+    Returns
+    -------
+    notebook
+        With progress bars taken out of its outputs.
+    """
+    output.parent.mkdir(parents=True, exist_ok=True)
+    text = output.with_suffix(".text.ipynb")
+    notebook = jupytext.read(source)
+    jupytext.write(notebook, text)
+    logging.getLogger("papermill").setLevel(logging.ERROR)  # it guesses at parameters by pattern, and complains of comments
+    try:
+        papermill.execute_notebook(str(text), str(output), parameters, cwd=str(cwd), kernel_name="python3", progress_bar=False,
+                                   extra_arguments=["--log-level=50"], stderr_file=sys.stderr if progress else None)
+    finally:
+        text.unlink()
+    notebook = nbformat.read(output, as_version=4)
+    for cell in notebook.cells:
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.metadata.tags.append("hide-input")
+        if cell.cell_type == "code":
+            cell.outputs = [each for each in cell.outputs if not (each.get("name") == "stderr" and is_progress(each.text))]
+    nbformat.write(notebook, output)
+    return notebook
+
+
+def _sha(*parts: bytes) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little") + part)
+    return digest.hexdigest()
+
+
+def _tree(*places: Path) -> str:
+    """Digest of the names and contents of files and folders, but for what Python compiled."""
+    files = sorted(file for place in places for file in ([place] if place.is_file() else place.rglob("*"))
+                   if file.is_file() and file.suffix != ".pyc")
+    return _sha(*(part for file in files for part in (str(file).encode(), file.read_bytes())))
+
+
+def _surroundings(root: Path) -> str:
+    """Digest of what every chapter depends on: package, published results, ledger, profiles, versions, data folder."""
+    package = [place for place in sorted(Path(__file__).parent.parent.glob("*")) if place.name not in (*OWN, "__pycache__")]
+    versions = sorted(f"{each.name} {each.version}" for each in distributions())
+    return _sha(_tree(*package, root / "results", root / "claims.yml", root / "profiles").encode(),
+                json.dumps([versions, sys.version, str(paths.data())]).encode())
+
+
+def execute_all(root: Path, build: Path, profile: str, force: bool = False) -> dict[str, str]:
+    """Execute every chapter that changed; returns what failed, chapter -> why. One that fails does not stop the others."""
+    surroundings, failed = _surroundings(root), {}
+    todo = [page for page in pages(root) if is_notebook((root / f"{page}.md").read_text())]
+    for place, page in enumerate(todo, start=1):
+        source, output = root / f"{page}.md", build / "executed" / f"{page}.ipynb"
+        settings = parameters_of(profile, source.stem)
+        digest = _sha(source.read_bytes(), json.dumps(settings).encode(), surroundings.encode())
+        stamp = output.with_suffix(".sha256")
+        label = f"[{place}/{len(todo)}] {page}"
+        if not force and output.is_file() and stamp.is_file() and stamp.read_text() == digest:
+            print(f"{label}: unchanged", flush=True)
+            continue
+        stamp.unlink(missing_ok=True)
+        print(f"{label}: executing with profile {profile} ...", flush=True)
+        start = time.perf_counter()
+        try:
+            wrong = problems(execute(source, output, settings, root, progress=True))
+        except PapermillExecutionError as error:
+            wrong = [f"code cell {error.exec_count} raised {error.ename}: {error.evalue}"]
+        if wrong:
+            failed[page] = "; ".join(wrong)
+            print(f"{label}: FAILED, see {output}", flush=True)
+        else:
+            stamp.write_text(digest)
+            print(f"{label}: {time.perf_counter() - start:.1f} s", flush=True)
+    return failed
+
+
+def assemble(root: Path, build: Path) -> Path:
+    """Gather what jupyter-book reads: configuration with execution off, plain pages, executed chapters."""
+    source = build / "book_source"
+    rendered = source / "_build"
+    if source.is_dir():  # what sphinx remembers is kept: it renders only the pages that changed
+        for each in source.iterdir():
+            if each != rendered:
+                shutil.rmtree(each) if each.is_dir() else each.unlink()
+    source.mkdir(parents=True, exist_ok=True)
+    for name in STATIC:
+        place = root / name
+        if place.is_dir():
+            shutil.copytree(place, source / name)
+        elif place.is_file():
+            shutil.copy2(place, source / name)
+    config = yaml.safe_load((root / "_config.yml").read_text())
+    config["execute"] = config.get("execute", {}) | {"execute_notebooks": "off"}
+    (source / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False))
+    texts = {page: (root / f"{page}.md").read_text() for page in pages(root)}
+    notebooks = "|".join(re.escape(Path(page).name) for page, text in texts.items() if is_notebook(text))
+    link = re.compile(rf"(\]\((?:\.?[\w./-]*/)?(?:{notebooks}))\.md(?=[#)])")  # chapters link to each other's text
+    for page, text in texts.items():
+        (source / page).parent.mkdir(parents=True, exist_ok=True)
+        if not is_notebook(text):
+            (source / f"{page}.md").write_text(link.sub(r"\1.ipynb", text))
+            continue
+        notebook = nbformat.read(build / "executed" / f"{page}.ipynb", as_version=4)
+        for cell in notebook.cells:
+            if cell.cell_type == "markdown":
+                cell.source = link.sub(r"\1.ipynb", cell.source)
+        nbformat.write(notebook, source / f"{page}.ipynb")
+    return source
+
+
+def render(root: Path, build: Path, force: bool = False) -> bool:
+    """Render ``html/`` in the build folder with every warning an error; False where it is rendered already."""
+    source, html, stamp = assemble(root, build), build / "html", build / "html.sha256"
+    versions = json.dumps(sorted(f"{each.name} {each.version}" for each in distributions()))
+    wanted = _sha(_tree(*(file for file in source.iterdir() if file.name != "_build")).encode(), versions.encode())
+    if not force and stamp.is_file() and stamp.read_text() == wanted + _tree(*html.rglob("*.html")):
+        return False
+    stamp.unlink(missing_ok=True)
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(source), "-n", "-W",
+               "--keep-going", "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    out = source / "_build" / "html"
+    if done.returncode or not (out / "index.html").is_file():
+        raise InputError("build.render: jupyter-book found something wrong:\n" + (done.stdout + done.stderr).strip()[-4000:])
+    shutil.rmtree(html, ignore_errors=True)
+    shutil.copytree(out, html)
+    stamp.write_text(wanted + _tree(*html.rglob("*.html")))
+    return True
+
+
+def check(root: Path, build: Path) -> list[str]:
+    """What is missing from the rendered book: pages of the table of contents, figures, text alternatives of figures."""
+    found = [] if (build / "html" / "index.html").is_file() else ["index.html is missing"]
+    for page in pages(root):
+        html = build / "html" / f"{page}.html"
+        if not html.is_file():
+            found.append(f"{page}.html is missing")
+            continue
+        text = html.read_text()
+        source = build / "book_source" / page
+        source = next(source.with_name(source.name + suffix) for suffix in (".ipynb", ".md")
+                      if source.with_name(source.name + suffix).is_file())
+        for name in promised_figures(source):
+            figure = re.search(rf'<figure[^>]*id="{re.escape(name)}".*?</figure>', text, re.DOTALL)
+            image = figure and re.search(r"<img[^>]*>", figure[0])
+            if not image:
+                found.append(f"{page}.html has no figure {name}")
+            else:
+                if not re.search(r'alt="(?!\S*_images/)[^"]{10,}"', image[0]):
+                    found.append(f"{page}.html: figure {name} has no text alternative")
+                where = re.search(r'src="([^"]+)"', image[0])
+                if not (html.parent / where[1]).is_file():
+                    found.append(f"{page}.html: the file of figure {name} is missing")
+    return found
+
+
+def build(profile: str = "lab", force: bool = False, root: Path | None = None) -> Path:
+    """Execute, render and check the book; returns its first page.
+
+    Raises
+    ------
+    InputError
+        Unknown profile, a chapter that raised or wrote warnings, a page or figure that is missing.
+    """
+    root = root or paths.root()
+    place, start = root / "_build", time.perf_counter()
+    failed = execute_all(root, place, profile, force)
+    if failed:
+        raise InputError("build.build: " + "\n".join(f"{page}: {why}" for page, why in failed.items())
+                         + "\nThe book was not rendered. Mend the chapter, or what it runs, and build again.")
+    print("rendered" if render(root, place, force) else "pages: unchanged", flush=True)
+    wrong = check(root, place)
+    if wrong:
+        raise InputError("build.check: " + "; ".join(wrong) + ". The pages are in _build/html.")
+    first = place / "html" / "index.html"
+    print(f"{first} ({time.perf_counter() - start:.0f} s)", flush=True)
+    return first
+
+
+def run(name: str, changes: dict, profile: str | None = None, output: Path | None = None) -> Path:
+    """Execute one chapter with changed parameters; returns the notebook with its outputs.
+
+    Parameters
+    ----------
+    name : str
+        As in ``chapters/``, without a suffix.
+    changes : dict
+        Parameters to set, over those of the profile. The chapter must declare them.
+    profile : str, optional
+        Where not given, the chapter's own defaults stand: published runs, nothing is trained.
+    output : Path, optional
+        ``NAME.ipynb`` in the working directory where not given.
+
+    Raises
+    ------
+    InputError
+        Unknown chapter, profile or parameter.
+    """
+    source = chapter(name)
+    declared = declared_parameters(jupytext.read(source))
+    for each in changes:
+        if each not in declared:
+            near = difflib.get_close_matches(each, declared, n=3)
+            raise InputError(f"build.run: the chapter {name!r} has no parameter {each!r}. "
+                             f"{f'Did you mean {near[0]!r}? ' if near else ''}Parameters: {', '.join(declared) or 'none'}.")
+    settings = (parameters_of(profile, name) if profile else {}) | changes
+    output = output or Path(f"{name}.ipynb")
+    try:
+        wrong = problems(execute(source, output, settings, paths.root(), progress=True))
+    except PapermillExecutionError as error:
+        raise InputError(f"build.run: code cell {error.exec_count} of {name!r} raised {error.ename}: {error.evalue} "
+                         f"The notebook up to there is in {output}.") from error
+    if wrong:
+        raise InputError(f"build.run: {name!r}: {'; '.join(wrong)}. The notebook is in {output}.")
+    return output

@@ -1,0 +1,98 @@
+"""Arms: the runs that experiments are made of, a seed each, and their results read by key and seed.
+
+    arm = pruned(settings, "trec6", "hardest", 0.1)     # the configs of one arm
+    by_seed(table, arm)                                 # their test accuracies, seed -> value
+
+Nothing is paired by position: an arm is read by the keys of its configs, and two arms meet on the seeds that both have.
+"""
+
+import numpy as np
+import pandas as pd
+
+from datadiet import runs
+from datadiet.chapters.settings import RETRAIN_AT, measure
+from datadiet.nets.device import resolved
+
+RUN_KEYS = ("noise", "validation", "size", "encoder", "layers", "max_length", "epochs", "batch_size", "learning_rate")
+
+
+def base(settings: dict, task: str) -> dict:
+    """What of a run's config is a setting of its chapter."""
+    return {"task": task, "device": resolved(settings["device"])} | {name: settings[name] for name in RUN_KEYS}
+
+
+def scoring(settings: dict, task: str) -> list[dict]:
+    """The scoring runs of a task: full data, a seed each, recorded at every scoring point. Also the full-data baseline."""
+    return [
+        runs.config(**base(settings, task), seed=seed, score_at=settings["score_at"], grand_size=settings["grand_size"])
+        for seed in range(settings["seeds"])
+    ]
+
+
+def pruned(
+    settings: dict,
+    task: str,
+    rule: str,
+    fraction: float,
+    *,
+    at=RETRAIN_AT,
+    score: str = "el2n",
+    offset: float = 0.0,
+    balanced: bool = False,
+    budget: str = "epochs",
+    single: bool = False,
+) -> list[dict]:
+    """Retraining runs, a seed each, on the examples that `rule` keeps.
+
+    Seed s prunes with scores averaged over the *other* scoring seeds, so that no run is chosen by its own initialisation;
+    ``single`` uses one of the others alone.
+    """
+    seeds, out = range(settings["seeds"]), []
+    source = without_seed(scoring(settings, task)[0])
+    for seed in seeds:
+        keep = {"rule": rule, "fraction": fraction, "offset": offset, "balanced": balanced}
+        if rule != "random":
+            others = [(seed + 1) % len(seeds)] if single else [s for s in seeds if s != seed]
+            keep |= {"score": score, "at": at, "seeds": others, "source": source}
+        out.append(runs.config(**base(settings, task), budget=budget, seed=seed, keep=keep))
+    return out
+
+
+def without_seed(run: dict) -> dict:
+    """The config of a scoring run as a pruned run names it."""
+    return {name: value for name, value in run.items() if name != "seed"}
+
+
+def stored(table: pd.DataFrame, arm: list[dict]) -> dict[int, dict]:
+    """Seed -> config of those runs of an arm that are in the table."""
+    found = set(table["key"]) if len(table) else set()
+    return {run["seed"]: run for run in arm if runs.key(run) in found}
+
+
+def by_seed(table: pd.DataFrame, arm: list[dict], column: str | None = None) -> pd.Series:
+    """One column of the table for the runs of an arm, by seed; empty where none of them is stored.
+
+    `column` None: test accuracy, or whatever else the arm's task is judged by.
+    """
+    found = stored(table, arm)
+    if not found:
+        return pd.Series(dtype=float)
+    column = column or f"test_{measure(arm[0]['task'])}"
+    values = table.drop_duplicates("key").set_index("key")[column]
+    return pd.Series({seed: values[runs.key(run)] for seed, run in found.items()}).sort_index()
+
+
+def scores_by_seed(table: pd.DataFrame, arm: list[dict], name: str, at) -> dict[int, np.ndarray]:
+    """Seed -> score `name` [N] at the scoring point `at`, as each stored run of an arm has it."""
+    return {seed: runs.score_values(run, name, at) for seed, run in stored(table, arm).items()}
+
+
+def arrays_by_seed(table: pd.DataFrame, arm: list[dict]) -> dict[int, dict]:
+    """Seed -> what each stored run of an arm recorded."""
+    return {seed: runs.store.arrays(runs.key(run)) for seed, run in stored(table, arm).items()}
+
+
+def mean_of_others(values: dict, seed: int):
+    """Mean over all seeds but one, of a dict by seed; None where there is no other."""
+    others = [value for other, value in values.items() if other != seed]
+    return np.mean(others, axis=0) if others else None

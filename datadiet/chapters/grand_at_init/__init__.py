@@ -1,0 +1,5 @@
+"""GraNd at initialisation."""
+
+from datadiet.chapters import rooms
+
+__getattr__ = rooms(__name__)

@@ -1,0 +1,5 @@
+"""A healthy data diet: fairness by choosing."""
+
+from datadiet.chapters import rooms
+
+__getattr__ = rooms(__name__)

@@ -1,0 +1,185 @@
+"""What a chapter prints beside its figures: verdict cards, where the runs come from, how to run them again, the ledger.
+
+Each returns an object that a notebook shows as HTML and a terminal as text. Everything that comes from a file is escaped.
+"""
+
+from dataclasses import dataclass
+from html import escape
+
+import pandas as pd
+
+from datadiet.chapters.ledger import claims, decide, rules
+from datadiet.chapters.ledger import ledger as read_ledger
+from datadiet.chapters.parts import difference, interval
+from datadiet.chapters.views import View
+
+DASH, DOT = "\N{EN DASH}", "\N{MIDDLE DOT}"
+MARKS = {
+    "reproduced": "\N{CHECK MARK}",
+    "partly reproduced": "\N{ALMOST EQUAL TO}",
+    "not reproduced": "\N{BALLOT X}",
+    "undecided": "?",
+}
+
+
+@dataclass(frozen=True)
+class Page:
+    """HTML for a notebook, text for a terminal."""
+
+    html: str
+    text: str
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def mark(verdict: str) -> str:
+    """A verdict with the sign that doubles its colour."""
+    bare = verdict.split(": ")[-1]
+    return f"{MARKS.get(bare, DOT)} {verdict}"
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A signed number, or a dash where there is none."""
+    return DASH if pd.isna(value) else f"{value:+.{digits}f}"
+
+
+def spread(effect: float, low: float, high: float) -> str:
+    """An effect with its 95 % interval."""
+    return number(effect) if pd.isna(effect) else f"{number(effect)} [{number(low)}, {number(high)}]"
+
+
+def gain(one: pd.Series, other: pd.Series) -> str:
+    """The paired difference of two arms with its 95 % interval, seed by seed; a dash where fewer than two seeds have both."""
+    values = difference(one, other)
+    return spread(*interval(values)) if len(values) > 1 else DASH
+
+
+def table(rows: list[list[str]], head: list[str], caption: str) -> str:
+    """An HTML table with a caption and column scopes; cells are escaped, except those that are links made here."""
+
+    def cell(value):
+        return value if value.startswith("<a ") else escape(value)
+
+    lines = ["".join(f'<th scope="col">{escape(name)}</th>' for name in head)]
+    lines += ["".join(f"<td>{cell(value)}</td>" for value in row) for row in rows]
+    body = "".join(f"<tr>{line}</tr>" for line in lines[1:])
+    return (
+        f'<div class="dd-table" tabindex="0"><table class="table"><caption>{escape(caption)}</caption>'
+        f"<thead><tr>{lines[0]}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def verdict(claim: str, views: list[View]) -> Page:
+    """A claim's card: what the paper says, what the rule found in each view, and the verdict."""
+    entry, html = claims()[claim], []
+    text = [f"{claim}: {entry['claim']}", f"published: {entry['published']}"]
+    for view in views:
+        found = decide(claim, view.settings, view.table)
+        rows = [
+            [part.name, spread(part.effect, part.low, part.high), part.claimed, part.outcome, str(part.n)] for part in found.parts
+        ]
+        html.append(
+            f'<p class="dd-verdict"><strong>{escape(view.name)}:</strong> {escape(mark(found.verdict))}</p>'
+            + table(rows, ["part", "effect [95 % interval]", "claimed", "outcome", "seeds"], f"{claim}, {view.name}")
+        )
+        text += [f"{view.name}: {found.verdict}", *("  " + " | ".join(row) for row in rows)]
+    head = (
+        f"<p><strong>{claim}.</strong> {escape(entry['claim'])}<br><em>The paper:</em> {escape(entry['published'])} "
+        f"({escape(entry['known'])}).</p><details><summary>The rule, written before the runs</summary>"
+        f"<p>{escape(entry['rule'])}</p></details>"
+    )
+    return Page(f'<div class="dd-claim" id="{claim.lower()}">{head}{"".join(html)}</div>', "\n".join(text))
+
+
+def provenance(views: list[View]) -> Page:
+    """Where the runs of each view come from: hardware, versions, commit, time, data."""
+    names = ["profile", "runs stored", "hardware", "run time", "examples trained on", "versions", "commit", "data"]
+    columns = [_origin(view) for view in views]
+    rows = [[name, *(column[i] for column in columns)] for i, name in enumerate(names)]
+    text = "\n".join(" | ".join(row) for row in rows)
+    return Page(table(rows, ["", *(view.name for view in views)], "Where the runs on this page come from"), text)
+
+
+def _origin(view: View) -> list[str]:
+    runs, absent = view.table, view.table.attrs.get("missing", 0)
+    stored = f"{len(runs)} of {len(runs) + absent}"
+    if not len(runs):
+        return [view.settings["profile"], stored, *[DASH] * 6]
+    runs = runs.drop_duplicates("key")
+    versions = sorted({", ".join(f"{name} {number}" for name, number in held.items()) for held in runs["versions"]})
+    data = sorted(
+        {f"{source}, SHA-256 {check[:12]}" for source, check in zip(runs["data_source"], runs["data_checksum"], strict=True)}
+    )
+    minutes = runs["seconds"].sum() / 60
+    return [
+        view.settings["profile"],
+        stored,
+        "; ".join(sorted(set(runs["hardware"]))),
+        f"{minutes:.1f} min over {len(runs)} distinct runs",
+        f"{runs['examples'].sum():,}",
+        "; ".join(versions),
+        ", ".join(sorted(set(runs["commit"]))),
+        "; ".join(data),
+    ]
+
+
+def rerun(chapter: str, views: list[View]) -> Page:
+    """How to run a chapter again, with the time its runs took where they were made."""
+    lines = [
+        f"datadiet run {chapter} --profile lab",
+        f"jupytext --to ipynb -o - chapters/{chapter}.md | papermill - {chapter}.ipynb -f profiles/lab/{chapter}.yml",
+        f"datadiet run {chapter} --profile standard -p engine processes",
+    ]
+    times = []
+    for view in views:
+        if len(view.table):
+            runs = view.table.drop_duplicates("key")
+            times.append(
+                f"{view.name} ({view.settings['profile']}): {len(runs)} runs, {runs['seconds'].sum() / 60:.1f} min of runs on "
+                f"{'; '.join(sorted(set(runs['hardware'])))}."
+            )
+    html = f"<pre>{escape(chr(10).join(lines))}</pre>" + "".join(f"<p>{escape(time)}</p>" for time in times)
+    return Page(f'<div class="dd-rerun">{html}</div>', "\n".join(lines + times))
+
+
+def ledger(profile: str = "standard") -> Page:
+    """Every claim with its verdict, effect, interval and chapter."""
+    found, rows, text = read_ledger(profile), [], []
+    for row in found.to_dict("records"):
+        place = (
+            f'<a href="{row["chapter"].replace(".md", ".html")}#{row["id"].lower()}">{row["chapter"].removesuffix(".md")}</a>'
+            if row["id"] in rules()
+            else row["why"]
+        )
+        effect = spread(row["effect"], row["low"], row["high"])
+        rows.append([row["id"], row["claim"], row["published"], mark(row["verdict"]), effect, str(row["seeds"] or DASH), place])
+        text.append(f"{row['id']:7} {row['verdict']:18} {effect:28} {row['part']}")
+    html = table(
+        rows,
+        ["id", "claim", "the paper", "verdict", "effect [95 % interval]", "seeds", "where, or why not"],
+        f"The ledger: {len(rows)} claims, {profile} profile",
+    )
+    return Page(html, "\n".join(text))
+
+
+def glance(profile: str = "standard") -> Page:
+    """How many claims stand where."""
+    counts = read_ledger(profile)["verdict"].value_counts()
+    rows = [[mark(name), str(count)] for name, count in counts.items()]
+    return Page(table(rows, ["verdict", "claims"], "The ledger at a glance"), "\n".join(f"{a}: {b}" for a, b in rows))
+
+
+def frame(values: pd.DataFrame, caption: str, digits: int = 2) -> Page:
+    """A tidy table as it is: its columns as the head, numbers rounded, a dash where there is none."""
+
+    def cell(value) -> str:
+        if pd.isna(value):
+            return DASH
+        return f"{value:,.{digits}f}" if isinstance(value, float) else str(value)
+
+    rows, head = [[cell(value) for value in row] for row in values.itertuples(index=False)], [str(name) for name in values]
+    return Page(table(rows, head, caption), "\n".join(" | ".join(row) for row in [head, *rows]))

@@ -1,0 +1,97 @@
+"""Rules of the chapter "Score timing"."""
+
+from datadiet.chapters.arms import by_seed
+from datadiet.chapters.parts import ENOUGH, difference, jackknifed, part, per_task
+from datadiet.chapters.score_timing.runs import approximation, averaging, hardest, random, skew
+from datadiet.chapters.settings import RETRAIN_AT
+
+
+def _against_random(settings, table, task, at, name, **margin):
+    gain = difference(by_seed(table, hardest(settings, task, at)), by_seed(table, random(settings, task)))
+    return part(f"{task}: hardest by EL2N at {name} - random", gain, **margin)
+
+
+def _early(settings, margins) -> list:
+    """Scoring points among the first steps."""
+    return [at for at in settings["score_at"] if isinstance(at, int) and at <= margins["first_steps"]]
+
+
+@per_task
+def bdd_1(settings, table, task, margins):
+    """Early scores select worse than random."""
+    return [_against_random(settings, table, task, at, f"step {at}", below=margins["early"]) for at in _early(settings, margins)]
+
+
+@per_task
+def bdd_2(settings, table, task, margins):
+    """Usable at one epoch, not before."""
+    late = _against_random(settings, table, task, RETRAIN_AT, "one epoch", above=margins["late"])
+    early = [_against_random(settings, table, task, at, f"step {at}", below=margins["early"]) for at in _early(settings, margins)]
+    return [late, *early]
+
+
+def _of(rows, column, **chosen):
+    """A column of a tidy table by seed, of the rows that are meant, NaN left out."""
+    for name, value in chosen.items():
+        rows = rows[rows[name] == value]
+    return rows.drop_duplicates("seed").set_index("seed")[column].dropna()
+
+
+@per_task
+def bdd_3(settings, table, task, margins):
+    """The early failure goes with class skew, which evens out."""
+    first, found = settings["score_at"][0], skew(settings, table)
+    early, late = (_of(found, "skew", task=task, at=str(at)) for at in (first, RETRAIN_AT))
+    plain, balanced = (by_seed(table, hardest(settings, task, first, balanced=each)) for each in (False, True))
+    return [
+        part(f"{task}: class skew at step {first} - at one epoch", difference(early, late), above=margins["fall"]),
+        part(f"{task}: class skew at one epoch", late, below=margins["even"]),
+        part(f"{task}: class-balanced hardest - hardest, scored at step {first}", difference(balanced, plain),
+             above=margins["balanced"]),
+    ]
+
+
+@per_task
+def bdd_7(settings, table, task, margins):
+    """Head-only GraNd and EL2N select the same."""
+    found = approximation(settings, table)
+    rho, overlap = (_of(found, column, task=task, at=RETRAIN_AT) for column in ("head_rho", "head_overlap"))
+    return [
+        part(f"{task}: rho of head GraNd and EL2N at one epoch", rho, above=margins["rho"]),
+        part(f"{task}: overlap of their hardest halves", overlap, above=margins["overlap"]),
+    ]
+
+
+def _gain_of_averaging(pairs) -> float:
+    return pairs[pairs["k"] == pairs["k"].max()]["rho"].mean() - pairs[pairs["k"] == 1]["rho"].mean()
+
+
+@per_task
+def p21_3(settings, table, task, margins):
+    """Averaging over runs is essential."""
+    pairs = averaging(settings, table)
+    pairs = pairs[pairs["task"] == task]
+    seeds = sorted({seed for some in pairs["seeds"] for seed in some})
+    parts = []
+    if settings["seeds"] >= ENOUGH:  # leaving out one of fewer than five runs leaves too few to compare averages of two
+        enough = len(seeds) >= ENOUGH
+        # Pairs of runs share runs: a jackknife over seeds, not a t-interval over pairs, says how sure we are.
+        without = [_gain_of_averaging(pairs[[seed not in some for some in pairs["seeds"]]]) for seed in seeds] if enough else []
+        parts.append(jackknifed(f"{task}: agreement of averaged scores - of single runs",
+                                _gain_of_averaging(pairs) if enough else 0, without, above=margins["agreement"]))
+    gain = difference(*(by_seed(table, hardest(settings, task, single=single)) for single in (False, True)))
+    return [*parts, part(f"{task}: hardest by the averaged score - by one run's", gain, above=margins["accuracy"])]
+
+
+@per_task
+def p21_6(settings, table, task, margins):
+    """EL2N approximates GraNd after training, not at initialisation."""
+    start, found = settings["score_at"][0], approximation(settings, table)
+    first, late = (_of(found, "full_rho", task=task, at=str(at)) for at in (start, RETRAIN_AT))
+    return [
+        part(f"{task}: rho of full GraNd and EL2N, one epoch - step {start}", difference(late, first), above=margins["rise"]),
+        part(f"{task}: rho of full GraNd and EL2N at one epoch", late, above=margins["rho"]),
+    ]
+
+
+RULES = {"BDD-1": bdd_1, "BDD-2": bdd_2, "BDD-3": bdd_3, "BDD-7": bdd_7, "P21-3": p21_3, "P21-6": p21_6}

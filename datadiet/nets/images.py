@@ -1,0 +1,107 @@
+"""Untrained nets for images: two plain convolutions, and residual nets with BatchNorm.
+
+model = picture_classifier("convnet", n_classes=10)     # or "resnet-small", "resnet18"
+"""
+
+from functools import partial
+
+import torch
+from torch import nn
+
+from datadiet.errors import InputError
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions with BatchNorm and a skip connection (He et al. 2016)."""
+
+    def __init__(self, n_in: int, n_out: int, stride: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(n_in, n_out, 3, stride, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(n_out)
+        self.conv2 = nn.Conv2d(n_out, n_out, 3, 1, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(n_out)
+        same = stride == 1 and n_in == n_out
+        self.skip = nn.Identity() if same else nn.Sequential(nn.Conv2d(n_in, n_out, 1, stride, bias=False), nn.BatchNorm2d(n_out))
+
+    def forward(self, x):  # [B, n_in, H, W] -> [B, n_out, H/stride, W/stride]
+        y = torch.relu(self.norm1(self.conv1(x)))
+        return torch.relu(self.norm2(self.conv2(y)) + self.skip(x))
+
+
+class ResNet(nn.Module):
+    """Low-resolution ResNet: a 3x3 stem, stages of residual blocks, mean pooling, a linear head.
+
+    ``ResNet(10)`` is the ResNet-18 for 32 x 32 images of Paul et al. (2021); smaller `widths` and `blocks` make the nets
+    of the classroom.
+    """
+
+    def __init__(self, n_classes: int, channels: int = 3, widths=(64, 128, 256, 512), blocks: int = 2):
+        super().__init__()
+        layers: list[nn.Module] = [
+            nn.Conv2d(channels, widths[0], 3, 1, 1, bias=False),
+            nn.BatchNorm2d(widths[0]),
+            nn.ReLU(),
+        ]
+        n_in = widths[0]
+        for stage, width in enumerate(widths):
+            for block in range(blocks):
+                layers.append(Residual(n_in, width, stride=2 if stage and not block else 1))
+                n_in = width
+        self.body = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.classifier = nn.Linear(n_in, n_classes)
+
+    def forward(self, image):  # [B, C, H, W] -> [B, K]
+        return self.classifier(self.body(image))
+
+
+class ConvNet(nn.Module):
+    """Two 3x3 convolutions, each with ReLU and pooling, and a linear head; no normalisation layer and no bias in the body.
+
+    Its features scale with its input: twice the image is twice the features, which is why its first GraNd follows the norm.
+    """
+
+    def __init__(self, n_classes: int, channels: int = 3, widths=(32, 64)):
+        super().__init__()
+        first, second = widths
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, first, 3, padding=1, bias=False), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(first, second, 3, padding=1, bias=False), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(),
+        )  # fmt: skip
+        self.classifier = nn.Linear(second * 16, n_classes)
+
+    def forward(self, image):  # [B, C, H, W] -> [B, K]
+        return self.classifier(self.body(image))
+
+
+PICTURE_NETS = {
+    "convnet": ConvNet,
+    "resnet-small": partial(ResNet, widths=(16, 32, 64), blocks=1),
+    "resnet18": ResNet,
+}
+
+
+def picture_classifier(encoder: str, n_classes: int, channels: int = 3, seed: int = 0) -> nn.Module:
+    """An untrained net for images [B, channels, H, W], in eval mode; ``model.classifier`` is its head.
+
+    Parameters
+    ----------
+    encoder : str
+        "convnet" (two convolutions, no normalisation layers), "resnet-small" (three residual blocks, 16 to 64 wide), or
+        "resnet18" (that of Paul et al. 2021 for 32 x 32 images).
+    n_classes, channels : int
+        Width of the head, and of the input.
+    seed : int
+        Draws all weights. The global generator is left as it was.
+
+    Raises
+    ------
+    InputError
+        Unknown encoder.
+    """
+    if encoder not in PICTURE_NETS:
+        raise InputError(
+            f"encoders.picture_classifier: the encoder {encoder!r} is none for images; choose one of {', '.join(PICTURE_NETS)}."
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return PICTURE_NETS[encoder](n_classes, channels=channels).eval()

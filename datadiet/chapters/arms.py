@@ -13,7 +13,9 @@ from datadiet import runs
 from datadiet.chapters.settings import RETRAIN_AT, measure
 from datadiet.nets.device import resolved
 
-RUN_KEYS = ("noise", "validation", "size", "encoder", "layers", "max_length", "epochs", "batch_size", "learning_rate")
+RUN_KEYS = (
+    "noise", "validation", "test_only", "size", "encoder", "layers", "max_length", "epochs", "batch_size", "learning_rate",
+)  # fmt: skip
 
 
 def base(settings: dict, task: str) -> dict:

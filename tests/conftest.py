@@ -42,13 +42,16 @@ def executed(tmp_path_factory, alone):
         if page not in done:
             output = build / "executed" / f"{page}.ipynb"
             output.parent.mkdir(parents=True, exist_ok=True)
-            pipe = f"set -o pipefail; jupytext --to ipynb -o - {page}.md | papermill - {output} -f profiles/smoke.yml"
+            file = ROOT / "profiles" / "smoke" / f"{Path(page).name}.yml"
+            profile = f" -f {file}" if file.is_file() else ""
+            pipe = f"set -o pipefail; jupytext --to ipynb -o - {page}.md | papermill - {output}{profile}"
             done[page] = subprocess.run(["bash", "-c", pipe], cwd=ROOT, env=alone, capture_output=True, text=True), output
         ran, output = done[page]
         assert ran.returncode == 0, ran.stderr[-3000:]
+        execute.said[page] = ran.stderr
         return nbformat.read(output, as_version=4)
 
-    execute.build = build
+    execute.build, execute.said = build, {}
     return execute
 
 

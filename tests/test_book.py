@@ -11,7 +11,7 @@ import pytest
 from conftest import CHAPTERS, ROOT
 
 from datadiet.book import build
-from datadiet.chapters.arms import settings_of
+from datadiet.chapters.settings import file_of, profiles, settings_of
 from datadiet.errors import InputError
 
 HEAD = "---\njupytext:\n  text_representation:\n    extension: .md\n    format_name: myst\nkernelspec:\n  name: python3\n" \
@@ -49,6 +49,7 @@ def small(tmp_path, monkeypatch):
     (tmp_path / "chapters").mkdir()
     (tmp_path / "chapters" / "plain.md").write_text("# Plain\n\nText with $x^2$ and a link to [the figure](figure.md).\n")
     (tmp_path / "chapters" / "figure.md").write_text(FIGURE)
+    (tmp_path / "profiles" / "smoke" / "figure.yml").write_text("seeds: 2\n")
     (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: chapters/plain\nchapters:\n  - file: chapters/figure\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -57,19 +58,23 @@ def small(tmp_path, monkeypatch):
 @pytest.mark.parametrize("page", CHAPTERS)
 def test_chapter_executes_by_plain_papermill(page, executed):
     assert build.problems(executed(page)) == []
+    assert "Passed unknown parameter" not in executed.said[page]
 
 
 @pytest.mark.parametrize("page", CHAPTERS)
-def test_parameters_of_a_chapter_are_those_of_the_standard_profile(page):
-    source = build.jupytext.read(ROOT / f"{page}.md")
+def test_parameters_of_a_chapter_are_its_parameter_files(page):
+    """The cell is the standard profile's file but for the engine, and every profile's file sets the same names."""
+    source, name = build.jupytext.read(ROOT / f"{page}.md"), Path(page).name
     cells = [cell.source for cell in source.cells if "parameters" in cell.metadata.get("tags", [])]
-    names: dict = {}
-    exec("\n".join(cells), names)
-    standard = settings_of("standard") | {"engine": "stored"}
-    if "profile" in names:  # an experiment; other chapters choose what suits their page
-        declared = {name: names[name] for name in build.declared_parameters(source)}
-        assert {"profile", "engine"} <= set(declared) and declared == {name: standard[name] for name in declared}
     assert len(cells) <= 1
+    values: dict = {}
+    exec("\n".join(cells), values)
+    declared = {each: values[each] for each in build.declared_parameters(source)}
+    files = {profile: settings_of(profile, name) for profile in profiles() if file_of(profile, name).is_file()}
+    assert all(set(settings) == set(declared) for settings in files.values())
+    if "profile" in declared:  # an experiment; other chapters choose what suits their page
+        assert set(files) == set(profiles()) and all(settings["profile"] == profile for profile, settings in files.items())
+        assert declared == files["standard"] | {"engine": "stored"}
 
 
 def test_every_page_is_in_the_table_of_contents():
@@ -97,7 +102,7 @@ def test_build_executes_renders_and_checks_then_does_nothing_until_something_cha
     build.build("smoke")
     assert output.stat().st_mtime_ns > before
 
-    (small / "profiles" / "smoke.yml").write_text((ROOT / "profiles" / "smoke.yml").read_text().replace("seeds: 2", "seeds: 3"))
+    (small / "profiles" / "smoke" / "figure.yml").write_text("seeds: 3\n")
     build.build("smoke")
     assert "seeds 3" in (small / "_build" / "html" / "chapters" / "figure.html").read_text()
 

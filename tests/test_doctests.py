@@ -12,18 +12,18 @@ import pytest
 
 import datadiet
 from datadiet import cli
-from datadiet.chapters.arms import profiles
+from datadiet.chapters.settings import profiles
 
 ROOT = Path(__file__).resolve().parent.parent
-FILES = [path for path in (ROOT / "datadiet").rglob("*.py") if path.stem != "__init__"]
-MODULES = sorted(".".join(path.relative_to(ROOT).with_suffix("").parts) for path in FILES)
+FILES = sorted((ROOT / "datadiet").rglob("*.py"))
+MODULES = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in FILES]
 README = (ROOT / "README.md").read_text()
 PYTHON = re.findall(r"^```python\n(.*?)^```", README, re.M | re.S)
 LINES = [line for block in re.findall(r"^```bash\n(.*?)^```", README, re.M | re.S) for line in block.strip().splitlines()]
 LONG = re.compile(r"^make |--profile (lab|standard|paper)|^datadiet (verify|sweep)")  # the command line is checked, not the work
 
 
-@pytest.mark.parametrize("name", ["datadiet", *MODULES])
+@pytest.mark.parametrize("name", MODULES)
 def test_docstrings(name, monkeypatch):
     monkeypatch.chdir(ROOT)
     module = importlib.import_module(name)

@@ -2,8 +2,10 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,39 +14,13 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "datadiet"
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
-# A room of several files (one a chapter) is one module of the picture.
-MODULES = {name: [path for path in FILES if path.relative_to(PACKAGE).parts[0].removesuffix(".py") == name]
-           for name in dict.fromkeys(path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in FILES)}
-
-# Ground floor first: a module imports only from modules on its left.
-ORDER = (
-    "errors paths memory _rows _checks history scores prune dynamic landscape spans sources embedded feedback data fairness "
-    "dropout first_token models pictures layers gradnorm tangent joint kinds inputgrad train branch frozen store provenance "
-    "recorded pool configs runs studies rules claims audit tables figures pages doctor gate book cli"
-).split()
-LIGHT = (
-    "errors",
-    "paths",
-    "history",
-    "scores",
-    "prune",
-    "dynamic",
-    "landscape",
-    "spans",
-    "sources",
-    "data",
-    "store",
-    "recorded",
-    "pool",
-    "configs",
-    "runs",
-    "studies",
-    "rules",
-    "claims",
-    "audit",
-    "tables",
-)
-HEAVY = ("torch", "transformers", "accelerate")
+PICTURE = (ROOT / "CONTRIBUTING.md").read_text()
+# Ground floor first, as the picture's table has them: a room imports only from rooms before it.
+ROOMS = re.findall(r"^\| `(\w+)/?` \|", PICTURE, re.M)
+# Importing any of these loads neither torch nor transformers, and seaborn only where figures are drawn.
+LIGHT = ("errors paths scores prune dynamic data data.sources nets.device runs runs.store runs.audit tables "
+         "chapters.settings chapters.ledger chapters.views chapters.label_noise.rules cli").split()
+HEAVY = ("torch", "transformers", "accelerate", "seaborn", "matplotlib")
 DATA_SUFFIXES = (
     ".parquet",
     ".csv",
@@ -76,30 +52,60 @@ def in_repository() -> list[Path]:
     return [Path(name) for name in listed.split("\0") if name and (ROOT / name).is_file()]
 
 
+def name_of(path: Path) -> str:
+    """Dotted name of a module below the package."""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+
+
+NAMES = {name_of(path): path for path in FILES}
+
+
 def own_imports(path: Path) -> set[str]:
     """Modules of the package that a module imports, anywhere in it."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = "datadiet" + (f".{node.module}" if node.module else "") if node.level else node.module
-            names = [f"{base}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
         else:
+            assert not isinstance(node, ast.ImportFrom), "imports say the whole name"
             continue
-        found |= {name.split(".")[1] for name in names if name.startswith("datadiet.")}
-    return found & set(MODULES)
+        for name in names:
+            if name.startswith("datadiet."):
+                parts = name.split(".")[1:]
+                found |= {dotted for dotted in (".".join(parts), ".".join(parts[:-1])) if dotted in NAMES} or {parts[0]}
+    return found & set(NAMES)
 
 
-def test_every_module_has_its_place():
-    assert set(MODULES) <= set(ORDER), "a new module needs a place in ORDER and in CONTRIBUTING.md"
+def test_the_picture_shows_every_room_and_no_other():
+    there = {path.name.removesuffix(".py") for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
+    assert there - {"__init__"} == set(ROOMS) and len(ROOMS) == len(set(ROOMS))
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_a_module_imports_only_from_below(name):
-    below = set(ORDER[: ORDER.index(name)])
-    for path in MODULES[name]:
-        assert own_imports(path) - {name} <= below
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_from_below(room):
+    below = set(ROOMS[: ROOMS.index(room) + 1])
+    for name, path in NAMES.items():
+        if name.split(".")[0] == room:
+            assert {other.split(".")[0] for other in own_imports(path)} <= below, name
+
+
+@pytest.mark.parametrize("room", [room for room in ROOMS if (PACKAGE / room).is_dir()])
+def test_modules_of_a_room_do_not_import_in_a_circle(room):
+    inside = {name: path for name, path in NAMES.items() if name.startswith(f"{room}.")}  # its __init__ is its door
+    TopologicalSorter({name: own_imports(path) & set(inside) - {name} for name, path in inside.items()}).prepare()
+
+
+def test_a_chapter_has_its_folder_and_a_parameter_file_in_every_profile():
+    from datadiet import chapters
+    from datadiet.chapters.settings import profiles
+
+    for name in chapters.NAMES:
+        folder = PACKAGE / "chapters" / name.replace("-", "_")
+        assert (ROOT / "chapters" / f"{name}.md").is_file()
+        assert {"__init__.py", "runs.py", "rules.py", "figures.py"} <= {path.name for path in folder.iterdir()}
+        assert [profile for profile in profiles() if not (ROOT / "profiles" / profile / f"{name}.yml").is_file()] == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))

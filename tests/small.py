@@ -52,3 +52,14 @@ def settings(chapter="score-timing", **changes):
              "score_at": [0, 2, "1ep", "2ep"]} | TINY
     known = settings_of("smoke", chapter)
     return settings_of("smoke", chapter, **{name: value for name, value in small.items() if name in known} | changes)
+
+
+def rows(arm, values, column="test_accuracy", **more):
+    """Rows of a table of runs, as if the runs of an arm had come out so: a value a seed, None where a run is missing."""
+    return [{"key": runs.key(run), "task": run["task"], "seed": run["seed"], column: value} | more
+            for run, value in zip(arm, values, strict=True) if value is not None]
+
+
+def around(mean, n=5, wobble=0.001):
+    """A value a seed, evenly spread around a mean."""
+    return [mean + wobble * (seed - (n - 1) / 2) for seed in range(n)]

@@ -1,61 +1,43 @@
-"""The decision rules: on tables made by hand, where the right verdict is known; and on real small runs, that they run at all."""
+"""Decision rules: parts and verdicts; the rules of score timing and pruning fractions on tables made by hand; and, on real small
+runs, that every tidy table, rule, card and figure of these two chapters works."""
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
-from small import settings, words  # noqa: F401
+from scipy.stats import ttest_1samp
+from small import around, rows, settings, words  # noqa: F401
 
-from datadiet import runs
-from datadiet.chapters import ledger, pages
-from datadiet.chapters.arms import arm, of_task, parameters, profiles, scoring, settings_of
-from datadiet.chapters.drawing import View
-from datadiet.chapters.parts import interval
-from datadiet.chapters.pruning_fractions.figures import accuracy_by_fraction, budgets, windows
-from datadiet.chapters.pruning_fractions.runs import pruning_fractions
-from datadiet.chapters.score_timing.figures import accuracy_by_point, agreement, approximation, averaging, class_shares
-from datadiet.chapters.score_timing.runs import agreement, approximation, averaging, score_timing, skew
+from datadiet import chapters, runs
+from datadiet.chapters import ledger, pages, parts, pruning_fractions, score_timing
+from datadiet.chapters import settings as chapter_settings
+from datadiet.chapters.arms import by_seed, pruned, scoring
+from datadiet.chapters.settings import of_notebook, of_task, settings_of
+from datadiet.chapters.views import View
 from datadiet.errors import InputError
 
-SETTINGS = {
-    "profile": "made up",
-    "tasks": {"t": [0.1, 0.5]},
-    "timing_fraction": 0.1,
-    "seeds": 5,
-    "score_at": [0, 10, 100, "1ep"],
-    "offsets": [0.05],
-}
-
-
-def rows(rule, accuracies, fraction=0.1, **changes):
-    """Rows of one arm, a seed for each accuracy."""
-    fixed = {
-        "task": "t",
-        "rule": rule,
-        "fraction": fraction,
-        "offset": 0.0,
-        "balanced": False,
-        "budget": "epochs",
-        "at": None,
-        "score_seeds": 0 if rule in ("full", "random") else 4,
-    } | changes
-    return [
-        {"key": f"{sorted(fixed.items(), key=str)}{seed}", "seed": seed, "test_accuracy": value} | fixed
-        for seed, value in enumerate(accuracies)
-    ]
-
-
-def around(mean, n=5, wobble=0.001):
-    return [mean + wobble * (seed - (n - 1) / 2) for seed in range(n)]
+matplotlib.use("Agg")
+TIMING = settings(seeds=5, tasks=["t"], score_at=[0, 10, 100, "1ep"], fraction=0.1)
+FRACTIONS = settings("pruning-fractions", seeds=5, tasks=["t"], score_at=["1ep"], fractions=[0.1, 0.5], fraction=0.1)
+MARGINS = {claim: entry.get("margins", {}) for claim, entry in ledger.claims().items()}
 
 
 def table(*arms):
     return pd.DataFrame([row for arm in arms for row in arm])
 
 
+def hardest(at, **changes):
+    return score_timing.runs.hardest(TIMING, "t", at, **changes)
+
+
+def fraction(rule, share, **changes):
+    return pruned(FRACTIONS, "t", rule, share, **changes)
+
+
 def timing(early, late, random, n=5):
     """Hardest at each scoring point beside random; the random arm wobbles the other way, so that differences do too."""
-    arms = [rows("hardest", around(early, n), at=at) for at in (0, 10)] + [rows("hardest", around(late, n), at="1ep")]
-    return table(rows("random", around(random, n, -0.001)), *arms)
+    arms = [rows(hardest(at)[:n], around(early, n)) for at in (0, 10)] + [rows(hardest("1ep")[:n], around(late, n))]
+    return table(rows(score_timing.runs.random(TIMING, "t")[:n], around(random, n, -0.001)), *arms)
 
 
 @pytest.mark.parametrize(
@@ -69,84 +51,120 @@ def timing(early, late, random, n=5):
 )
 def test_timing_rules(early, late, verdict_1, verdict_2):
     made = timing(early, late, random=0.8)
-    assert ledger.decide("BDD-1", SETTINGS, made).verdict == verdict_1
-    assert ledger.decide("BDD-2", SETTINGS, made).verdict == verdict_2
+    assert ledger.decide("BDD-1", TIMING, made).verdict == verdict_1
+    assert ledger.decide("BDD-2", TIMING, made).verdict == verdict_2
+
+
+# What each part of a rule is about, and how far its mean lies from the margin of the ledger: outcomes on both sides of it.
+def _gain(arm, other, margin):
+    return lambda gain: table(rows(other, [0.5] * 5), rows(arm, around(0.5 + margin + gain, wobble=1e-4)))
+
+
+PARTS = {
+    "BDD-1": (TIMING, 0, "below", _gain(hardest(0), score_timing.runs.random(TIMING, "t"), 0.0)),
+    "BDD-2, late": (TIMING, 0, "above", _gain(hardest("1ep"), score_timing.runs.random(TIMING, "t"), -0.01)),
+    "BDD-2, early": (TIMING, 1, "below", _gain(hardest(0), score_timing.runs.random(TIMING, "t"), -0.01)),
+    "BDD-3, balanced": (TIMING, 2, "above", _gain(hardest(0, balanced=True), hardest(0), 0.0)),
+    "P21-3, accuracy": (TIMING, 1, "above", _gain(hardest("1ep"), hardest("1ep", single=True), 0.0)),
+    "BDD-4": (FRACTIONS, 0, "above", _gain(fraction("hardest", 0.1, offset=0.05), fraction("hardest", 0.1), -0.005)),
+    "P21-5": (FRACTIONS, 0, "above", _gain(fraction("hardest", 0.1, offset=0.05), fraction("hardest", 0.1), 0.0)),
+    "BDD-5, least": (FRACTIONS, 0, "below", _gain(fraction("hardest", 0.1), fraction("random", 0.1), 0.0)),
+    "BDD-5, most": (FRACTIONS, 1, "above", _gain(fraction("hardest", 0.5), fraction("random", 0.5), 0.0)),
+    "BDD-6, least": (FRACTIONS, 0, "below", _gain(fraction("hardest", 0.1), scoring(FRACTIONS, "t"), 0.01)),
+    "BDD-6, most": (FRACTIONS, 1, "below", _gain(fraction("hardest", 0.5), scoring(FRACTIONS, "t"), 0.01)),
+    "BDD-6, loss": (FRACTIONS, 2, "below", _gain(fraction("hardest", 0.1), scoring(FRACTIONS, "t"), 0.0)),
+    "P21-4, least": (FRACTIONS, 0, "below", _gain(fraction("hardest", 0.1), fraction("random", 0.1), 0.0)),
+    "INF-2": (FRACTIONS, 0, "below", _gain(fraction("easiest", 0.5), fraction("hardest", 0.5), 0.0)),
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_part_holds_on_its_side_of_the_margin_and_fails_on_the_other(name):
+    chosen, place, sign, made = PARTS[name]
+    outcomes = {sign: "holds", ({"above", "below"} - {sign}).pop(): "fails", "at": "undecided"}
+    for where, gain in (("above", 0.001), ("below", -0.001), ("at", 0.0)):
+        assert ledger.decide(name.split(",")[0], chosen, made(gain)).parts[place].outcome == outcomes[where]
+
+
+@pytest.mark.parametrize("fall, outcome", [(0.001, "fails"), (-0.001, "holds"), (0.0, "undecided")])
+def test_a_collapse_is_worse_at_the_least_share_than_at_the_most(fall, outcome):
+    base = [rows(fraction(rule, share), [0.5] * 5) for rule, share in (("random", 0.1), ("random", 0.5), ("hardest", 0.5))]
+    made = table(*base, rows(fraction("hardest", 0.1), around(0.5 + fall, wobble=1e-4)))
+    assert ledger.decide("P21-4", FRACTIONS, made).parts[1].outcome == outcome
+
+
+@pytest.mark.parametrize("claim, column, part, margin, sign", [
+    ("BDD-7", "head_rho", 0, 0.95, 1), ("BDD-7", "head_overlap", 1, 0.9, 1), ("P21-6", "full_rho", 1, 0.8, 1),
+    ("BDD-3", "skew", 1, 0.1, -1),
+])
+def test_parts_about_scores_hold_on_their_side_of_the_margin(monkeypatch, claim, column, part, margin, sign):
+    for gain, outcome in ((sign * 0.001, "holds"), (-sign * 0.001, "fails"), (0.0, "undecided")):
+        rest = dict.fromkeys(("head_rho", "head_overlap", "full_rho", "skew"), 0.5)
+        made = pd.DataFrame([{"task": "t", "at": at, "seed": seed} | rest | {column: value if at == "1ep" else 0.2}
+                             for at in ("0", "1ep") for seed, value in enumerate(around(margin + gain, wobble=1e-4))])
+        for name in ("approximation", "skew"):
+            monkeypatch.setattr(score_timing.rules, name, lambda *given, made=made: made)
+        assert score_timing.rules.RULES[claim](TIMING, pd.DataFrame(), MARGINS[claim])[part].outcome == outcome
+
+
+@pytest.mark.parametrize("claim, column, part", [("P21-6", "full_rho", 0), ("BDD-3", "skew", 0)])
+@pytest.mark.parametrize("change", [0.001, -0.001])
+def test_parts_about_a_change_between_points_know_its_direction(monkeypatch, claim, column, part, change):
+    rising = claim == "P21-6"  # the other claims a fall
+    made = pd.DataFrame([{"task": "t", "at": at, "seed": seed, column: 0.5 + (change + 1e-5 * seed) * (at == "1ep")}
+                         for at in ("0", "1ep") for seed in range(5)])
+    for name in ("approximation", "skew"):
+        monkeypatch.setattr(score_timing.rules, name, lambda *given: made)
+    found = score_timing.rules.RULES[claim](TIMING, pd.DataFrame(), MARGINS[claim])[part]
+    assert found.outcome == ("holds" if (change > 0) == rising else "fails")
 
 
 def test_few_seeds_only_hint():
-    found = ledger.decide("BDD-1", SETTINGS, timing(0.5, 0.9, 0.8, n=3))
-    assert found.verdict == "made up: reproduced" and found.seeds == 3
+    found = ledger.decide("BDD-1", TIMING, timing(0.5, 0.9, 0.8, n=3))
+    assert found.verdict == "smoke: reproduced" and found.seeds == 3
 
 
 def test_missing_runs_are_never_a_verdict():
-    assert ledger.decide("BDD-1", SETTINGS, pd.DataFrame()).verdict == "no runs yet"
+    assert ledger.decide("BDD-1", TIMING, pd.DataFrame()).verdict == "no runs yet"
     partial = timing(0.5, 0.9, 0.8)
-    partial = partial[partial["at"] != 10]
-    assert ledger.decide("BDD-1", SETTINGS, partial).verdict == "no runs yet"
+    partial = partial[~partial["key"].isin([runs.key(run) for run in hardest(10)])]
+    assert ledger.decide("BDD-1", TIMING, partial).verdict == "no runs yet"
 
 
 def test_differences_are_paired_by_seed_not_by_row():
     """Seeds differ by far more than the arms do; pairing sees the difference, and shuffled rows do not matter."""
     base = [0.2, 0.4, 0.6, 0.8, 0.9]
-    made = timing(0.5, 0.5, 0.5)[:0]
-    made = table(
-        rows("random", base),
-        *(rows("hardest", [b - 0.01 - 0.0001 * s for s, b in enumerate(base)], at=at) for at in (0, 10, "1ep")),
-    )
-    found = ledger.decide("BDD-1", SETTINGS, made.sample(frac=1, random_state=0))
+    lower = [value - 0.01 - 0.0001 * seed for seed, value in enumerate(base)]
+    made = table(rows(score_timing.runs.random(TIMING, "t"), base), *(rows(hardest(at), lower) for at in (0, 10, "1ep")))
+    found = ledger.decide("BDD-1", TIMING, made.sample(frac=1, random_state=0))
     assert found.verdict == "reproduced" and found.headline.effect == pytest.approx(-0.0102)
 
 
-def fractions(small, large, random=(0.6, 0.8), full=0.9):
-    return table(
-        rows("full", around(full, wobble=0.0005), 1.0),
-        rows("random", around(random[0], wobble=-0.001)),
-        rows("random", around(random[1], wobble=-0.001), 0.5),
-        rows("hardest", around(small), at="1ep"),
-        rows("hardest", around(large, wobble=0.002), 0.5, at="1ep"),
-    )
+def test_a_run_missing_from_each_arm_leaves_the_seeds_that_both_have():
+    """Paired by position, this table gave +0.154 where every seed has about -0.2."""
+    seeds = [0.1, 0.3, 0.5, 0.7, 0.9]
+    arms = {("random", 0.1): seeds, ("random", 0.5): seeds, ("hardest", 0.5): seeds,
+            ("hardest", 0.1): [value - 0.2 - 0.001 * seed for seed, value in enumerate(seeds)]}
+    gaps = {("random", 0.1): 0, ("hardest", 0.1): 1, ("random", 0.5): 4, ("hardest", 0.5): 3}
+    made = table(*(rows(fraction(*arm), [None if seed == gaps[arm] else value for seed, value in enumerate(values)])
+                   for arm, values in arms.items()))
+    first, second = ledger.decide("P21-4", FRACTIONS, made).parts
+    assert (first.n, first.outcome, first.effect) == (3, "holds", pytest.approx(-0.203))  # seeds 2, 3 and 4
+    assert second.outcome == "no runs"  # seed 2 alone is in all four arms
 
 
-@pytest.mark.parametrize(
-    "small, large, verdicts",
-    [
-        (0.4, 0.85, {"BDD-5": "reproduced", "BDD-6": "reproduced", "P21-4": "reproduced"}),
-        (0.7, 0.70, {"BDD-5": "not reproduced", "BDD-6": "reproduced", "P21-4": "not reproduced"}),
-        (0.4, 0.99, {"BDD-5": "reproduced", "BDD-6": "partly reproduced", "P21-4": "reproduced"}),
-    ],
-)
-def test_fraction_rules(small, large, verdicts):
-    made = fractions(small, large)
-    assert {name: ledger.decide(name, SETTINGS, made).verdict for name in verdicts} == verdicts
-
-
-@pytest.mark.parametrize(
-    "gain, kept, raised",
-    [(0.02, "reproduced", "reproduced"), (0.0, "reproduced", "undecided"), (-0.02, "not reproduced", "not reproduced")],
-)
-def test_window_rules(gain, kept, raised):
-    made = table(
-        rows("hardest", around(0.7), at="1ep"), rows("hardest", around(0.7 + gain, wobble=0.0005), at="1ep", offset=0.05)
-    )
-    assert ledger.decide("BDD-4", SETTINGS, made).verdict == kept
-    assert ledger.decide("P21-5", SETTINGS, made).verdict == raised
+def test_the_average_and_the_single_run_are_different_arms():
+    single = rows(hardest("1ep", single=True), around(0.7))
+    made = table(rows(hardest("1ep"), around(0.9)), single)
+    assert by_seed(made, hardest("1ep")).mean() == pytest.approx(0.9)
+    assert by_seed(made, hardest("1ep", single=True)).mean() == pytest.approx(0.7)
+    assert not len(by_seed(table(single), hardest("1ep")))  # the average is not stored: nothing stands in for it
 
 
 def test_two_arms_on_the_floor_decide_nothing():
     """Both predict one class for every seed: a difference of exactly zero is not evidence that nothing was lost."""
-    made = table(rows("hardest", [0.188] * 5, at="1ep"), rows("hardest", [0.188] * 5, at="1ep", offset=0.05))
-    assert ledger.decide("BDD-4", SETTINGS, made).verdict == "undecided"
-
-
-def test_easiest_against_hardest():
-    made = table(rows("hardest", around(0.9), 0.5, at="1ep"), rows("easiest", around(0.8, wobble=-0.001), 0.5, at="1ep"))
-    assert ledger.decide("INF-2", SETTINGS, made).verdict == "reproduced"
-
-
-def test_the_single_run_arm_is_not_mistaken_for_the_average():
-    made = table(rows("hardest", around(0.9), at="1ep"), rows("hardest", around(0.7), at="1ep", score_seeds=1))
-    assert arm(made, "t", "hardest", fraction=0.1, at="1ep").mean() == pytest.approx(0.9)
-    assert arm(made, "t", "hardest", fraction=0.1, at="1ep", score_seeds=1).mean() == pytest.approx(0.7)
+    made = table(rows(fraction("hardest", 0.1), [0.188] * 5), rows(fraction("hardest", 0.1, offset=0.05), [0.188] * 5))
+    assert ledger.decide("BDD-4", FRACTIONS, made).verdict == "undecided"
 
 
 @pytest.mark.parametrize(
@@ -165,24 +183,44 @@ def test_verdicts(outcomes, verdict):
     assert ledger.verdict_of(outcomes) == verdict
 
 
-def test_the_interval_is_the_t_interval():
-    from scipy.stats import ttest_1samp
+@pytest.mark.parametrize("sign, low, high, outcome", [
+    (1, 0.2, 0.3, "holds"), (1, 0.0, 0.05, "fails"), (1, 0.05, 0.2, "undecided"), (1, 0.1, 0.2, "undecided"),
+    (1, 0.0, 0.1, "undecided"),
+    (-1, 0.2, 0.3, "fails"), (-1, 0.0, 0.05, "holds"), (-1, 0.05, 0.2, "undecided"), (-1, 0.0, 0.1, "undecided"),
+])
+def test_an_interval_must_lie_wholly_on_one_side_of_the_margin(sign, low, high, outcome):
+    assert parts.Part("p", (low + high) / 2, low, high, 5, sign, 0.1).outcome == outcome
 
+
+def test_a_part_says_its_claim():
+    margins = ({"above": 0.1}, {"below": -0.01}, {"above": 0.0}, {"below": 0.0})
+    assert [parts.part("p", [0, 1], **each).claimed for each in margins] == ["above +0.1", "below -0.01", "above 0", "below 0"]
+
+
+def test_the_interval_is_the_t_interval():
     values = np.random.default_rng(0).normal(size=7)
     low, high = ttest_1samp(values, 0).confidence_interval(0.95)
-    assert interval(values) == pytest.approx((values.mean(), low, high))
+    assert parts.interval(values) == pytest.approx((values.mean(), low, high))
+
+
+def test_the_jackknife_of_a_mean_is_its_t_interval():
+    """Known truth: of a mean, the jackknife's standard error is the usual one."""
+    values = np.random.default_rng(1).normal(size=6)
+    found = parts.jackknifed("p", values.mean(), [np.delete(values, i).mean() for i in range(6)], above=0.0)
+    assert (found.effect, found.low, found.high) == pytest.approx(parts.interval(values)) and found.n == 6
+    assert parts.jackknifed("p", 1.0, [1.0], above=0.0).outcome == "no runs"
 
 
 @pytest.mark.parametrize("values", [[1.0], [], [1.0, np.nan], [1.0, np.inf]])
 def test_no_interval_without_finite_values(values):
-    with pytest.raises(InputError, match="rules.interval"):
-        interval(values)
+    with pytest.raises(InputError, match="parts.interval"):
+        parts.interval(values)
 
 
 @pytest.mark.parametrize("claim, message", [("BDD-99", "not a claim"), ("WLM-1", "no rule yet")])
 def test_claims_that_cannot_be_decided(claim, message):
     with pytest.raises(InputError, match=message):
-        ledger.decide(claim, SETTINGS, pd.DataFrame())
+        ledger.decide(claim, TIMING, pd.DataFrame())
 
 
 def test_the_ledger_lists_every_claim_once():
@@ -192,84 +230,126 @@ def test_the_ledger_lists_every_claim_once():
     assert all(name in text for name in ledger.claims())
 
 
+def test_every_rule_is_a_claim_of_its_chapter_and_reads_all_its_margins():
+    """A margin in the ledger that no rule reads would say something that is not so."""
+    class Noted(dict):
+        def __getitem__(self, name):
+            read.add(name)
+            return super().__getitem__(name)
+
+    for name in chapters.NAMES:
+        own = settings_of("standard", name)
+        for claim, rule in chapters.room(name, "rules").RULES.items():
+            read = set()
+            rule(own, pd.DataFrame(), Noted(MARGINS[claim]))
+            assert ledger.chapter_of(claim) == name and read == set(MARGINS[claim]), claim
+
+
+# Settings and notebooks
+
 def test_settings():
-    with pytest.raises(InputError, match="unknown profile 'labb'; choose one of lab"):
-        settings_of("labb")
-    with pytest.raises(InputError, match="unknown parameter.*seed;"):
-        settings_of("lab", seed=3)
-    with pytest.raises(InputError, match="sets no profile"):
-        parameters({"seeds": 3})
+    with pytest.raises(InputError, match="unknown profile 'labb'; choose one of"):
+        settings_of("labb", "joint")
+    with pytest.raises(InputError, match="no file for the chapter 'join'"):
+        settings_of("lab", "join")
+    with pytest.raises(InputError, match="'joint' has no parameter.*seed;"):
+        settings_of("lab", "joint", seed=3)
+    assert chapter_settings.parsed("[1e-3, 5.0e-4, 1ep, -2E5, 3]") == [1e-3, 5e-4, "1ep", -2e5, 3]
 
 
-def test_profiles_share_their_keys():
-    keys = [list(settings_of(name)) for name in profiles()]
-    assert profiles() == ["lab", "paper", "smoke", "standard"] and all(set(k) == set(keys[0]) for k in keys)
+def test_a_notebook_gives_its_parameters_and_no_other_variable():
+    cell = settings_of("smoke", "joint")
+    assert of_notebook(cell | {"threshold": 3, "fraction": 0.1}, "joint") == cell
+    with pytest.raises(InputError, match="seeds not set"):
+        of_notebook({name: value for name, value in cell.items() if name != "seeds"}, "joint")
+    with pytest.raises(InputError, match="noise set to something that is no plain value"):
+        of_notebook(cell | {"noise": np}, "joint")
 
 
 def test_a_task_may_have_settings_of_its_own():
     """SST-2 is smaller and has other fractions; the questions, and the runs shared with score timing, stay as they were."""
     own = settings_of("standard", "pruning-fractions")
-    made = pruning_fractions(own)
+    made = chapters.wanted("pruning-fractions", own)
     questions, sentences = ([run for run in made if run["task"] == task] for task in ("trec6", "sst2_sentences"))
     assert {run["size"] for run in questions} == {None} and {run["size"] for run in sentences} == {1500}
     assert {run["keep"]["source"]["size"] for run in sentences if run["keep"] and run["keep"]["source"]} == {1500}
-    assert {runs.key(run) for run in scoring(settings_of("standard"), "trec6")} <= set(map(runs.key, questions))
+    shared = {runs.key(run) for run in scoring(settings_of("standard", "score-timing"), "trec6")}
+    assert shared <= set(map(runs.key, questions))
     sizes = {run["keep"]["fraction"] for run in sentences if run["keep"] and run["budget"] == "steps"}
-    assert sizes == {of_task(own, "sst2_sentences")["timing_fraction"]} == {0.5}
+    assert sizes == {of_task(own, "sst2_sentences")["fraction"]} == {0.5}
 
 
-def test_a_seed_is_never_pruned_by_its_own_run():
-    for run in score_timing(SETTINGS | settings_of("standard")) + pruning_fractions(
-        settings_of("standard")
-    ):
-        if run["keep"] and run["keep"]["source"]:
-            assert run["seed"] not in run["keep"]["seeds"] and len(run["keep"]["seeds"]) in (1, 4)
+@pytest.mark.parametrize("name", chapters.NAMES)
+def test_a_seed_is_never_pruned_by_its_own_run(name):
+    for run in chapters.wanted(name, settings_of("standard", name)):
+        if run["keep"] and run["keep"]["source"] and run["keep"]["score"] != "input_norm":
+            assert run["seed"] not in run["keep"]["seeds"] and run["keep"]["seeds"]
+
+
+def test_a_chapter_that_asks_for_no_runs_says_so():
+    with pytest.raises(InputError, match="'glossary' asks for no runs"):
+        chapters.wanted("glossary", {})
+
+
+# Real runs
+
+CHAPTERS = {"score-timing": score_timing, "pruning-fractions": pruning_fractions}
 
 
 @pytest.fixture
 def real(words):  # noqa: F811
-    chosen = settings(seeds=5, score_at=[0, "1ep"], grand_size=12)
-    configs = score_timing(chosen) + pruning_fractions(chosen)
-    return chosen, runs.sweep(configs)
+    """Views of both chapters: runs made here, and an empty table."""
+    out = {}
+    for name in CHAPTERS:
+        chosen = settings(name, seeds=5, score_at=[0, "1ep"], grand_size=12)
+        table = runs.sweep(chapters.wanted(name, chosen))
+        out[name] = [View("This machine", chosen, table), View("Published", settings_of("standard", name), pd.DataFrame())]
+    return out
 
 
-def test_tidy_tables_rules_cards_and_figures_on_real_runs(real, monkeypatch):
-    import matplotlib
-
-    matplotlib.use("Agg")
-
-
-    chosen, found = real
-    agreement = agreement(chosen, found)
+def test_tidy_tables_rules_cards_and_figures_on_real_runs(real):
+    chosen, found = real["score-timing"][0].settings, real["score-timing"][0].table
+    tables = score_timing.runs
+    agreement = tables.agreement(chosen, found)
     assert len(agreement) == 2 * 5 and agreement[["reliability", "validity"]].abs().max().max() <= 1
     last = agreement[agreement["at"] == "1ep"]
     np.testing.assert_allclose(last["reliability"], last["validity"])  # at the last point they are the same question
-    assert set(averaging(chosen, found)["k"]) == {1, 2} and len(averaging(chosen, found)) == 10 + 15
-    skew = skew(chosen, found)
+    assert set(tables.averaging(chosen, found)["k"]) == {1, 2} and len(tables.averaging(chosen, found)) == 10 + 15
+    skew = tables.skew(chosen, found)
     assert len(skew) == 2 * 5 * 3 and skew["skew"].between(0, 1).all()
     half = skew.groupby(["at", "seed"])["kept_share"].mean()
     assert half.between(0.3, 0.7).all()
-    close = approximation(chosen, found)
+    close = tables.approximation(chosen, found)
     assert close["head_rho"].between(-1, 1).all() and close["full_rho"].notna().all()
-    sides = [View("This machine", chosen, found), View("Published", settings_of("standard"), pd.DataFrame())]
-    for name in rules.RULES:
-        card = pages.verdict(name, sides)
-        assert name in card.html and "no runs yet" in card.text and "<details>" in card.html
-    for draw in (
-        agreement,
-        approximation,
-        averaging,
-        class_shares,
-        accuracy_by_point,
-        accuracy_by_fraction,
-        windows,
-        budgets,
-    ):
-        figure = draw(sides)
-        assert len([ax for ax in figure.axes if ax.get_title() or ax.texts]) >= 2
-        figure.clear()
-    assert "5 of" in pages.provenance(sides).text or "of" in pages.provenance(sides).text
-    assert "papermill" in pages.rerun("score-timing", sides).text
+    for name, views in real.items():
+        for claim in chapters.room(name, "rules").RULES:
+            card = pages.verdict(claim, views)
+            assert claim in card.html and "no runs yet" in card.text and "<details>" in card.html
+        figures = chapters.room(name, "figures")
+        drawn = {"score-timing": ("agreement", "approximation", "averaging", "class_shares", "accuracy_by_point"),
+                 "pruning-fractions": ("accuracy_by_fraction", "windows", "budgets")}[name]
+        for draw in drawn:
+            figure = getattr(figures, draw)(views)
+            assert len([ax for ax in figure.axes if ax.get_title() or ax.texts]) >= 2
+            figure.clear()
+        stored, published = (part.split(" | ") for part in pages.provenance(views).text.splitlines()[1:3])
+        assert stored[1] == f"{len(views[0].table)} of {len(views[0].table)}" and published[0] == "hardware"
+        assert f"papermill - {name}.ipynb -f profiles/lab/{name}.yml" in pages.rerun(name, views).text
+
+
+def test_tables_of_scores_do_without_the_first_seed(real):
+    """With seed 0 missing, rows keep the seeds that they are of, and the values of the other runs."""
+    chosen, found = real["score-timing"][0].settings, real["score-timing"][0].table
+    gone = runs.key(scoring(chosen, "words")[0])
+    part = found[found["key"] != gone]
+    for table in (score_timing.runs.agreement, score_timing.runs.approximation, score_timing.runs.skew):
+        assert set(table(chosen, part)["seed"]) == {1, 2, 3, 4}
+    whole, fewer = (score_timing.runs.approximation(chosen, each) for each in (found, part))
+    pd.testing.assert_frame_equal(whole[whole["seed"] > 0].reset_index(drop=True), fewer)
+    assert {seed for seeds in score_timing.runs.averaging(chosen, part)["seeds"] for seed in seeds} == {1, 2, 3, 4}
+    for name in ("agreement", "approximation", "skew", "averaging"):
+        empty = getattr(score_timing.runs, name)(chosen, pd.DataFrame())
+        assert not len(empty) and len(empty.columns) >= 4
 
 
 def test_cards_escape_what_they_are_given():

@@ -77,7 +77,9 @@ def asked(names, profile: str, changes) -> tuple[str, list[dict]]:
     changes = parsed(changes)
     unknown = sorted(set(changes).difference(*own.values()))
     if unknown:
-        raise InputError(f"datadiet: none of the chapters {', '.join(own)} has the parameter(s) {', '.join(unknown)}.")
+        near = difflib.get_close_matches(unknown[0], {key for each in own.values() for key in each}, n=3)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise InputError(f"datadiet: no parameter {', '.join(map(repr, unknown))} in {', '.join(own)}.{hint}")
     own = {name: old | {key: value for key, value in changes.items() if key in old} for name, old in own.items()}
     return next(iter(own.values()))["engine"], [run for name, new in own.items() for run in chapters.wanted(name, new)]
 

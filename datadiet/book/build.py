@@ -8,15 +8,18 @@ success is not executed again; a book whose pages are unchanged is not rendered 
 """
 
 import ast
+import contextlib
 import difflib
 import hashlib
 import json
 import logging
+import os
 import re
 import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -24,14 +27,16 @@ import jupytext
 import nbformat
 import papermill
 import yaml
+from jupyter_core.utils import ensure_event_loop
 from papermill.exceptions import PapermillExecutionError
 
-from datadiet import paths
+from datadiet import chapters, paths, runs
 from datadiet.book.gate import is_progress, problems, promised_figures
 from datadiet.chapters.settings import file_of, settings_of
 from datadiet.errors import InputError
 
 OWN = ("book", "cli.py")  # of the package, what no chapter imports: a change of these executes nothing again
+ALONE = ("what-it-costs",)  # chapters that time something: nothing else runs beside them
 STATIC = ("_config.yml", "_toc.yml", "references.bib", "_static", "_ext")
 
 
@@ -155,33 +160,60 @@ def _surroundings(root: Path) -> str:
                 json.dumps([versions, sys.version, str(paths.data())]).encode())
 
 
+def compute_ahead(names: list[str], profile: str) -> None:
+    """Compute the runs of chapters in one sweep: workers start once and every core has work. A failure is left to its chapter."""
+    own = {name: settings_of(profile, name) for name in names if name in chapters.NAMES}
+    for engine in dict.fromkeys(each["engine"] for each in own.values()):
+        wanted = [run for name, each in own.items() if each["engine"] == engine for run in chapters.wanted(name, each)]
+        with contextlib.suppress(runs.SweepFailed, InputError):
+            runs.sweep(wanted, engine)
+
+
 def execute_all(root: Path, build: Path, profile: str, force: bool = False) -> dict[str, str]:
     """Execute every chapter that changed; returns what failed, chapter -> why. One that fails does not stop the others."""
-    surroundings, failed = _surroundings(root), {}
+    surroundings, stale, failed = _surroundings(root), {}, {}
     todo = [page for page in pages(root) if is_notebook((root / f"{page}.md").read_text())]
-    for place, page in enumerate(todo, start=1):
-        source, output = root / f"{page}.md", build / "executed" / f"{page}.ipynb"
+    for page in todo:
+        source, stamp = root / f"{page}.md", build / "executed" / f"{page}.sha256"
         settings = parameters_of(profile, source.stem)
         digest = _sha(source.read_bytes(), json.dumps(settings).encode(), surroundings.encode())
-        stamp = output.with_suffix(".sha256")
-        label = f"[{place}/{len(todo)}] {page}"
+        output = stamp.with_suffix(".ipynb")
         if not force and output.is_file() and stamp.is_file() and stamp.read_text() == digest:
-            print(f"{label}: unchanged", flush=True)
-            continue
-        stamp.unlink(missing_ok=True)
-        print(f"{label}: executing with profile {profile} ...", flush=True)
-        start = time.perf_counter()
+            print(f"{page}: unchanged", flush=True)
+        else:
+            stamp.unlink(missing_ok=True)
+            stale[page] = settings, digest
+    start = time.perf_counter()
+    compute_ahead([Path(page).name for page in stale], profile)
+    if stale:
+        print(f"runs of {len(stale)} chapters, profile {profile}: {time.perf_counter() - start:.1f} s", flush=True)
+
+    def execute_one(page: str) -> None:
+        settings, digest = stale[page]
+        output, began = build / "executed" / f"{page}.ipynb", time.perf_counter()
         try:
-            wrong = problems(execute(source, output, settings, root, progress=True))
+            wrong = problems(execute(root / f"{page}.md", output, settings, root))
         except PapermillExecutionError as error:
             wrong = [f"code cell {error.exec_count} raised {error.ename}: {error.evalue}"]
         if wrong:
             failed[page] = "; ".join(wrong)
-            print(f"{label}: FAILED, see {output}", flush=True)
+            print(f"{page}: FAILED, see {output}", flush=True)
         else:
-            stamp.write_text(digest)
-            print(f"{label}: {time.perf_counter() - start:.1f} s", flush=True)
-    return failed
+            output.with_suffix(".sha256").write_text(digest)
+            print(f"{page}: {time.perf_counter() - began:.1f} s", flush=True)
+
+    def execute_in_thread(page: str) -> None:
+        try:
+            execute_one(page)
+        finally:
+            ensure_event_loop().close()  # papermill opens one a thread
+
+    with ThreadPoolExecutor(os.cpu_count()) as executor:
+        list(executor.map(execute_in_thread, [page for page in stale if Path(page).name not in ALONE]))
+    for page in stale:
+        if Path(page).name in ALONE:
+            execute_one(page)
+    return {page: failed[page] for page in todo if page in failed}
 
 
 def assemble(root: Path, build: Path) -> Path:

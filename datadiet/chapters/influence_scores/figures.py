@@ -3,32 +3,24 @@
 import matplotlib.pyplot as plt
 import seaborn as sns
 
-from datadiet.chapters.arms import of_task
-from datadiet.chapters.drawing import View, legend, level, line, panels
-from datadiet.chapters.influence_scores.runs import (
-    ARMS,
-    ONCE,
-    RANDOM,
-    SCORES,
-    influence_agreement,
-    influence_arm,
-    influence_gains,
-)
+from datadiet.chapters.arms import by_seed
+from datadiet.chapters.drawing import legend, level, line, panels
+from datadiet.chapters.influence_scores import runs
+from datadiet.chapters.influence_scores.runs import FULL, ONCE, RANDOM, RETRAINED, SCORES
+from datadiet.chapters.views import View
 
-COLOURS = [sns.color_palette("colorblind")[i] for i in (0, 1, 2, 3, 4, 9)]  # the sixth is that of random
+COLOURS = [sns.color_palette("colorblind")[i] for i in (0, 1, 2, 3, 4, 9)]  # the one between, 5, is that of random
 STYLES = {name: {"color": colour, "marker": marker} for name, colour, marker in zip(SCORES, COLOURS, "osvDP^", strict=True)}
 STYLES["EL2N, late"] |= {"ls": ":"}
 
 
-def influence_gains(sides: list[View]):
+def gains(views: list[View]):
     """Test accuracy minus that of random examples of the same number, paired by seed, against the kept fraction."""
-    for ax, view, task in panels(sides):
-        fractions = sorted(view.settings["tasks"][task])
-        for i, (name, style) in enumerate(STYLES.items()):
-            if name in ONCE:
-                continue
-            gains = [influence_gains(view.settings, view.table, task, name, f) for f in fractions]
-            line(ax, [x + 0.05 * i for x in range(len(fractions))], gains, name, **style)
+    for ax, settings, table, task in panels(views):
+        fractions = sorted(settings["fractions"])
+        for i, name in enumerate(name for name in STYLES if name not in ONCE):
+            ahead = [runs.ahead(settings, table, task, name, RANDOM, fraction) for fraction in fractions]
+            line(ax, [x + 0.05 * i for x in range(len(fractions))], ahead, name, **STYLES[name])
         ax.axhline(0, color="0.35", lw=1, label="random")
         ax.set_xticks(range(len(fractions)), [f"{f:.0%}" for f in fractions])
         ax.set(xlabel="kept", ylabel="test accuracy - random")
@@ -36,28 +28,27 @@ def influence_gains(sides: list[View]):
     return plt.gcf()
 
 
-def influence_arms(sides: list[View]):
+def arms(views: list[View]):
     """Test accuracy of every arm at one size; random examples and the full data as levels."""
-    for ax, view, task in panels(sides):
-        kept = of_task(view.settings, task)["timing_fraction"]
-        names = [name for name in ARMS if name != RANDOM]
+    for ax, settings, table, task in panels(views):
+        names = [name for name in RETRAINED if name != RANDOM]
         for place, name in enumerate(names):
             style = STYLES.get(name, {"color": "0.35", "marker": "*"})
-            line(ax, [place], [influence_arm(view.settings, view.table, task, name, kept)], name, **style)
-        level(ax, influence_arm(view.settings, view.table, task, RANDOM, kept), "random")
-        level(ax, influence_arm(view.settings, view.table, task, "full data"), "full data")
+            line(ax, [place], [by_seed(table, runs.arm(settings, task, name))], name, **style)
+        for name in (RANDOM, FULL):
+            level(ax, by_seed(table, runs.arm(settings, task, name)), name)
         ax.set_xticks(range(len(names)), names, rotation=30, ha="right")
-        ax.set(ylabel=f"test accuracy, {kept:.0%} kept")
+        ax.set(ylabel=f"test accuracy, {settings['fraction']:.0%} kept")
     return plt.gcf()
 
 
-def influence_agreement(sides: list[View]):
+def agreement(views: list[View]):
     """Rank correlation of the scores with each other; on the diagonal, of one run's score with the other runs'."""
-    for ax, view, task in panels(sides):
-        found = influence_agreement(view.settings, view.table)
-        if len(found):
-            one = found[found["task"] == task]
-            grid = one.pivot_table(index="score", columns="other", values="rho", aggfunc="first", sort=False)
+    for ax, settings, table, task in panels(views):
+        rows = runs.agreement(settings, table)
+        rows = rows[rows["task"] == task]
+        if len(rows):
+            grid = rows.pivot_table(index="score", columns="other", values="rho", aggfunc="first", sort=False)
             sns.heatmap(grid.loc[list(SCORES), list(SCORES)], ax=ax, vmin=-1, vmax=1, cmap="vlag", annot=True, fmt=".2f",
                         annot_kws={"size": 7}, cbar=False)
         ax.set(xlabel="", ylabel="")

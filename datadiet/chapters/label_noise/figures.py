@@ -1,13 +1,24 @@
-"""Figures of the chapter "What the top of the ranking holds"."""
+"""Figures of the chapter "What the top of the ranking holds", and its table of examples."""
+
+from html import escape
 
 import matplotlib.pyplot as plt
+import pandas as pd
 import seaborn as sns
 
-from datadiet.chapters.arms import RETRAIN_AT
-from datadiet.chapters.drawing import View, legend, line, panels, scoring_points
-from datadiet.chapters.label_noise import runs as noise
-from datadiet.chapters.label_noise.runs import CLEAN, DRAWN, NOISY, OUTSIDE, PEOPLE, detection, dropped, human_detection, window
+from datadiet.chapters.arms import by_seed
+from datadiet.chapters.drawing import legend, line, panels, scoring_points
+from datadiet.chapters.label_noise import runs
+from datadiet.chapters.label_noise.runs import CLEAN, KINDS, NOISY, SCORES
+from datadiet.chapters.pages import Page
+from datadiet.chapters.pages import table as html_table
+from datadiet.chapters.parts import difference
+from datadiet.chapters.settings import RETRAIN_AT, of_task
+from datadiet.chapters.views import View
+from datadiet.errors import InputError
+from datadiet.runs import task_of
 
+OUTSIDE = "out of fold"
 NAMES = {
     "el2n": "EL2N",
     "grand_head": "GraNd of the head",
@@ -24,118 +35,112 @@ RATES = {CLEAN: {"ls": "-"}, NOISY: {"ls": ":", "mfc": "white"}}
 MEASURES = {"ap": "average precision", "auroc": "area under the ROC curve", "recall": "share of n flips among the n hardest"}
 
 
-def finding_flips(sides: list[View], measure: str = "ap"):
-    """How well each score finds the flipped labels, by scoring point; the outside method as a level, chance as a grey line."""
-    for ax, view, task in panels(sides):
-        points = scoring_points(ax, view.settings)
-        found = detection(view.settings, view.table, rates=[NOISY])
+def _at(found: pd.DataFrame, score: str, at: str, measure: str) -> pd.Series:
+    """A measure of one score at one scoring point, of every seed."""
+    return found.loc[(found["score"] == score) & (found["at"] == at), measure]
+
+
+def finding_flips(views: list[View], measure: str = "ap"):
+    """How well each score finds the flipped labels, by scoring point. Levels: the outside method dashed, random grey."""
+    for ax, settings, table, task in panels(views):
+        points = scoring_points(ax, settings)
+        found = runs.detection(table, runs.full(settings, task, NOISY))
         ax.axhline(0.5 if measure == "auroc" else NOISY, color="0.6", lw=0.8)
-        if len(found):
-            one = found[found["task"] == task]
-            for i, name in enumerate(noise.SCORES):
-                rows = one[one["score"] == name]
-                groups = [rows.loc[rows["at"] == at, measure] for at in points]
-                line(ax, [x + 0.03 * i for x in range(len(points))], groups, NAMES[name], **STYLES[name])
-            _outside(ax, one.loc[one["score"] == OUTSIDE, measure])
+        for i, name in enumerate(SCORES):
+            groups = [_at(found, name, at, measure) for at in points]
+            line(ax, [x + 0.03 * i for x in range(len(points))], groups, NAMES[name], **STYLES[name])
+        for value in runs.outside(settings, table, task, NOISY)[measure]:
+            ax.axhline(value, color=STYLES[OUTSIDE]["color"], ls="--", lw=1.4, label=NAMES[OUTSIDE])
         ax.set(ylabel=f"{MEASURES[measure]}, {NOISY:.0%} flipped", ylim=(0, 1.02))
         legend(ax)
     return plt.gcf()
 
 
-def _outside(ax, values):
-    if len(values):
-        ax.axhline(values.mean(), color=STYLES[OUTSIDE]["color"], ls="--", lw=1.4, label=NAMES[OUTSIDE])
-
-
-def finding_flips_by_rate(sides: list[View]):
+def finding_flips_by_rate(views: list[View]):
     """The share of the flips that the top of each ranking holds, by how many labels were flipped."""
-    for ax, view, task in panels(sides):
-        rates = [rate for rate in view.settings["rates"] if rate]
-        last = str(view.settings["score_at"][-1])
-        found = detection(view.settings, view.table)
-        arms = (("el2n", RETRAIN_AT, "one epoch"), ("el2n", last, last), ("aum", last, last), (OUTSIDE, "-", ""))
-        for i, (name, at, when) in enumerate(arms):
-            if len(found):
-                rows = found[(found["task"] == task) & (found["score"] == name) & (found["at"] == at)]
-                style = STYLES[name] | ({"ls": ":"} if i == 1 else {})
-                label = f"{NAMES[name]}, {when}" if when else NAMES[name]
-                groups = [rows.loc[rows["noise"] == rate, "recall"] for rate in rates]
-                line(ax, [x + 0.05 * i for x in range(len(rates))], groups, label, **style)
-        ax.plot(range(len(rates)), rates, color="0.6", lw=0.8, marker="_", label="chance")
+    for ax, settings, table, task in panels(views):
+        rates, last = [rate for rate in settings["rates"] if rate], settings["score_at"][-1]
+        found = [runs.detection(table, runs.full(settings, task, rate), ["el2n", "aum"], [RETRAIN_AT, last]) for rate in rates]
+        curves = {
+            f"{NAMES['el2n']}, one epoch": ("el2n", [_at(rows, "el2n", RETRAIN_AT, "recall") for rows in found], {}),
+            f"{NAMES['el2n']}, {last}": ("el2n", [_at(rows, "el2n", str(last), "recall") for rows in found], {"ls": ":"}),
+            f"{NAMES['aum']}, {last}": ("aum", [_at(rows, "aum", str(last), "recall") for rows in found], {}),
+            NAMES[OUTSIDE]: (OUTSIDE, [runs.outside(settings, table, task, rate)["recall"] for rate in rates], {}),
+        }
+        for i, (label, (name, groups, style)) in enumerate(curves.items()):
+            line(ax, [x + 0.05 * i for x in range(len(rates))], groups, label, **STYLES[name] | style)
+        ax.plot(range(len(rates)), rates, color="0.6", lw=0.8, marker="_", label="random")
         ax.set_xticks(range(len(rates)), [f"{rate:.0%}" for rate in rates])
         ax.set(xlabel="labels flipped", ylabel=MEASURES["recall"], ylim=(0, 1.02), xlim=(-0.5, len(rates) - 0.5))
         legend(ax)
     return plt.gcf()
 
 
-def human_errors(sides: list[View], measure: str = "auroc"):
+def people_errors(views: list[View], measure: str = "auroc"):
     """How well scores find wrong labels that people gave (solid), and about as many drawn flips of the same set (dotted)."""
-    sides = [View(view.name, view.settings | {"tasks": view.settings["people"]}, view.table) for view in sides]
-    for ax, view, task in panels(sides):
-        points, found = [str(at) for at in view.settings["people_at"]], human_detection(view.settings, view.table)
-        for kind, style in {PEOPLE: {"ls": "-"}, DRAWN: {"ls": ":", "mfc": "white"}}.items():
-            for i, (name, short) in enumerate({"el2n": "EL2N", "aum": "AUM", "entropy": "entropy"}.items()):
-                groups = [_of(found, task, kind, name, at, measure) for at in points]
-                line(ax, [x + 0.05 * i for x in range(len(points))], groups, f"{short}, {kind}", **STYLES[name] | style)
-        ax.axhline(0.5 if measure == "auroc" else view.settings["people"][task], color="0.6", lw=0.8)
+    styles, names = dict(zip(KINDS, RATES.values(), strict=True)), {"el2n": "EL2N", "aum": "AUM", "entropy": "entropy"}
+    views = [View(view.name, view.settings | {"tasks": list(view.settings["people"])}, view.table) for view in views]
+    for ax, settings, table, task in panels(views):
+        points = [str(at) for at in settings["people_at"]]
+        for kind in KINDS:
+            found = runs.detection(table, runs.people_arms(settings, task, kind)["full"], names)
+            for i, (name, short) in enumerate(names.items()):
+                groups = [_at(found, name, at, measure) for at in points]
+                line(ax, [x + 0.05 * i for x in range(len(points))], groups, f"{short}, {kind}", **STYLES[name] | styles[kind])
+        ax.axhline(0.5 if measure == "auroc" else settings["people"][task], color="0.6", lw=0.8)
         ax.set_xticks(range(len(points)), points)
         ax.set(xlabel="scoring point (ep = end of epoch)", ylabel=MEASURES[measure])
         legend(ax)
     return plt.gcf()
 
 
-def _of(found, task, kind, name, at, measure):
-    if not len(found):
-        return []
-    return found.loc[(found[["task", "kind", "score", "at"]] == [task, kind, name, at]).all(axis=1), measure]
-
-
-def dropping(sides: list[View]):
+def dropping(views: list[View]):
     """Test accuracy after dropping the hardest, or random ones, with clean and with noisy labels."""
-    for ax, view, task in panels(sides):
-        kept = [1.0, *sorted(view.settings["tasks"][task], reverse=True)]
-        shares = [noise.left_out(fraction) for fraction in kept]
+    colours = dict(zip(("hardest", "random"), sns.color_palette("colorblind"), strict=False))
+    for ax, settings, table, task in panels(views):
+        fractions = sorted(settings["fractions"], reverse=True)
+        shares = [0.0, *map(runs.left_out, fractions)]
         for rate, style in RATES.items():
-            for rule in ("hardest", "random"):
-                groups = [dropped(view.table, task, rate, rule, fraction) for fraction in kept]
-                line(ax, shares, groups, f"{rule} dropped, {rate:.0%} flipped",
-                     **{"color": sns.color_palette("colorblind")[rule == "random"], "marker": "os"[rule == "random"]} | style)
+            for rule, marker in (("hardest", "o"), ("random", "s")):
+                arms = [runs.full(settings, task, rate), *(runs.without(settings, task, rate, rule, f) for f in fractions)]
+                line(ax, shares, [by_seed(table, arm) for arm in arms], f"{rule} dropped, {rate:.0%} flipped",
+                     **{"color": colours[rule], "marker": marker} | style)
         ax.set_xticks(shares, [f"{share:.0%}" for share in shares])
         ax.set(xlabel="dropped", ylabel="test accuracy")
         legend(ax)
     return plt.gcf()
 
 
-def noisy_windows(sides: list[View]):
+def windows(views: list[View]):
     """What skipping the very hardest gains over not skipping, paired by seed, with clean and with noisy labels."""
-    for ax, view, task in panels(sides):
-        offsets, fraction = sorted(view.settings["offsets"]), view.settings["timing_fraction"]
+    for ax, settings, table, task in panels(views):
+        offsets = sorted(settings["offsets"])
         for place, (rate, style) in enumerate(RATES.items()):
-            plain = window(view.settings, view.table, task, rate, 0.0)
-            gains = [(window(view.settings, view.table, task, rate, offset) - plain).dropna() for offset in offsets]
+            plain = by_seed(table, runs.window(settings, task, rate, 0.0))
+            gains = [difference(by_seed(table, runs.window(settings, task, rate, offset)), plain) for offset in offsets]
             line(ax, [i + 0.08 * place for i in range(len(offsets))], gains, f"{rate:.0%} flipped",
                  **{"color": sns.color_palette("colorblind")[place], "marker": "oD"[place]} | style)
         ax.axhline(0, color="0.6", lw=0.8)
         ax.set_xticks(range(len(offsets)), [f"{offset:.0%}" for offset in offsets])
-        ax.set(xlabel="hardest share that is skipped", ylabel=f"gain in test accuracy, {fraction:.0%} kept",
+        ax.set(xlabel="hardest share that is skipped", ylabel=f"gain in test accuracy, {settings['fraction']:.0%} kept",
                xlim=(-0.5, len(offsets) - 0.5))
         legend(ax)
     return plt.gcf()
 
 
-# moved from pages
-def examples(side: View, n: int = 2, width: int = 110) -> Page:
+def examples(view: View, n: int = 2, width: int = 110) -> Page:
     """The hardest and easiest texts of each class under label noise, flips marked; or why they cannot be shown here.
 
-    Published runs hold ids, labels and numbers, no texts: those are read from the set itself, if this machine has it.
+    Published runs hold ids, labels and numbers, no texts: those come from the set itself, if this machine has it.
     """
     parts, text = [], []
-    for task in side.settings["tasks"]:
-        found = noise.extremes(side.settings, side.table, task, n)
-        loaded, problem = _set_of(side, task) if len(found) else (None, "no runs are stored yet")
+    for task in view.settings["tasks"]:
+        own = of_task(view.settings, task)
+        found = runs.extremes(own, view.table, task, n)
+        loaded, problem = _set_of(own, view.table, task) if len(found) else (None, "no runs are stored yet")
         if problem:
-            parts.append(f"<p><em>{escape(f'{side.name}, {task}: {problem}')}</em></p>")
-            text.append(f"{side.name}, {task}: {problem}")
+            parts.append(f"<p><em>{escape(f'{view.name}, {task}: {problem}')}</em></p>")
+            text.append(f"{view.name}, {task}: {problem}")
             continue
         columns, names, rows = list(loaded.train.inputs.values()), loaded.label_names, []
         for row in found.to_dict("records"):
@@ -143,20 +148,19 @@ def examples(side: View, n: int = 2, width: int = 110) -> Page:
             shown = words if len(words) <= width else f"{words[: width - 3]}..."
             flipped = f"FLIPPED, was {names[row['truth']]}" if row["truth"] != row["label"] else ""
             rows.append([names[row["label"]], row["end"], f"{row['el2n']:.2f}", shown, flipped])
-        caption = f"{side.name}, {task}: hardest and easiest of each class, {noise.NOISY:.0%} of the labels flipped"
-        parts.append(table(rows, ["label given", "end", "EL2N", "text", "flipped?"], caption))
+        caption = f"{view.name}, {task}: hardest and easiest of each class, {NOISY:.0%} of the labels flipped"
+        parts.append(html_table(rows, ["label given", "end", "EL2N", "text", "flipped?"], caption))
         text += [caption, *(" | ".join(row) for row in rows)]
     return Page("".join(parts), "\n".join(text))
 
 
-def _set_of(side: View, task: str):
-    """The set that a view's noisy runs saw, or (None, why it cannot be had here)."""
-    run = scoring(noise.at_rate(side.settings, noise.NOISY), task)[0]
+def _set_of(settings: dict, table: pd.DataFrame, task: str):
+    """The set that the noisy runs of a table saw, or (None, why it cannot be had here)."""
+    arm = runs.full(settings, task, NOISY)
     try:
-        loaded = runs.task_of(run)
+        loaded = task_of(arm[0])
     except InputError as problem:
         return None, f"published runs hold no texts, and the set cannot be read here. {problem}"
-    seen = side.table.loc[side.table["key"] == runs.key(run), "data_checksum"]
-    if len(seen) and seen.iloc[0] != loaded.checksum:
+    if set(by_seed(table, arm, "data_checksum")) != {loaded.checksum}:
         return None, "the set on this machine has another checksum than the one that the runs saw, so its texts are not theirs"
     return loaded, None

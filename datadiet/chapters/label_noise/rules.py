@@ -1,49 +1,45 @@
 """Rules of the chapter "What the top of the ranking holds"."""
 
-import pandas as pd
-
-from datadiet.chapters.arms import RETRAIN_AT
-from datadiet.chapters.label_noise.runs import CLEAN, NOISY, detection, dropped, window
+from datadiet.chapters.arms import by_seed
+from datadiet.chapters.label_noise.runs import CLEAN, detection, full, window, without
 from datadiet.chapters.parts import difference, part, per_task
-
-KEPT = 0.9  # BDD-4n: a tenth is dropped
-SKIPPED = 0.1  # P21-5n: the window starts below the hardest tenth
+from datadiet.chapters.settings import RETRAIN_AT
 
 
 @per_task
-def p21_9(settings, table, task):
+def p21_9(settings, table, task, margins):
     """Mislabelled examples gather at the top."""
-    found = detection(settings, table, rates=[NOISY], names=["el2n"], points=[RETRAIN_AT])
-    empty = pd.DataFrame(columns=["auroc", "recall"])
-    found = found[(found["task"] == task) & (found["score"] == "el2n")] if len(found) else empty
+    found = detection(table, full(settings, task, margins["rate"]), ["el2n"], [RETRAIN_AT]).set_index("seed")
     return [
-        part(f"{task}: AUROC of the flips by EL2N at one epoch, {NOISY:.0%} flipped", found["auroc"], above=0.7),
-        part(f"{task}: share of the n flips among the n hardest", found["recall"], above=3 * NOISY),
+        part(f"{task}: AUROC of the flips by EL2N at one epoch, {margins['rate']:.0%} flipped", found["auroc"],
+             above=margins["auroc"]),
+        part(f"{task}: share of the n flips among the n hardest", found["recall"], above=margins["recall"]),
     ]
 
 
 @per_task
-def bdd_4n(settings, table, task):
+def bdd_4n(settings, table, task, margins):
     """With wrong labels in the set, leaving out the hardest keeps or raises accuracy."""
-    hardest, random, full = (dropped(table, task, NOISY, *arm) for arm in (("hardest", KEPT), ("random", KEPT), ("random", 1.0)))
-    what = f"{task}, {NOISY:.0%} flipped: without the hardest {1 - KEPT:.0%}"
+    rate, kept = margins["rate"], margins["kept"]
+    everything = by_seed(table, full(settings, task, rate))
+    hardest, random = (by_seed(table, without(settings, task, rate, rule, kept)) for rule in ("hardest", "random"))
+    name = f"{task}, {rate:.0%} flipped: without the hardest {1 - kept:.0%}"
     return [
-        part(f"{what} - full data", difference(hardest, full), above=-0.005),
-        part(f"{what} - without a random {1 - KEPT:.0%}", difference(hardest, random), above=0.0),
+        part(f"{name} - full data", difference(hardest, everything), above=margins["against_full"]),
+        part(f"{name} - without a random {1 - kept:.0%}", difference(hardest, random), above=margins["against_random"]),
     ]
 
 
 @per_task
-def p21_5n(settings, table, task):
+def p21_5n(settings, table, task, margins):
     """The best window leaves out more when labels are noisy."""
-    gains = {
-        rate: (window(settings, table, task, rate, SKIPPED) - window(settings, table, task, rate, 0.0)).dropna()
-        for rate in (CLEAN, NOISY)
-    }
-    what = f"{task}: hardest after skipping the top {SKIPPED:.0%} - hardest"
+    rate, skipped = margins["rate"], margins["skipped"]
+    noisy, clean = (difference(*(by_seed(table, window(settings, task, each, offset)) for offset in (skipped, 0.0)))
+                    for each in (rate, CLEAN))
+    name = f"{task}: hardest after skipping the top {skipped:.0%} - hardest"
     return [
-        part(f"{what}, {NOISY:.0%} flipped", gains[NOISY], above=0.0),
-        part(f"{what}: the same at {NOISY:.0%} - at {CLEAN:.0%} flipped", difference(gains[NOISY], gains[CLEAN]), above=0.0),
+        part(f"{name}, {rate:.0%} flipped", noisy, above=margins["gain"]),
+        part(f"{name}: the same at {rate:.0%} - at {CLEAN:.0%} flipped", difference(noisy, clean), above=margins["more"]),
     ]
 
 

@@ -42,8 +42,10 @@ def inf_1(settings, table, task, margins):
     little, more = f"at least {margins['little']:.0%} kept", "less kept"
     most = [fraction for fraction in settings["fractions"] if fraction >= margins["little"]]
     rest = [fraction for fraction in settings["fractions"] if fraction < margins["little"]]
-    parts = [part(f"{task}: {name} - random, {little}", _mean_ahead(settings, table, task, name, most), below=margins["not_ahead"])
-             for name in OTHERS]
+    parts = [
+        part(f"{task}: {name} - random, {little}", _mean_ahead(settings, table, task, name, most), below=margins["not_ahead"])
+        for name in OTHERS
+    ]
     parts += [
         part(f"{task}: {EARLY} - random, {little}", _mean_ahead(settings, table, task, EARLY, most), above=margins["ahead"]),
         part(f"{task}: {EARLY} - random, {more}", _mean_ahead(settings, table, task, EARLY, rest), below=margins["not_ahead"]),

@@ -53,7 +53,7 @@ def window(settings: dict, task: str, rate: float, offset: float) -> list[dict]:
 
 
 def cross_fitted(settings: dict, task: str, rate: float) -> list[dict]:
-    """The one run of the outside method, confident learning's: out-of-fold probabilities on frozen features of the whole encoder."""
+    """The one run of the outside method: out-of-fold probabilities on frozen features of the whole encoder."""
     return [runs.config(**(base(at_rate(settings, rate), task) | {"layers": None}), folds=FOLDS, seed=0, score_at=[0])]
 
 
@@ -131,8 +131,8 @@ def measures(values, wrong) -> dict[str, float]:
         All examples wrong, or none: there is nothing to find.
     """
     if not 0 < np.sum(wrong) < len(wrong):
-        raise InputError(f"label_noise.measures: {int(np.sum(wrong))} of {len(wrong)} labels are wrong, and to measure how well a "
-                         "score finds them takes some of both kinds; take a larger set, or another rate.")
+        raise InputError(f"label_noise.measures: {int(np.sum(wrong))} of {len(wrong)} labels are wrong; how well a score "
+                         "finds them is measured on labels of both kinds: take a larger set, or another rate.")
     ranks = rankdata(values)  # forgetting may be infinite, which scikit-learn refuses; ranks are not, and rank alike
     return {"auroc": float(roc_auc_score(wrong, ranks)), "ap": float(average_precision_score(wrong, ranks)),
             "recall": recall(ranks, wrong)}

@@ -1,5 +1,6 @@
 """Variance of gradients: by hand, against slow truths, as a run records it; and the chapter that compares scores."""
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,21 +8,19 @@ import torch
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
-from small import config, settings, words  # noqa: F401
-from test_rules import around, rows, table
+from scipy.stats import spearmanr
+from small import around, config, rows, settings, words  # noqa: F401
 
 from datadiet import runs, scores
-from datadiet.chapters import ledger, pages
-from datadiet.chapters.drawing import View
-from datadiet.chapters.influence_scores import rules as influence
-from datadiet.chapters.influence_scores import runs as influence
-from datadiet.chapters.influence_scores.figures import influence_agreement, influence_arms, influence_gains
-from datadiet.chapters.influence_scores.runs import influence_agreement, influence_arm, influence_scores, influence_sources
+from datadiet.chapters import influence_scores, ledger, pages
+from datadiet.chapters.influence_scores.runs import FULL, RANDOM, RETRAINED, SCORES
+from datadiet.chapters.views import View
 from datadiet.errors import InputError
 from datadiet.nets.images import picture_classifier
 from datadiet.runs import audit, recorded, store
 from datadiet.training import inputgrad, kinds, loop
 
+matplotlib.use("Agg")
 CLOCKS = ("train_seconds", "scoring_seconds")
 
 
@@ -206,35 +205,40 @@ def test_a_run_may_be_judged_on_the_test_split_alone(words):  # noqa: F811
 
 # --- The rules, on tables made by hand
 
-SETTINGS = {"profile": "made up", "tasks": {"t": [0.3, 0.55, 0.75, 0.9]}, "timing_fraction": 0.55, "seeds": 5,
-            "score_at": ["1ep", "2ep", "5ep"]}
-LEADS = {"forgetting": -0.05, "aum": -0.03, "vog_class": -0.02, "el2n 1ep": 0.03, "el2n 5ep": -0.01}
+MOST, LESS = (0.75, 0.9), (0.3, 0.55)
+SETTINGS = settings("influence-scores", seeds=5, tasks=["t"], fractions=[0.3, 0.55, 0.75, 0.9], fraction=0.55,
+                    score_at=["1ep", "2ep", "5ep"])
+LEADS = {"forgetting": -0.05, "area under the margin": -0.03, "VoG within the class": -0.02, "EL2N, early": 0.03,
+         "EL2N, late": -0.01}
 
 
-def arms(full=0.7, vog_cost=-0.005, more=-0.1, names=("a", "b", "c"), **leads):
+def arm(name, fraction=None):
+    return influence_scores.runs.arm(SETTINGS, "t", name, fraction)
+
+
+def made(full=0.7, vog_cost=-0.005, more=-0.1, classes="abc", **leads):
     """Every arm at every fraction: so far ahead of random where little is pruned, and `more` beyond."""
-    made = [rows("full", around(full, wobble=0.0005), 1.0)]
-    for fraction in SETTINGS["tasks"]["t"]:
-        made.append(rows("random", around(0.6, wobble=-0.001), fraction))
+    out = rows(arm(FULL), around(full, wobble=0.0005), label_names=list(classes))
+    for fraction in SETTINGS["fractions"]:
+        out += rows(arm(RANDOM, fraction), around(0.6, wobble=-0.001))
         for i, (name, lead) in enumerate((LEADS | leads).items()):
-            score, at = (name.split() + ["5ep"])[:2]
-            mean = 0.6 + lead if fraction >= 0.75 else full + vog_cost if name == "vog_class" and fraction == 0.55 else 0.6 + more
-            made.append(rows("hardest", around(mean, wobble=0.0002 * (i + 2)), fraction, score=score, at=at))
-    out = table(*made)
-    out["label_names"] = [list(names)] * len(out)
-    return out
+            mean = 0.6 + (lead if fraction in MOST else more)
+            if (name, fraction) == ("VoG within the class", 0.55):
+                mean = full + vog_cost
+            out += rows(arm(name, fraction), around(mean, wobble=0.0002 * (i + 2)))
+    return pd.DataFrame(out)
 
 
 @pytest.mark.parametrize("changes, verdict", [
     ({}, "reproduced"),
-    ({"aum": 0.05}, "partly reproduced"),  # one of the others beats random
-    ({"el2n 1ep": -0.03, "el2n 5ep": 0.05, "forgetting": 0.05, "aum": 0.05, "vog_class": 0.05, "more": 0.05}, "not reproduced"),
-    ({"el2n 5ep": 0.03}, "partly reproduced"),  # when it is read does not matter
+    ({"area under the margin": 0.05}, "partly reproduced"),  # one of the others beats random
+    ({"EL2N, early": -0.03, "more": 0.05} | dict.fromkeys(["EL2N, late", *list(LEADS)[:3]], 0.05), "not reproduced"),
+    ({"EL2N, late": 0.03}, "partly reproduced"),  # when it is taken does not matter
     ({"more": 0.05}, "partly reproduced"),  # EL2N is ahead throughout
-    ({"full": 0.4, "names": "ab"}, "undecided"),  # no better than a coin of two sides
+    ({"full": 0.4, "classes": "ab"}, "undecided"),  # no better than a guess between two classes
 ])
 def test_inf_1(changes, verdict):
-    found = ledger.decide("INF-1", SETTINGS, arms(**changes))
+    found = ledger.decide("INF-1", SETTINGS, made(**changes))
     assert found.verdict == verdict and len(found.parts) == 7 and {each.n for each in found.parts} == {5}
     assert all(("not learned" in each.name) == (verdict == "undecided") for each in found.parts)
 
@@ -242,64 +246,157 @@ def test_inf_1(changes, verdict):
 @pytest.mark.parametrize("changes, verdict", [
     ({}, "reproduced"), ({"vog_cost": -0.04}, "not reproduced"), ({"full": 0.35}, "undecided")])
 def test_inf_3(changes, verdict):
-    assert ledger.decide("INF-3", SETTINGS, arms(**changes)).verdict == verdict
+    assert ledger.decide("INF-3", SETTINGS, made(**changes)).verdict == verdict
+
+
+# Each part of INF-1: which arm it is about and at which fractions, its margin, and +1 where it is claimed to lie above.
+PARTS = [("forgetting", MOST, 0.01, -1), ("area under the margin", MOST, 0.01, -1), ("VoG within the class", MOST, 0.01, -1),
+         ("EL2N, early", MOST, 0.0, 1), ("EL2N, early", LESS, 0.01, -1), ("EL2N, late", MOST, 0.01, -1),
+         ("EL2N, early", MOST, 0.0, 1)]
+
+
+@pytest.mark.parametrize("place", range(len(PARTS)))
+@pytest.mark.parametrize("gain, side", [(0.001, 1), (-0.001, -1), (0.0, 0)])
+def test_each_part_of_inf_1_is_a_mean_over_its_fractions_and_knows_both_sides_of_its_margin(place, gain, side):
+    about, fractions, margin, sign = PARTS[place]
+    out = rows(arm(FULL), around(0.7), label_names=list("abc"))
+    for fraction in SETTINGS["fractions"]:
+        for name in (RANDOM, *LEADS):
+            values = [0.5] * 5
+            if name == about and fraction in fractions:  # far off the margin at each of the two, near it in the mean
+                values = around(0.5 + margin + gain + (0.05 if fraction == fractions[0] else -0.05), wobble=1e-4)
+            out += rows(arm(name, fraction), values)
+    found = ledger.decide("INF-1", SETTINGS, pd.DataFrame(out)).parts[place]
+    assert found.effect == pytest.approx(margin + gain)
+    assert found.outcome == {sign: "holds", -sign: "fails", 0: "undecided"}[side]
+
+
+@pytest.mark.parametrize("gain, outcome", [(0.001, "holds"), (-0.001, "fails"), (0.0, "undecided")])
+def test_inf_3_knows_both_sides_of_its_margin(gain, outcome):
+    table = rows(arm(FULL), [0.7] * 5, label_names=list("abc"))
+    table += rows(arm("VoG within the class"), around(0.7 - 0.01 + gain, wobble=1e-4))
+    assert ledger.decide("INF-3", SETTINGS, pd.DataFrame(table)).parts[0].outcome == outcome
+
+
+@pytest.mark.parametrize("claim", ["INF-1", "INF-3"])
+@pytest.mark.parametrize("classes", ["ab", "abc"])
+@pytest.mark.parametrize("above, learned", [(0.0021, True), (0.0018, False)])  # half the interval is 0.00196
+def test_a_task_is_learned_where_the_interval_of_its_full_data_lies_a_tenth_above_one_of_k(claim, classes, above, learned):
+    table = made(classes=classes)
+    accuracy = dict(zip(map(runs.key, arm(FULL)), around(1 / len(classes) + 0.1 + above), strict=True))
+    table["test_accuracy"] = table["key"].map(accuracy).fillna(table["test_accuracy"])
+    found = ledger.decide(claim, SETTINGS, table).parts
+    assert {each.outcome == "undecided" for each in found} == {"not learned" in each.name for each in found} == {not learned}
 
 
 def test_missing_arms_are_no_verdict():
-    made = arms()
-    assert ledger.decide("INF-1", SETTINGS, made[made["score"] != "aum"]).verdict == "no runs yet"
+    whole = made()
+    without = {name: whole[~whole["key"].isin([runs.key(run) for f in fractions for run in arm(name, f)])]
+               for name, fractions in (("area under the margin", SETTINGS["fractions"]), (FULL, [None]), (RANDOM, [0.9]))}
+    assert ledger.decide("INF-1", SETTINGS, without["area under the margin"]).verdict == "no runs yet"
+    assert ledger.decide("INF-1", SETTINGS, without[RANDOM]).verdict == "no runs yet"  # a mean over fewer fractions is another
     assert ledger.decide("INF-3", SETTINGS, pd.DataFrame()).verdict == "no runs yet"
-    assert ledger.decide("INF-3", SETTINGS, made[made["rule"] != "full"]).verdict == "no runs yet"
+    assert ledger.decide("INF-3", SETTINGS, without[FULL]).verdict == "no runs yet"
+
+
+SPREAD = [0.5, 0.6, 0.7, 0.8, 0.9]  # seeds differ by far more than arms do
+
+
+def _missing(values, *seeds):
+    return [None if seed in seeds else value for seed, value in enumerate(values)]
+
+
+def test_runs_missing_from_either_arm_leave_inf_3_the_seeds_that_both_have():
+    lower = [value - 0.02 - 0.001 * seed for seed, value in enumerate(SPREAD)]
+    table = rows(arm(FULL), _missing(SPREAD, 0), label_names=list("abc")) + rows(arm("VoG within the class"), _missing(lower, 3))
+    found = ledger.decide("INF-3", SETTINGS, pd.DataFrame(table).sample(frac=1, random_state=0)).parts[0]
+    assert found.n == 3 and found.effect == pytest.approx(-0.02 - 0.001 * (1 + 2 + 4) / 3)
+
+
+def test_runs_missing_from_any_arm_leave_inf_1_the_seeds_that_all_have():
+    gaps = {(RANDOM, 0.75): 0, ("EL2N, early", 0.9): 4, ("EL2N, late", 0.75): 1, (RANDOM, 0.3): 2, ("EL2N, early", 0.55): 3}
+    table = rows(arm(FULL), around(0.95), label_names=list("abc"))
+    for fraction in SETTINGS["fractions"]:
+        for name in (RANDOM, *LEADS):
+            lead = {"EL2N, early": 0.02, "EL2N, late": 0.01}.get(name, 0.0) * (fraction + 0.1)
+            values = [value + lead * (1 + seed) for seed, value in enumerate(SPREAD)]
+            table += rows(arm(name, fraction), _missing(values, gaps.get((name, fraction))))
+    found = ledger.decide("INF-1", SETTINGS, pd.DataFrame(table).sample(frac=1, random_state=0)).parts
+    mean = np.array([1, 2, 3, 4, 5])
+    for place, lead, seeds in ((3, 0.02 * 0.925, [1, 2, 3]), (4, 0.02 * 0.525, [0, 1, 4]), (5, 0.01 * 0.925, [2, 3, 4]),
+                               (6, 0.01 * 0.925, [0, 2, 3])):
+        assert found[place].n == 3 and found[place].effect == pytest.approx(lead * mean[seeds].mean()), place
 
 
 # --- The chapter's runs
 
-CHOSEN = {"tasks": {"words": [0.5, 0.8]}, "timing_fraction": 0.5, "score_at": ["1ep", "2ep"], "epochs": 2, "test_only": True,
-          "grand_size": 0}
+def chosen(seeds):
+    return settings("influence-scores", seeds=seeds, fractions=[0.5, 0.8], fraction=0.5, score_at=["1ep", "2ep"], epochs=2)
 
 
 def test_what_the_chapter_asks_for():
-    chosen = settings(seeds=3) | CHOSEN
-    asked = influence_scores(chosen)
-    assert len(asked) == 3 * (1 + 2 * 6 + 2) and all(run["test_only"] for run in asked)
+    asked = influence_scores.runs.wanted(chosen(3))
+    assert len({runs.key(run) for run in asked}) == len(asked) == 3 * (1 + 2 * 6 + 2) and all(run["test_only"] for run in asked)
     assert [run["vog"] for run in asked] == [True] * 3 + [False] * 42
     for run in asked:
         if run["keep"] and run["keep"]["source"]:
             source = run["keep"]["source"]
             assert source["vog"] and source["watch"] and source["test_only"] and run["seed"] not in run["keep"]["seeds"]
             assert runs.scoring_runs(run)[0] in asked
-    read = {(run["keep"]["score"], run["keep"]["at"]) for run in asked if run["keep"] and run["keep"]["score"]}
-    assert read == {("el2n", "1ep"), *((name, "2ep") for name in ("el2n", "forgetting", "aum", "vog_class", "vog"))}
+    taken = {(run["keep"]["score"], run["keep"]["at"]) for run in asked if run["keep"] and run["keep"]["score"]}
+    assert taken == {("el2n", "1ep"), *((name, "2ep") for name in ("el2n", "forgetting", "aum", "vog_class", "vog"))}
 
 
-def test_tables_rules_and_figures_on_real_runs(words, monkeypatch):  # noqa: F811
-    import matplotlib
+def test_a_task_may_differ_and_an_arm_is_known_by_its_name():
+    own = chosen(2) | {"per_task": {"words": {"fraction": 0.8, "fractions": [0.3], "size": 20}}}
+    asked = influence_scores.runs.wanted(own)
+    assert {run["keep"]["fraction"] for run in asked if run["keep"]} == {0.3, 0.8} and {run["size"] for run in asked} == {20}
+    with pytest.raises(InputError, match="unknown arm 'EL2N'; choose one of full data, random, EL2N, early"):
+        influence_scores.runs.arm(own, "words", "EL2N")
 
-    matplotlib.use("Agg")
-    chosen = settings(seeds=2) | CHOSEN
-    asked = influence_scores(chosen)
+
+def test_tables_cards_and_figures_on_real_runs(words, monkeypatch):  # noqa: F811
+    own, tables = chosen(3), influence_scores.runs
+    asked = tables.wanted(own)
     bill = audit.plan(asked)
     found = runs.sweep(asked)
-    assert len(found) == bill["runs"].sum() == 30
+    assert len(found) == bill["runs"].sum() == 45
     assert bill["scored"].sum() == found["scored"].sum() and bill["updates"].sum() == found["updates"].sum()
-    agree = influence_agreement(chosen, found)
+    agree = tables.agreement(own, found)
     assert len(agree) == 36 and agree["rho"].between(-1, 1).all() and agree["shared"].between(0, 1).all()
     assert agree["easy"].notna().sum() == 6 and agree["skew"].between(0, 1).all()
     assert (agree.loc[agree["score"] == agree["other"], "shared"] == 1).all()
-    assert not len(influence_agreement(chosen, pd.DataFrame()))
-    for name in influence.ARMS:
-        assert len(influence_arm(chosen, found, "words", name, 0.5)) == 2
-    sides = [View("This machine", chosen, found), View("Published", chosen, pd.DataFrame())]
+    views = [View("This machine", own, found), View("Published", own, pd.DataFrame())]
+    for name in RETRAINED:
+        assert tables.accuracy(views[0], "words", name).index.tolist() == [0, 1, 2]
+        assert not len(tables.accuracy(views[1], "words", name))
     for claim in ("INF-1", "INF-3"):
-        assert claim in pages.verdict(claim, sides).text
-    for draw in (influence_gains, influence_arms, influence_agreement):
-        figure = draw(sides)
+        assert claim in pages.verdict(claim, views).text
+    for draw in (influence_scores.figures.gains, influence_scores.figures.arms, influence_scores.figures.agreement):
+        figure = draw(views)
         assert any("no runs" in text.get_text() for ax in figure.axes for text in ax.texts)
         figure.clear()
-    full = influence_sources(chosen, "words")[0]
-    before = store.arrays(runs.key(full))["vog"]
+    full = tables.arm(own, "words", FULL)
+    before = store.arrays(runs.key(full[0]))["vog"]
     monkeypatch.setattr(store.paths, "root", lambda: words)  # publishing writes elsewhere, and VoG comes back
-    store.publish([runs.key(full)])
+    store.publish([runs.key(full[0])])
     monkeypatch.setenv("DATADIET_STORE", str(words / "empty"))
-    np.testing.assert_array_equal(store.arrays(runs.key(full))["vog"], before)
-    assert influence.learned(chosen, found, "words") in (True, False)
+    np.testing.assert_array_equal(store.arrays(runs.key(full[0]))["vog"], before)
+
+
+def test_agreement_does_without_the_first_seed(words):  # noqa: F811
+    """Of three scoring runs two are left: each is then compared with the other."""
+    own, tables = chosen(3), influence_scores.runs
+    full = tables.arm(own, "words", FULL)
+    found = runs.sweep(full)
+    part = found[found["key"] != runs.key(full[0])].iloc[::-1]
+    agree = tables.agreement(own, part).set_index(["score", "other"])
+    for name, (score, place) in SCORES.items():
+        one, other = (runs.score_values(run, score, own["score_at"][place]) for run in full[1:])
+        rho = spearmanr(one, other)[0] if np.ptp(one) and np.ptp(other) else 0.0
+        assert agree.loc[(name, name), "rho"] == pytest.approx(rho)
+    whole = tables.agreement(own, found).set_index(["score", "other"])
+    assert not np.allclose(whole["rho"], agree["rho"])
+    for table in (pd.DataFrame(), found[found["key"] == runs.key(full[0])]):  # one run agrees with no other
+        empty = tables.agreement(own, table)
+        assert not len(empty) and set(empty) == set(whole.reset_index())

@@ -205,8 +205,8 @@ def test_a_run_may_be_judged_on_the_test_split_alone(words):  # noqa: F811
 
 # --- The rules, on tables made by hand
 
-MOST, LESS = (0.75, 0.9), (0.3, 0.55)
-SETTINGS = settings("influence-scores", seeds=5, tasks=["t"], fractions=[0.3, 0.55, 0.75, 0.9], fraction=0.55,
+MOST, LESS = (0.75, 0.9), (0.55, 0.74)
+SETTINGS = settings("influence-scores", seeds=5, tasks=["t"], fractions=[*LESS, *MOST], fraction=0.55,
                     score_at=["1ep", "2ep", "5ep"])
 LEADS = {"forgetting": -0.05, "area under the margin": -0.03, "VoG within the class": -0.02, "EL2N, early": 0.03,
          "EL2N, late": -0.01}
@@ -268,6 +268,7 @@ def test_each_part_of_inf_1_is_a_mean_over_its_fractions_and_knows_both_sides_of
             out += rows(arm(name, fraction), values)
     found = ledger.decide("INF-1", SETTINGS, pd.DataFrame(out)).parts[place]
     assert found.effect == pytest.approx(margin + gain)
+    assert found.name.startswith(f"t: {about}") and ("at least 75% kept" in found.name) == (fractions == MOST)
     assert found.outcome == {sign: "holds", -sign: "fails", 0: "undecided"}[side]
 
 
@@ -297,6 +298,21 @@ def test_missing_arms_are_no_verdict():
     assert ledger.decide("INF-1", SETTINGS, without[RANDOM]).verdict == "no runs yet"  # a mean over fewer fractions is another
     assert ledger.decide("INF-3", SETTINGS, pd.DataFrame()).verdict == "no runs yet"
     assert ledger.decide("INF-3", SETTINGS, without[FULL]).verdict == "no runs yet"
+    few = [without[FULL], whole[~whole["key"].isin([runs.key(run) for run in arm(FULL)[1:]])]]
+    for table in few:  # whether the task is learned is not known
+        parts = ledger.decide("INF-1", SETTINGS, table).parts
+        assert {(each.outcome, each.n, "not learned" in each.name) for each in parts} == {("no runs", 0, False)}
+    two = whole[~whole["key"].isin([runs.key(run) for run in arm(FULL)[2:]])]
+    assert {each.outcome for each in ledger.decide("INF-1", SETTINGS, two).parts} == {"holds"}
+    unlearned, gone = made(full=0.35), [runs.key(run) for run in arm("forgetting", 0.9)]
+    parts = ledger.decide("INF-1", SETTINGS, unlearned[~unlearned["key"].isin(gone)]).parts
+    assert ["not learned" in each.name for each in parts] == [False, *[True] * 6] and parts[0].outcome == "no runs"
+
+
+def test_a_kind_of_fraction_that_the_profile_lacks_has_no_runs():
+    little = SETTINGS | {"fractions": list(MOST)}
+    outcomes = [each.outcome for each in ledger.decide("INF-1", little, made()).parts]
+    assert outcomes == ["holds"] * 4 + ["no runs"] + ["holds"] * 2
 
 
 SPREAD = [0.5, 0.6, 0.7, 0.8, 0.9]  # seeds differ by far more than arms do
@@ -314,7 +330,7 @@ def test_runs_missing_from_either_arm_leave_inf_3_the_seeds_that_both_have():
 
 
 def test_runs_missing_from_any_arm_leave_inf_1_the_seeds_that_all_have():
-    gaps = {(RANDOM, 0.75): 0, ("EL2N, early", 0.9): 4, ("EL2N, late", 0.75): 1, (RANDOM, 0.3): 2, ("EL2N, early", 0.55): 3}
+    gaps = {(RANDOM, 0.75): 0, ("EL2N, early", 0.9): 4, ("EL2N, late", 0.75): 1, (RANDOM, 0.55): 2, ("EL2N, early", 0.74): 3}
     table = rows(arm(FULL), around(0.95), label_names=list("abc"))
     for fraction in SETTINGS["fractions"]:
         for name in (RANDOM, *LEADS):
@@ -323,7 +339,7 @@ def test_runs_missing_from_any_arm_leave_inf_1_the_seeds_that_all_have():
             table += rows(arm(name, fraction), _missing(values, gaps.get((name, fraction))))
     found = ledger.decide("INF-1", SETTINGS, pd.DataFrame(table).sample(frac=1, random_state=0)).parts
     mean = np.array([1, 2, 3, 4, 5])
-    for place, lead, seeds in ((3, 0.02 * 0.925, [1, 2, 3]), (4, 0.02 * 0.525, [0, 1, 4]), (5, 0.01 * 0.925, [2, 3, 4]),
+    for place, lead, seeds in ((3, 0.02 * 0.925, [1, 2, 3]), (4, 0.02 * 0.745, [0, 1, 4]), (5, 0.01 * 0.925, [2, 3, 4]),
                                (6, 0.01 * 0.925, [0, 2, 3])):
         assert found[place].n == 3 and found[place].effect == pytest.approx(lead * mean[seeds].mean()), place
 

@@ -19,19 +19,14 @@ def _mean_ahead(settings, table, task, name, fractions, against=RANDOM) -> pd.Se
     return pd.concat(gains, axis=1, join="inner").mean(axis=1) if gains else pd.Series(dtype=float)
 
 
-def learned(settings, table, task, clear: float) -> bool:
-    """Whether the full data is learned: of K classes, its interval lies above 1/K + `clear`."""
+def _if_learned(settings, table, task, clear: float, parts: list[Part]) -> list[Part]:
+    """The parts, which decide nothing where the full data is not learned: of K classes, its interval not above 1/K + `clear`."""
     full = arm(settings, task, FULL)
     accuracy = by_seed(table, full)
     if len(accuracy) < 2:
-        return False
+        return [replace(each, effect=np.nan, low=np.nan, high=np.nan, n=0) for each in parts]
     classes = len(by_seed(table, full, "label_names").iloc[0])
-    return interval(accuracy)[1] > 1 / classes + clear
-
-
-def _if_learned(settings, table, task, clear: float, parts: list[Part]) -> list[Part]:
-    """The parts, which decide nothing where the task is not learned."""
-    if learned(settings, table, task, clear):
+    if interval(accuracy)[1] > 1 / classes + clear:
         return parts
     return [replace(each, name=f"{each.name} (not learned)", low=-np.inf, high=np.inf) if each.n else each for each in parts]
 

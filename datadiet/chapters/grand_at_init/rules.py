@@ -40,7 +40,8 @@ def k23_3(settings, table, task, margins):
     (high, highs), (low, lows) = (rho_with_norm({seed: some[seed] for seed in plain if seed in white}, pixels)
                                   for some in (plain, white))
     return [
-        jackknifed(f"{task}: rho of GraNd at initialisation and input norm, {encoder}", rho, without.dropna(), above=margins["rho"]),
+        jackknifed(f"{task}: rho of GraNd at initialisation and input norm, {encoder}", rho, without.dropna(),
+                   above=margins["rho"]),
         jackknifed(f"{task}: the same, minus that under a whitened input", high - low, difference(highs, lows),
                    above=margins["drop"]),
     ]

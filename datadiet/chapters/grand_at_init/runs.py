@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 
 from datadiet import runs
 from datadiet.chapters import images
-from datadiet.chapters.arms import mean_of_others, scores_by_seed
+from datadiet.chapters.arms import mean_of_others, scores_by_seed, stored
 from datadiet.chapters.images import of_task
 
 FULL = "full data"
@@ -139,9 +139,9 @@ def probed(settings: dict, table: pd.DataFrame, task: str, encoder: str, inputs:
 
 
 def input_norms(settings: dict, table: pd.DataFrame, task: str, encoder: str, inputs: str) -> np.ndarray | None:
-    """Norm [N] of the inputs that those networks are given, the same for all of them; None where none is stored."""
-    arm = probes(settings, task).get((encoder, inputs), [])
-    return next(iter(scores_by_seed(table, arm, "input_norm", 0).values()), None)
+    """Norm [N] of the inputs that those networks are given, the same for all of them; None where no network is stored."""
+    run = next(iter(stored(table, probes(settings, task).get((encoder, inputs), [])).values()), None)
+    return None if run is None else runs.score_values(run, "input_norm", 0)
 
 
 def _rho(values, norm) -> float:
@@ -152,7 +152,7 @@ def _rho(values, norm) -> float:
 
 
 def rho_with_norm(grand: dict[int, np.ndarray], norm: np.ndarray | None) -> tuple[float, pd.Series]:
-    """Rho of the average GraNd of networks (seed -> [N]) with a norm [N], and by seed that of the average without each of them."""
+    """Rho of the average GraNd of networks (seed -> [N]) with a norm [N], and by seed rho of the average over all but one."""
     without = {seed: _rho(mean_of_others(grand, seed), norm) for seed in grand}
     return _rho(np.mean(list(grand.values()), axis=0) if grand else None, norm), pd.Series(without, dtype=float)
 
@@ -167,8 +167,9 @@ def correlations(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for task in settings["tasks"]:
         for encoder, inputs in probes(settings, task):
-            place = (settings, table, task, encoder)
-            grand, norms = probed(*place, inputs), {"pixels": input_norms(*place, "standardised"), "seen": input_norms(*place, inputs)}
+            grand = probed(settings, table, task, encoder, inputs)
+            norms = {name: input_norms(settings, table, task, encoder, way)
+                     for name, way in (("pixels", "standardised"), ("seen", inputs))}
             means = {f"{name}_mean": rho_with_norm(grand, norm)[0] for name, norm in norms.items()}
             for seed, values in grand.items():
                 row = {"task": task, "encoder": encoder, "inputs": inputs, "seed": seed, "images": len(values)}

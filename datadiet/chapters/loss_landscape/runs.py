@@ -20,11 +20,11 @@ def branched(settings: dict, task: str) -> list[dict]:
     """Runs that branch, a seed each. Seed s ranks by EL2N of the *other* seeds' scoring runs, at the first scoring point."""
     chosen, full = images.of_task(settings, task), images.scoring(settings, task)
     branch = {name: chosen[name] for name in BRANCH} | {"at": chosen["score_at"][0], "source": without_seed(full[0])}
-    seeds = [run["seed"] for run in full]
-    return [
-        runs.config(**images.base(settings, task), seed=seed, branch=branch | {"seeds": [other for other in seeds if other != seed]})
-        for seed in seeds
-    ]
+    out, seeds = [], [run["seed"] for run in full]
+    for seed in seeds:
+        others = [other for other in seeds if other != seed]
+        out.append(runs.config(**images.base(settings, task), seed=seed, branch=branch | {"seeds": others}))
+    return out
 
 
 def wanted(settings: dict) -> list[dict]:
@@ -83,10 +83,10 @@ def barriers(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def behind(settings: dict, table: pd.DataFrame, height: float = landscape.STABLE) -> pd.DataFrame:
-    """Until which moment futures that part end up behind a barrier above `height`, in ``epochs``, a row a task, seed and group."""
-    rows = [
-        dict(zip(KEYS, group, strict=True))
-        | {"epochs": landscape.epochs_behind(some["epoch"], some["barrier"], images.of_task(settings, group[0])["epochs"], height)}
-        for group, some in barriers(settings, table).groupby(KEYS, sort=False)
-    ]
+    """Moment until which futures that part end up behind a barrier above `height`, in ``epochs``, a row a task, seed and group."""
+    rows = []
+    for (task, seed, group), some in barriers(settings, table).groupby(KEYS, sort=False):
+        end = images.of_task(settings, task)["epochs"]
+        epochs = landscape.epochs_behind(some["epoch"], some["barrier"], end, height)
+        rows.append({"task": task, "seed": seed, "group": group, "epochs": epochs})
     return pd.DataFrame(rows, columns=[*KEYS, "epochs"])

@@ -83,7 +83,7 @@ def barriers(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def behind(settings: dict, table: pd.DataFrame, height: float = landscape.STABLE) -> pd.DataFrame:
-    """Moment until which futures that part end up behind a barrier above `height`, in ``epochs``, a row a task, seed and group."""
+    """Moment until which futures that part end up behind a barrier above `height`, in epochs, a row a task, seed and group."""
     rows = []
     for (task, seed, group), some in barriers(settings, table).groupby(KEYS, sort=False):
         end = images.of_task(settings, task)["epochs"]

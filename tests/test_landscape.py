@@ -1,22 +1,22 @@
 """Kernels, lines and futures: exact where they are fast, known where theory knows them, the same run from the same config."""
 
 import copy
+import inspect
 from dataclasses import replace
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from torch import nn
 
-from datadiet import runs
-from datadiet.chapters import ledger
-from datadiet.chapters.arms import profiles, settings_of
-from datadiet.chapters.drawing import View
-from datadiet.chapters.loss_landscape import rules as landscape
-from datadiet.chapters.loss_landscape import runs as landscape
-from datadiet.chapters.loss_landscape.figures import barriers, error_on_the_line, kernel_velocity
-from datadiet.chapters.loss_landscape.runs import barriers, behind, branched, lines, loss_landscape, velocities
+from datadiet import chapters, runs
+from datadiet.chapters import images, ledger
+from datadiet.chapters import loss_landscape as chapter
+from datadiet.chapters.parts import interval
+from datadiet.chapters.settings import profiles, settings_of
+from datadiet.chapters.views import View
 from datadiet.data import load, shrink
 from datadiet.errors import InputError
 from datadiet.gradnorm import tangent
@@ -26,7 +26,7 @@ from datadiet.training import branch, landscape
 from datadiet.training.loop import Loop, fit
 
 SOURCE = {"any": "run"}
-PLAN = {"spawn": [0, 2, "1ep"], "alphas": 3, "share": 0.2, "block": 4, "at": "1ep", "seeds": [1], "source": SOURCE}
+BRANCH = {"spawn": [0, 2, "1ep"], "alphas": 3, "share": 0.2, "block": 4, "at": "1ep", "seeds": [1], "source": SOURCE}
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +34,9 @@ def digits():
     return shrink(load("digits"), 60)
 
 
-def config(plan=PLAN, **changes):
+def config(branches=BRANCH, **changes):
     return runs.config(**{"task": "digits", "size": 60, "encoder": "convnet", "epochs": 2, "inputs": "standardised",
-                          "learning_rate": 0.05, "optimizer": "sgd", "batch_size": 16, "branch": plan} | changes)
+                          "learning_rate": 0.05, "optimizer": "sgd", "batch_size": 16, "branch": branches} | changes)
 
 
 def values(n=60):
@@ -259,14 +259,14 @@ def test_half_way_is_half_way(digits):
     assert wrong.shape == (3, 60) and (wrong[1] == (np.array(guesses) != digits.train.labels)).all()
 
 
-@pytest.mark.parametrize("plan, said", [
+@pytest.mark.parametrize("branches, said", [
     ({"spawns": [0]}, "unknown key.*spawns"), ({"source": None}, "source is missing"), ({"seeds": []}, r"seeds \[\]"),
     ({"at": None}, "at=None"), ({"spawn": []}, "spawn is empty"), ({"alphas": 4}, "odd number"), ({"alphas": 1}, "odd number"),
     ({"share": 0.0}, "share=0.0"), ({"block": 1}, "block=1"),
 ])
-def test_bad_settings(plan, said):
+def test_bad_settings(branches, said):
     with pytest.raises(InputError, match=said):
-        config(PLAN | plan)
+        config(BRANCH | branches)
 
 
 @pytest.mark.parametrize("changes, said", [
@@ -278,15 +278,15 @@ def test_branches_are_of_a_run_on_everything(changes, said):
         config(**changes)
 
 
-@pytest.mark.parametrize("plan, changes, said", [
+@pytest.mark.parametrize("branches, changes, said", [
     ({"spawn": ["1ep", 0]}, {}, "give them rising"), ({"spawn": [0, "2ep"]}, {}, "before the end"),
     ({"spawn": ["soon"]}, {}, "scoring point 'soon'"), ({"block": 61}, {}, "groups of 61"), ({"share": 0.001}, {}, "groups of 0"),
     ({}, {"score_at": [0]}, "score_at=\\[0\\]"), ({}, {"watch": True}, "watch=True"), ({}, {"budget": "steps"}, "budget='steps'"),
     ({}, {"epochs": 0}, "of 0"),
 ])
-def test_bad_requests(digits, plan, changes, said):
+def test_bad_requests(digits, branches, changes, said):
     with pytest.raises(InputError, match=said):
-        branch.fit(config(PLAN | plan, **changes), digits, values())
+        branch.fit(config(BRANCH | branches, **changes), digits, values())
 
 
 def test_only_images_branch_and_every_one_needs_a_score(digits):
@@ -300,75 +300,91 @@ def test_keys():
     """At its default the setting leaves no trace in a key; a run's key holds the scoring runs that it ranks by."""
     source = {name: value for name, value in config(branch=None).items() if name != "seed"}
     assert runs.key(config(branch=None)) == runs.key({name: v for name, v in config(branch=None).items() if name != "branch"})
-    run = config(PLAN | {"source": source, "seeds": [1, 2]})
+    run = config(BRANCH | {"source": source, "seeds": [1, 2]})
     assert runs.scoring_runs(run) == [source | {"seed": 1}, source | {"seed": 2}]
-    assert runs.key(run) != runs.key(config(PLAN | {"source": source | {"epochs": 9}, "seeds": [1, 2]}))
+    assert runs.key(run) != runs.key(config(BRANCH | {"source": source | {"epochs": 9}, "seeds": [1, 2]}))
     bare = {name: v for name, v in source.items() if name not in runs.LATER or v != runs.LATER[name]}
-    assert runs.key(run) == runs.key(config(PLAN | {"source": bare, "seeds": [1, 2]}))
+    assert runs.key(run) == runs.key(config(BRANCH | {"source": bare, "seeds": [1, 2]}))
 
 
-# The study ---------------------------------------------------------------------------------------------------------------
+# The chapter
+
+MARGINS = ledger.claims()["P21-10"]["margins"]
+STANDARD = settings_of("standard", "loss-landscape", tasks=["digits"], spawn=[0, "1ep", "4ep"])
+
+
 @pytest.mark.parametrize("profile", profiles())
+def test_no_run_ranks_by_itself(profile):
+    own = settings_of(profile, "loss-landscape")
+    for task in own["tasks"]:
+        scored = {runs.key(run) for run in images.scoring(own, task)}
+        for run in chapter.runs.branched(own, task):
+            seeds = [other for other in range(own["seeds"]) if other != run["seed"]]
+            assert run["branch"]["seeds"] == seeds and {runs.key(source) for source in runs.scoring_runs(run)} < scored
+
+
+@pytest.mark.parametrize("profile", sorted({*profiles()} - {"paper"}))  # where the network that branches is the main one
 def test_scoring_runs_are_those_of_grand_at_init(profile):
     """The same config is the same key: nothing is computed twice."""
-    theirs = {runs.key(run) for run in studies.wanted("grand-at-init", settings_of(profile))}
-    if profile == "paper":  # there the network is the main one, whose scoring runs record more
-        own = settings_of(profile, "loss-landscape")
-        theirs = {runs.key(run) for run in landscape.scored(own, "hub:cifar10")}
-    ours = studies.wanted("loss-landscape", settings_of(profile))
-    assert {runs.key(run) for run in ours if run["branch"] is None} <= theirs
-    for run in ours:
-        if run["branch"] is not None:
-            assert run["seed"] not in run["branch"]["seeds"] and {runs.key(r) for r in runs.scoring_runs(run)} <= theirs
+    theirs, ours = ([run for run in chapters.wanted(name, settings_of(profile, name)) if run["branch"] is None]
+                    for name in ("grand-at-init", "loss-landscape"))
+    assert ours and {runs.key(run) for run in ours} <= {runs.key(run) for run in theirs}
 
 
 @pytest.mark.parametrize("profile", profiles())
-def test_the_spawn_point_of_the_rule_is_in_every_profile(profile):
-    assert landscape.SPAWN in settings_of(profile, "loss-landscape")["spawn"]
+def test_the_spawn_point_of_the_rule_is_in_every_profile_and_its_numbers_are_those_of_the_figures(profile):
+    assert MARGINS["spawn"] in settings_of(profile, "loss-landscape")["spawn"]
+    assert inspect.signature(chapter.figures.error_on_the_line).parameters["spawn"].default == MARGINS["spawn"]
+    assert MARGINS["barrier"] == landscape.STABLE
 
 
 def test_tables_card_figures_and_the_bill_on_real_runs(tmp_path, monkeypatch):
-    import matplotlib
-
     matplotlib.use("Agg")
     monkeypatch.setenv("DATADIET_STORE", str(tmp_path))
-    chosen = settings_of("smoke", "loss-landscape", landscape_size=40)
-    asked = loss_landscape(chosen)
+    chosen, tables = settings_of("smoke", "loss-landscape", size=40), chapter.runs
+    asked = tables.wanted(chosen)
     bill = audit.plan(asked).set_index("kind")
     assert bill.loc["branch", "runs"] == 2 and bill.loc["branch", "updates"] == 2 * (4 + 4 + 2) and bill["minutes"].min() > 0
     table = runs.sweep(asked)
     assert list(table["rule"]) == ["full"] * 2 + ["branch"] * 2 and not len(audit.plan(asked))
-    turned, lines, heights = (read(chosen, table) for read in (velocities, lines, barriers))
+    turned, lines, heights = (tidy(chosen, table) for tidy in (tables.velocities, tables.lines, tables.barriers))
     assert len(turned) == 2 * 4 * 2 and list(turned.groupby("epoch")["after"].first()) == [False, True]
     assert len(lines) == 2 * 5 * 2 * 3 and lines["error"].between(0, 1).all() and sorted(lines["alpha"].unique()) == [0, 0.5, 1]
     assert len(heights) == 2 * 5 * 2 and (heights["barrier"] >= 0).all() and set(heights["epoch"]) == {0.0, 1.0}
-    assert len(behind(chosen, table)) == 2 * 5
+    assert len(tables.behind(chosen, table)) == 2 * 5
     assert all(part.n == 2 for part in ledger.decide("P21-10", chosen, table).parts)
     empty = pd.DataFrame()
     assert ledger.decide("P21-10", chosen, empty).verdict == "no runs yet"
+    figures = chapter.figures
     for other in (empty, table[table["rule"] == "full"]):  # nothing stored, or scoring runs only: the other chapter's
-        for draw in (kernel_velocity, error_on_the_line, barriers):
+        for draw in (figures.kernel_velocity, figures.error_on_the_line, figures.barriers):
             figure = draw([View("This machine", chosen, table), View("Published", chosen, other)])
             assert len(figure.axes) == 2 and "stored yet" in figure.axes[1].texts[0].get_text()
+            figure.clear()
     assert runs.again(asked[-1])[0]["errors"] == table.iloc[-1]["errors"]
-    assert runs.store.publish is not None and runs.store.arrays(runs.key(asked[-1]))["ids"].shape == (40,)
+    assert runs.store.arrays(runs.key(asked[-1]))["ids"].shape == (40,)
 
 
-# The rule ----------------------------------------------------------------------------------------------------------------
-def made(velocity, at_one, later, n=5):
+@pytest.mark.parametrize("name, columns", [("velocities", 6), ("lines", 6), ("barriers", 6), ("behind", 4)])
+def test_empty_tables_have_their_columns(name, columns):
+    assert getattr(chapter.runs, name)(STANDARD, pd.DataFrame()).shape == (0, columns)
+
+
+# Its rule
+
+def made(velocity, at_one, later, seeds=range(5), wobble=0.001):
     """Rows of runs whose hardest and easiest differ by as much as is said, with a little noise of each seed's own."""
-    chosen = settings_of("standard", "loss-landscape", landscape_tasks=["digits"], landscape_spawn=[0, "1ep", "4ep"])
     rows = []
-    for run in branched(chosen, "digits")[:n]:
-        wobble = 0.001 * (run["seed"] + 1)
+    for run in chapter.runs.branched(STANDARD, "digits"):
+        own = wobble * (run["seed"] - 2)
         gap = {"hardest": 1, "middle": 0.5, "easiest": 0, "random": 0.5, "all": 0.5}
-        late = {g: [0.5 + share * (velocity and velocity + wobble)] * 6 for g, share in gap.items()}
+        late = {g: [0.5 + share * (velocity and velocity + own)] * 6 for g, share in gap.items()}
         turned = {g: [9.0 if g == "easiest" else 0.0] * 2 + late[g] for g in gap}
-        heights = {g: [at_one and at_one + wobble] * 2 + [later and later + wobble] for g in gap}
+        heights = {g: [at_one and at_one + own] * 2 + [later and later + own] for g in gap}
         errors = {g: [[0.1, 0.1 + gap[g] * max(0, h) + (1 - gap[g]) * max(0, -h), 0.1] for h in heights[g]] for g in gap}
         rows.append({"key": runs.key(run), "seed": run["seed"], "task": "digits", "velocity": turned, "errors": errors,
                      "spawn_epochs": [0.0, 1.0, 4.0], "ranked_epoch": 2.0})
-    return chosen, pd.DataFrame(rows)
+    return pd.DataFrame([row for row in rows if row["seed"] in seeds])
 
 
 @pytest.mark.parametrize("velocity, at_one, later, outcomes, verdict", [
@@ -382,11 +398,32 @@ def made(velocity, at_one, later, n=5):
 ])
 def test_the_rule_on_tables_made_by_hand(velocity, at_one, later, outcomes, verdict):
     """The velocity of the first two epochs, before the scoring point, is made to say the opposite: it must not count."""
-    chosen, table = made(velocity, at_one, later)
-    found = ledger.decide("P21-10", chosen, table)
+    found = ledger.decide("P21-10", STANDARD, made(velocity, at_one, later))
     assert [part.outcome for part in found.parts] == outcomes and found.verdict == verdict and found.seeds == 5
 
 
+@pytest.mark.parametrize("place, arguments", [(0, (0.0, 0.3, 0.2)), (1, (0.1, 0.02, 0.2))])
+@pytest.mark.parametrize("gain, outcome", [(0.001, "holds"), (-0.001, "fails")])
+def test_a_part_holds_above_its_margin_and_fails_below(place, arguments, gain, outcome):
+    moved = [value + gain * (number == place) for number, value in enumerate(arguments)]
+    assert ledger.decide("P21-10", STANDARD, made(*moved, wobble=1e-4)).parts[place].outcome == outcome
+
+
+@pytest.mark.parametrize("later, outcome, epochs", [
+    (0.021, "holds", 4 + 4 / 21), (-0.021, "fails", -4 - 4 / 21), (0.019, "undecided", 0),
+])
+def test_a_barrier_up_to_two_points_keeps_nobody_behind(later, outcome, epochs):
+    """Training ends after eight epochs: a barrier of 0.021 in the fourth is down to 0.02 a twenty-first of the rest later."""
+    found = ledger.decide("P21-10", STANDARD, made(0.1, 0.0, later, wobble=1e-5)).parts[2]
+    assert (found.outcome, found.effect) == (outcome, pytest.approx(epochs, abs=1e-3))
+
+
+def test_a_missing_run_leaves_the_other_seeds_as_they_are():
+    found = ledger.decide("P21-10", STANDARD, made(0.1, 0.3, 0.2, seeds=(1, 2, 4)).sample(frac=1, random_state=0)).parts
+    assert [part.n for part in found] == [3, 3, 3]
+    for part, mean in zip(found[:2], (0.1, 0.3), strict=True):
+        assert (part.effect, part.low, part.high) == pytest.approx(interval([mean - 0.001, mean, mean + 0.002]))
+
+
 def test_few_seeds_only_hint():
-    chosen, table = made(0.1, 0.3, 0.2, n=3)
-    assert ledger.decide("P21-10", chosen, table).verdict == "standard: reproduced"
+    assert ledger.decide("P21-10", STANDARD, made(0.1, 0.3, 0.2, seeds=(0, 1, 2))).verdict == "standard: reproduced"

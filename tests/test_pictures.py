@@ -1,39 +1,26 @@
-"""Images: what the network is given, the small nets, the scores only images have, and the study of GraNd at initialisation."""
+"""Images: what the network is given, the small nets, the scores only images have, and the chapter on GraNd at initialisation."""
 
 import json
 from dataclasses import replace
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from scipy.stats import spearmanr
+from small import around, rows
 
 from datadiet import gradnorm, runs, scores
-from datadiet.chapters import ledger
-from datadiet.chapters.arms import settings_of
-from datadiet.chapters.drawing import View
-from datadiet.chapters.grand_at_init import rules as images
-from datadiet.chapters.grand_at_init import runs as images
-from datadiet.chapters.grand_at_init.figures import (
-    checkpoint_fault,
-    norm_correlations,
-    picture_accuracy,
-    picture_budgets,
-    standing,
-    transfer,
-)
-from datadiet.chapters.grand_at_init.runs import (
-    correlations,
-    grand_at_init,
-    halves,
-    likeness,
-    picture_arm,
-    restore_now,
-    restore_then,
-    standing,
-)
+from datadiet.chapters import grand_at_init as chapter
+from datadiet.chapters import images, ledger
+from datadiet.chapters.arms import by_seed
+from datadiet.chapters.grand_at_init.runs import FULL, INIT, LOADED, TRANSFER, arm, restore_now, restore_then
+from datadiet.chapters.parts import interval
+from datadiet.chapters.settings import settings_of
+from datadiet.chapters.views import View
 from datadiet.data import load, shrink
 from datadiet.errors import InputError
 from datadiet.nets.images import picture_classifier
@@ -158,9 +145,9 @@ def test_watching_records_who_is_right_and_changes_nothing(digits):
     "name, message", [("grand", "for 9 of 60 examples"), ("forgetting", "watch=True"), ("tracin", "unknown score 'tracin'")]
 )
 def test_scores_that_were_not_recorded(digits, name, message):
-    held = loop.fit(config(grand_size=9), digits).arrays
+    arrays = loop.fit(config(grand_size=9), digits).arrays
     with pytest.raises(InputError, match=message):
-        recorded.values_from(held, name, 0)
+        recorded.values_from(arrays, name, 0)
 
 
 def test_only_images_have_an_input_norm():
@@ -189,103 +176,261 @@ def test_shifts_are_for_training_only(digits):
 
 
 def test_the_faulty_restore_gives_the_last_checkpoint_for_step_0_and_only_there():
-    held = {0: "untrained", 5: "early", 9: "late"}
-    assert restore_then(held, step=0) == "late" and restore_now(held, step=0) == "untrained"
+    checkpoints = {0: "untrained", 5: "early", 9: "late"}
+    assert restore_then(checkpoints, step=0) == "late" and restore_now(checkpoints, step=0) == "untrained"
     for step in (5, 9, None):
-        assert restore_then(held, step) == restore_now(held, step)
+        assert restore_then(checkpoints, step) == restore_now(checkpoints, step)
 
 
-# The study --------------------------------------------------------------------------------------------------------------
-@pytest.fixture
-def tiny(tmp_path, monkeypatch):
-    monkeypatch.setenv("DATADIET_STORE", str(tmp_path))
-    return settings_of("smoke", "grand-at-init", image_size=40, seeds=2,
-                               image_probe_inputs=["standardised", "per image", "whitened"])
+# What chapters about images share
 
+STANDARD = settings_of("standard", "grand-at-init", tasks=["digits"], fractions=[0.2, 0.5])
+
+
+def test_images_have_settings_of_their_own_and_no_tokens():
+    chosen = images.of_task(settings_of("standard", "grand-at-init"), "cifar10")
+    assert (chosen["layers"], chosen["max_length"], chosen["size"]) == (None, runs.DEFAULTS["max_length"], 3000)
+    assert images.of_task(chosen, "cifar10") == chosen
+    shifted = STANDARD | {"shifts": True}
+    for run in images.scoring(shifted, "digits") + images.pruned(shifted, "digits", "random", 0.5):
+        assert (run["optimizer"], run["inputs"], run["shifts"]) == ("sgd", "standardised", True)
+    with pytest.raises(InputError, match="unknown config key.*watched"):
+        images.scoring(STANDARD, "digits", watched=True)
+
+
+def test_pruned_images_are_chosen_by_the_scoring_runs_or_by_the_arm_that_is_named():
+    by_others = [run["keep"] for run in images.pruned(STANDARD, "digits", "hardest", 0.5)]
+    assert [keep["seeds"] for keep in by_others] == [[other for other in range(5) if other != seed] for seed in range(5)]
+    assert by_others[0]["source"]["shifts"] is False and by_others[0]["source"]["watch"] is False
+    named = images.pruned(STANDARD, "digits", "hardest", 0.5, by=chapter.runs.trained(STANDARD, "digits")[:2])
+    assert [run["keep"]["seeds"] for run in named] == [[1], [0], [0, 1], [0, 1], [0, 1]]
+    assert named[0]["keep"]["source"] == by_others[0]["source"] | {"watch": True}
+
+
+# The chapter
 
 def test_a_seed_is_never_pruned_by_its_own_network_or_run():
-    chosen = settings_of("standard", "grand-at-init")
-    for run in grand_at_init(chosen):
-        if run["keep"] and run["keep"]["source"]:
-            others = 1 if run["keep"]["score"] == "input_norm" else 9 if run["keep"]["source"]["epochs"] == 0 else 4
-            assert run["seed"] not in run["keep"]["seeds"] and len(run["keep"]["seeds"]) == others
-        assert run["inputs"] != "unit range" or not run["epochs"]
+    asked = chapter.runs.wanted(settings_of("standard", "grand-at-init"))
+    pruned = [run for run in asked if run["keep"] and run["keep"]["source"]]
+    assert {run["keep"]["score"] for run in pruned} == {"el2n", "grand", "forgetting", "input_norm"}
+    for run in pruned:
+        others = 1 if run["keep"]["score"] == "input_norm" else 9 if run["keep"]["source"]["epochs"] == 0 else 4
+        assert run["seed"] not in run["keep"]["seeds"] and len(run["keep"]["seeds"]) == others
 
 
 def test_the_arm_of_the_fault_prunes_with_the_last_checkpoint():
-    chosen = settings_of("standard", "grand-at-init")
-    then = images.retrained(chosen, "digits", images.LOADED, 0.2)[0]["keep"]
-    true = images.retrained(chosen, "digits", images.INIT, 0.2)[0]["keep"]
+    then, true = (arm(STANDARD, "digits", name)[0]["keep"] for name in (LOADED, INIT))
     assert (then["score"], then["at"], then["source"]["epochs"]) == ("grand", "8ep", 8)
     assert (true["score"], true["at"], true["source"]["epochs"]) == ("grand", 0, 0)
 
 
-def test_tables_cards_figures_and_the_bill_on_real_runs(tiny):
-    import matplotlib
+def test_every_task_has_its_own_fractions_and_sizes():
+    own = settings_of("standard", "grand-at-init")
+    assert {run["keep"]["fraction"] for run in arm(own, "cifar10", "EL2N")} == {0.5}
+    assert {fraction for _, fraction, _ in chapter.runs.retrained(own, "cifar10")} == {0.2, 0.5}
+    networks = chapter.runs.probes(own, "cifar10").items()
+    sizes = {(encoder, run["size"], len(some)) for (encoder, _), some in networks for run in some}
+    assert sizes == {("convnet", 3000, 10), ("resnet-small", 500, 5), ("resnet18", 200, 3)}
 
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    monkeypatch.setenv("DATADIET_STORE", str(tmp_path))
+    return settings_of("smoke", "grand-at-init", size=40, probe_inputs=["standardised", "per image", "whitened"])
+
+
+def test_tables_cards_figures_and_the_bill_on_real_runs(tiny):
     matplotlib.use("Agg")
-    asked = grand_at_init(tiny)
+    asked, tables, figures = chapter.runs.wanted(tiny), chapter.runs, chapter.figures
     bill = audit.plan(asked)
     assert bill["runs"].sum() == len({runs.key(run) for run in asked}) and bill["minutes"].min() > 0
     table = runs.sweep(asked)
     assert not len(audit.plan(asked))
-    full = picture_arm(tiny, table, "digits", "full data", 1.0)
+    full = by_seed(table, arm(tiny, "digits", FULL))
     assert list(full.index) == [0, 1] and full.between(0, 1).all()
-    for name, fraction, budget in images.plan_of(tiny, "digits"):
-        assert len(picture_arm(tiny, table, "digits", name, fraction, budget)) == 2
-    rows = correlations(tiny, table)
-    assert rows.groupby("inputs")["seen"].count().to_dict() == {"per image": 0, "standardised": 4, "whitened": 4}
-    assert rows["pixels"].between(-1, 1).all() and set(rows["images"]) == {40, 20}
-    assert set(standing(tiny, table)["score"]) == {"EL2N", "GraNd", "forgetting", "input norm", images.INIT}
-    assert len(halves(tiny, table)) and likeness(tiny, table)["grand"].between(-1, 1).all()
-    # What the fault loads is the GraNd of the last checkpoint, exactly.
-    last = runs.score_values(images.trained(tiny, "digits")[1], "grand", tiny["score_at"][-1])
-    np.testing.assert_array_equal(images.readings(tiny, table, "digits", images.LOADED)[1], last)
-    sides = [View("This machine", tiny, table), View("Published", tiny, pd.DataFrame())]
-    for draw in (norm_correlations, standing, picture_accuracy, picture_budgets,
-                 checkpoint_fault, transfer):
-        figure = draw(sides)
+    for name, fraction, budget in tables.retrained(tiny, "digits"):
+        assert len(by_seed(table, arm(tiny, "digits", name, fraction, budget))) == 2
+    found = tables.correlations(tiny, table)
+    assert found.groupby("inputs")["seen"].count().to_dict() == {"per image": 0, "standardised": 4, "whitened": 4}
+    assert found["pixels"].between(-1, 1).all() and set(found["images"]) == {40, 20}
+    assert set(tables.standing(tiny, table)["score"]) == {"EL2N", "GraNd", "forgetting", "input norm", INIT}
+    assert len(tables.halves(tiny, table)) and tables.likeness(tiny, table)["grand"].between(-1, 1).all()
+    # The faulty restore loads the GraNd of the last checkpoint, exactly.
+    last = runs.score_values(tables.trained(tiny, "digits")[1], "grand", tiny["score_at"][-1])
+    np.testing.assert_array_equal(tables.scores_of(tiny, table, "digits", LOADED)[1], last)
+    views = [View("This machine", tiny, table), View("Published", tiny, pd.DataFrame())]
+    for draw in (figures.norm_correlations, figures.standing, figures.accuracy_by_fraction, figures.budgets,
+                 figures.checkpoint_fault, figures.transfer):
+        figure = draw(views)
         assert len([ax for ax in figure.axes if ax.get_title() or ax.texts]) == 2
         figure.clear()
-    for claim in images.RULES:
+    for claim in chapter.rules.RULES:
         assert all(part.n == 2 for part in ledger.decide(claim, tiny, table).parts), claim
         assert ledger.decide(claim, tiny, pd.DataFrame()).verdict == "no runs yet"
 
 
-def made(settings, accuracies):
-    """A table of the retraining runs at equal steps, with an accuracy for each arm."""
-    rows, rng = [], np.random.default_rng(0)
-    for name, mean in accuracies.items():
-        some = images.trained(settings, "digits") if name == "full data" else [
-            run for f in (0.2, 0.5) for run in images.retrained(settings, "digits", name, f, "steps")]
-        rows += [{"key": runs.key(run), "seed": run["seed"], "task": "digits",
-                  "test_accuracy": mean + 0.0005 * rng.normal()} for run in some]
-    return pd.DataFrame(rows)
+# Its rules
+
+PAIRS = {  # part of a rule -> its place, its sign, its margin, the two arms and the kept fraction
+    "K23-1": (0, "above", 0.0, "EL2N", "random", 0.2),
+    "K23-2": (0, "below", 0.005, INIT, "random", 0.2),
+    "K23-4": (0, "below", 0.005, "input norm", "random", 0.2),
+    "K23-5, useful": (1, "above", 0.0, "GraNd", "random", 0.2),
+    "K23-6, over init": (0, "above", 0.0, LOADED, INIT, 0.2),
+    "K23-6, over random": (1, "above", 0.0, LOADED, "random", 0.2),
+    "P21-1, as good": (0, "above", -0.005, INIT, FULL, 0.5),
+    "P21-1, over random": (1, "above", 0.0, INIT, "random", 0.5),
+    "P21-2, as good": (0, "above", -0.005, "EL2N", FULL, 0.5),
+    "P21-2, over random": (1, "above", 0.0, "EL2N", "random", 0.5),
+    "P21-7, over random": (0, "above", 0.0, TRANSFER, "random", 0.2),
+    "P21-7, own": (1, "above", -0.01, TRANSFER, "EL2N", 0.2),
+}
 
 
-@pytest.mark.parametrize(
-    "init, loaded, verdicts",
-    [
-        (0.90, 0.98, {"K23-2": "reproduced", "P21-1": "not reproduced", "K23-6": "reproduced"}),
-        (0.98, 0.975, {"K23-2": "not reproduced", "P21-1": "reproduced", "K23-6": "partly reproduced"}),
-        (0.90, 0.895, {"K23-2": "reproduced", "P21-1": "not reproduced", "K23-6": "not reproduced"}),
-    ],
-)
-def test_rules_on_tables_made_by_hand(init, loaded, verdicts, monkeypatch):
-    chosen = settings_of("standard", "grand-at-init", image_tasks={"digits": [0.2, 0.5]})
-    table = made(chosen, {"random": 0.95, "full data": 0.98, "EL2N": 0.985, images.INIT: init, images.LOADED: loaded,
-                          "input norm": 0.9, images.TRANSFER: 0.97})
-    for claim, verdict in verdicts.items():
-        assert ledger.decide(claim, chosen, table).verdict == verdict
-    assert ledger.decide("K23-1", chosen, table).verdict == "reproduced"
-    assert ledger.decide("K23-4", chosen, table).verdict == "reproduced"
-    assert ledger.decide("P21-2", chosen, table).verdict == "reproduced"
-    assert ledger.decide("P21-7", chosen, table).verdict == "partly reproduced"  # better than chance, a point short of its own
+def pair(name, values, others):
+    """A table of the two arms of a part at equal steps, and of the same arms as no rule reads them: at equal epochs."""
+    *_, one, two, fraction = PAIRS[name]
+    made = []
+    for each, given, wrong in ((one, values, 0.0), (two, others, 1.0)):
+        made += rows(arm(STANDARD, "digits", each, fraction, "steps"), given)
+        made += rows(arm(STANDARD, "digits", each, fraction, "epochs"), [wrong] * 5) if each != FULL else []
+    return pd.DataFrame(made)
 
 
-def test_the_jackknife_of_an_average():
-    from datadiet.chapters.grand_at_init import rules as of_images
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_part_holds_on_its_side_of_the_margin_and_fails_on_the_other(name):
+    place, sign, margin, *_ = PAIRS[name]
+    for gain, outcome in ((0.001, "holds"), (-0.001, "fails"), (0.0, "undecided")):
+        mean = 0.5 + margin + (gain if sign == "above" else -gain)
+        made = pair(name, around(mean, wobble=1e-4), [0.5] * 5)
+        assert ledger.decide(name.split(",")[0], STANDARD, made).parts[place].outcome == outcome
 
-    found = of_images._jackknifed("rho", [0.9] * 4, [0.9, 0.91, 0.89, 0.9], above=0.8)
-    assert found.outcome == "holds" and found.n == 4 and found.effect == 0.9
-    assert of_images._jackknifed("rho", [], [], above=0.8).outcome == "no runs"
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_run_missing_from_each_arm_leaves_the_seeds_that_both_have(name):
+    others = [0.1, 0.3, 0.5, 0.7, 0.9]
+    values = [value + 0.01 * (seed + 1) for seed, value in enumerate(others)]
+    values[1] = others[3] = None
+    made = pair(name, values, others).sample(frac=1, random_state=0)
+    found = ledger.decide(name.split(",")[0], STANDARD, made).parts[PAIRS[name][0]]
+    assert found.n == 3 and (found.effect, found.low, found.high) == pytest.approx(interval([0.01, 0.03, 0.05]))
+
+
+@pytest.mark.parametrize("claim, column, margin", [("K23-5", "grand", 0.9), ("P21-8", "forgetting", 0.7)])
+def test_parts_about_scores_hold_above_their_margin(monkeypatch, claim, column, margin):
+    for gain, outcome in ((0.001, "holds"), (-0.001, "fails"), (0.0, "undecided")):
+        values = around(margin + gain, wobble=1e-4)
+        made = pd.DataFrame([{"task": task, "seed": seed, "grand": 0.1, "forgetting": 0.1} | {column: value - other}
+                             for task, other in (("digits", 0), ("another", 0.5)) for seed, value in enumerate(values)])
+        monkeypatch.setattr(chapter.rules, "likeness", lambda *given, made=made: made)
+        assert ledger.decide(claim, STANDARD, pd.DataFrame()).parts[0].outcome == outcome
+
+
+def ranked(norm, rho, seed=0):
+    """Values whose Spearman correlation with `norm` is `rho` to three digits."""
+    low, high, noise = 0.0, 1.0, np.random.default_rng(0).permutation(norm)
+    for _ in range(40):
+        mix = (low + high) / 2
+        low, high = (mix, high) if spearmanr((1 - mix) * norm + mix * noise, norm)[0] > rho else (low, mix)
+    return (1 - mix) * norm + mix * noise + 1e-3 * np.random.default_rng(seed).normal(size=len(norm))
+
+
+NORM = np.linspace(1, 2, 500)
+
+
+def untrained(monkeypatch, plain, white):
+    """A table of untrained networks whose GraNd is given by seed, under standardised and under whitened inputs."""
+    grand, norms = {"standardised": plain, "whitened": white}, {"standardised": NORM, "whitened": NORM[::-1]}
+    monkeypatch.setattr(runs, "score_values", lambda run, name, at: (
+        norms[run["inputs"]] if name == "input_norm" else grand[run["inputs"]][run["seed"]]))
+    return pd.DataFrame([row for inputs, some in grand.items() for row in
+                         rows([run for run in chapter.runs.probes(STANDARD, "digits")["convnet", inputs] if run["seed"] in some],
+                              [np.nan] * len(some))])
+
+
+@pytest.mark.parametrize("plain, white, outcomes", [
+    (0.81, 0.2, ["holds", "holds"]), (0.79, 0.2, ["fails", "holds"]),
+    (0.9, 0.69, ["holds", "holds"]), (0.9, 0.71, ["holds", "fails"]),
+])
+def test_the_rho_of_the_average_and_its_drop_know_their_margins(monkeypatch, plain, white, outcomes):
+    grand = [{seed: ranked(NORM, rho, seed) for seed in range(10)} for rho in (plain, white)]
+    found = ledger.decide("K23-3", STANDARD, untrained(monkeypatch, *grand)).parts
+    assert [(part.outcome, part.n) for part in found] == [(outcome, 10) for outcome in outcomes]
+    assert [part.effect for part in found] == pytest.approx([plain, plain - white], abs=0.005)
+
+
+def test_a_drop_is_that_of_the_networks_which_both_have(monkeypatch):
+    """The networks that are missing from one of the two rank the other way round, a hundred times as strongly."""
+    plain, white = ({seed: ranked(NORM, rho, seed) for seed in range(5)} for rho in (0.9, 0.5))
+    both = ({seed: some[seed] for seed in (0, 2, 4)} for some in (plain, white))
+    common = ledger.decide("K23-3", STANDARD, untrained(monkeypatch, *both)).parts[1]
+    plain[3], white[1] = -100 * NORM, 100 * NORM
+    del plain[1], white[3]
+    first, drop = ledger.decide("K23-3", STANDARD, untrained(monkeypatch, plain, white)).parts
+    assert drop == common and drop.n == 3
+    assert first.n == 4 and first.effect < 0
+
+
+def test_one_untrained_network_is_drawn_and_decides_nothing(monkeypatch):
+    one = {4: ranked(NORM, 0.9)}
+    table = untrained(monkeypatch, one, one)
+    assert [part.outcome for part in ledger.decide("K23-3", STANDARD, table).parts] == ["no runs", "no runs"]
+    found = chapter.runs.correlations(STANDARD, table)
+    assert list(found["seed"]) == [4, 4] and found["pixels"].tolist() == pytest.approx([0.9] * 2, abs=0.005)
+    pd.testing.assert_series_equal(found["pixels"], found["pixels_mean"], check_names=False)
+    assert found["seen"].tolist() == pytest.approx([0.9, -0.9], abs=0.005)
+
+
+# Its tables, with runs missing
+
+def drawn(run, name, at):
+    """A score that every run has of its own: of one GraNd, whatever the seed, with noise that the seed draws."""
+    common, own = (np.random.default_rng([len(name), *map(ord, str(at)), seed]).normal(size=50) for seed in (0, 1 + run["seed"]))
+    return common + own
+
+
+@pytest.fixture
+def gaps(monkeypatch):
+    """A table of scoring runs without seed 0, and of untrained networks without seed 2."""
+    monkeypatch.setattr(runs, "score_values", drawn)
+    full, fresh = chapter.runs.trained(STANDARD, "digits"), chapter.runs.untrained(STANDARD, "digits")
+    made = rows(full, [None, *[0.5] * 4]) + rows(fresh, [None if seed == 2 else 0.5 for seed in range(10)])
+    return pd.DataFrame(made).sample(frac=1, random_state=0)
+
+
+def test_standing_with_runs_missing(gaps):
+    found = chapter.runs.standing(STANDARD, gaps).set_index(["score", "seed"])
+    assert list(found.loc["EL2N"].index) == [1, 2, 3, 4] and list(found.loc[INIT].index) == [0, 1, 3, 4, 5, 6, 7, 8, 9]
+    full = chapter.runs.trained(STANDARD, "digits")
+    early, late = ({seed: drawn(full[seed], "el2n", at) for seed in (1, 2, 3, 4)} for at in ("2ep", "8ep"))
+    for name, some in (("reliability", early), ("validity", late)):
+        others = np.mean([some[seed] for seed in (1, 2, 4)], axis=0)
+        assert found.loc[("EL2N", 3), name] == pytest.approx(spearmanr(early[3], others)[0])
+    everyone = np.mean(list(late.values()), axis=0)  # no scoring run has the seed of the network 7: all of them are others
+    fresh = drawn(chapter.runs.untrained(STANDARD, "digits")[7], "grand", 0)
+    assert found.loc[(INIT, 7), "validity"] == pytest.approx(spearmanr(fresh, everyone)[0])
+
+
+def test_likeness_with_runs_missing(gaps):
+    found, full = chapter.runs.likeness(STANDARD, gaps).set_index("seed"), chapter.runs.trained(STANDARD, "digits")
+    assert list(found.index) == [1, 2, 3, 4] and found["loaded"].isna().tolist() == [False, True, False, False]
+    counts = np.mean([drawn(full[seed], "forgetting", "8ep") for seed in (1, 2, 4)], axis=0)
+    assert found.loc[3, "forgetting"] == pytest.approx(spearmanr(drawn(full[3], "el2n", "2ep"), counts)[0])
+    asked = drawn(chapter.runs.untrained(STANDARD, "digits")[4], "grand", 0)
+    assert found.loc[4, "loaded"] == pytest.approx(spearmanr(drawn(full[4], "grand", "8ep"), asked)[0])
+    alone = gaps[gaps["key"] == runs.key(full[3])]
+    assert chapter.runs.likeness(STANDARD, alone)[["forgetting", "loaded"]].isna().all(axis=None)
+
+
+def test_halves_share_no_network_and_leave_one_out_where_they_are_odd(gaps):
+    found = chapter.runs.halves(STANDARD, gaps, draws=3)
+    assert list(found["runs"]) == [4] * 3
+    fresh = {seed: drawn(run, "grand", 0) for seed, run in enumerate(chapter.runs.untrained(STANDARD, "digits"))}
+    left, right = (np.mean([fresh[seed] for seed in half], axis=0) for half in ((0, 1, 3, 4), (5, 6, 7, 8)))
+    assert found["rho"].iloc[0] == pytest.approx(spearmanr(left, right)[0])
+
+
+@pytest.mark.parametrize("name, columns", [("correlations", 9), ("standing", 5), ("halves", 3), ("likeness", 5)])
+def test_empty_tables_have_their_columns(name, columns):
+    found = getattr(chapter.runs, name)(STANDARD, pd.DataFrame())
+    assert found.shape == (0, columns)

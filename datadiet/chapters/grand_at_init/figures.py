@@ -3,90 +3,82 @@
 import matplotlib.pyplot as plt
 import seaborn as sns
 
-from datadiet.chapters.drawing import View, level, line, panels, t95
-from datadiet.chapters.grand_at_init import runs as images
-from datadiet.chapters.grand_at_init.runs import correlations, picture_arm, standing
+from datadiet.chapters.arms import by_seed
+from datadiet.chapters.drawing import legend, level, line, panels, t95
+from datadiet.chapters.grand_at_init import runs
+from datadiet.chapters.grand_at_init.runs import FULL, INIT, LOADED, TRANSFER, arm
+from datadiet.chapters.views import View
 
-STYLES = dict(
-    zip([*images.ARMS, images.TRANSFER], zip([*sns.color_palette("colorblind", 8)], "os^vDPX*", strict=True), strict=True)
-)
-SCORES = ("random", "EL2N", "GraNd", "forgetting", "input norm", images.INIT)
+STYLES = dict(zip(runs.SCORES, zip(sns.color_palette("colorblind", 8), "os^vDPX*", strict=True), strict=True))
+COMPARED = ("random", "EL2N", "GraNd", "forgetting", "input norm", INIT)
 
 
-def _drawn(ax, x, arms, name):
+def _arms(ax, x, found, name):
     colour, marker = STYLES[name]
-    line(ax, x, arms, name, color=colour, marker=marker)
+    line(ax, x, found, name, color=colour, marker=marker)
 
 
-def _below(ax):
-    ax.legend(frameon=False, fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
-
-
-def _by_fraction(sides, names, budget="epochs"):
-    for ax, view, task in panels(sides):
-        fractions = sorted(view.settings["tasks"][task])
+def _by_fraction(views, names, budget="epochs"):
+    for ax, settings, table, task in panels(views):
+        fractions = sorted(settings["fractions"])
         if budget == "steps":
-            fractions = sorted({images.of_task(view.settings, task)["timing_fraction"], fractions[-1]})
+            fractions = sorted({settings["fraction"], fractions[-1]})
         for name in names:
-            arms = [picture_arm(view.settings, view.table, task, name, fraction, budget) for fraction in fractions]
-            _drawn(ax, fractions, arms, name)
-        level(ax, picture_arm(view.settings, view.table, task, "full data", 1.0), "full data")
+            _arms(ax, fractions, [by_seed(table, arm(settings, task, name, each, budget)) for each in fractions], name)
+        level(ax, by_seed(table, arm(settings, task, FULL)), FULL)
         ax.set_xscale("log")
         ax.set_xticks(fractions, [f"{f:.0%}" for f in fractions])
         ax.minorticks_off()
         ax.set(xlabel=f"kept fraction (log scale), equal {budget}", ylabel="test accuracy")
-        _below(ax)
+        legend(ax)
     return plt.gcf()
 
 
-def picture_accuracy(sides: list[View]):
+def accuracy_by_fraction(views: list[View]):
     """Test accuracy of the hardest by every score against the kept fraction, equal epochs; random subsets and the full data."""
-    return _by_fraction(sides, SCORES)
+    return _by_fraction(views, COMPARED)
 
 
-def checkpoint_fault(sides: list[View]):
+def checkpoint_fault(views: list[View]):
     """GraNd at initialisation as it is, and as the faulty restore would have shown it, beside random subsets; equal steps."""
-    return _by_fraction(sides, ("random", images.INIT, images.LOADED), "steps")
+    return _by_fraction(views, ("random", INIT, LOADED), "steps")
 
 
-def picture_budgets(sides: list[View]):
+def budgets(views: list[View]):
     """The same subsets at equal epochs and at equal steps, one kept fraction."""
-    for ax, view, task in panels(sides):
-        fraction = images.of_task(view.settings, task)["timing_fraction"]
-        for name in SCORES:
-            arms = [picture_arm(view.settings, view.table, task, name, fraction, budget) for budget in images.BUDGETS]
-            _drawn(ax, range(2), arms, name)
-        level(ax, picture_arm(view.settings, view.table, task, "full data", 1.0), "full data")
+    for ax, settings, table, task in panels(views):
+        for name in COMPARED:
+            found = [by_seed(table, arm(settings, task, name, budget=budget)) for budget in ("epochs", "steps")]
+            _arms(ax, range(2), found, name)
+        level(ax, by_seed(table, arm(settings, task, FULL)), FULL)
         ax.set_xticks(range(2), ["equal epochs", "equal steps"])
-        ax.set(xlim=(-0.4, 1.4), xlabel="training budget", ylabel=f"test accuracy, {fraction:.0%} kept")
-        _below(ax)
+        ax.set(xlim=(-0.4, 1.4), xlabel="training budget", ylabel=f"test accuracy, {settings['fraction']:.0%} kept")
+        legend(ax)
     return plt.gcf()
 
 
-def transfer(sides: list[View]):
-    """The main network trained on what another architecture finds hard, beside its own choice and chance; equal steps."""
-    names = ("random", "EL2N", images.TRANSFER)
-    for ax, view, task in panels(sides):
-        chosen = images.of_task(view.settings, task)
-        fraction, labels = chosen["timing_fraction"], ["random", f"{chosen['encoder']}'s", f"{chosen['other']}'s"]
+def transfer(views: list[View]):
+    """The main network trained on the hardest by another architecture, by its own EL2N and on random subsets; equal steps."""
+    for ax, settings, table, task in panels(views):
+        names = {"random": "random", "EL2N": f"{settings['encoder']}'s", TRANSFER: f"{settings['other']}'s"}
         for place, name in enumerate(names):
-            _drawn(ax, [place], [picture_arm(view.settings, view.table, task, name, fraction, "steps")], name)
-        level(ax, picture_arm(view.settings, view.table, task, "full data", 1.0), "full data")
-        ax.set_xticks(range(len(names)), labels)
-        ax.set(xlim=(-0.5, 2.5), xlabel=f"whose EL2N chose for {chosen['encoder']}", ylabel=f"test accuracy, {fraction:.0%} kept")
+            _arms(ax, [place], [by_seed(table, arm(settings, task, name, budget="steps"))], name)
+        level(ax, by_seed(table, arm(settings, task, FULL)), FULL)
+        ax.set_xticks(range(len(names)), names.values())
+        ax.set(xlim=(-0.5, 2.5), xlabel=f"network whose EL2N chose for {settings['encoder']}",
+               ylabel=f"test accuracy, {settings['fraction']:.0%} kept")
     return plt.gcf()
 
 
-def norm_correlations(sides: list[View]):
+def norm_correlations(views: list[View]):
     """Rho of untrained networks' GraNd with the norm of the pixels (filled) and of what the network is given (open).
 
     Markers are the average over networks, small dots single networks.
     """
-    for ax, view, task in panels(sides):
-        rows, inputs = correlations(view.settings, view.table), view.settings["probe_inputs"]
-        encoders = list(images.of_task(view.settings, task)["probes"])
+    for ax, settings, table, task in panels(views):
+        rows, inputs, encoders = runs.correlations(settings, table), settings["probe_inputs"], list(settings["probes"])
         for k, (encoder, colour, marker) in enumerate(zip(encoders, sns.color_palette("colorblind"), "os^D", strict=False)):
-            one = rows[(rows["task"] == task) & (rows["encoder"] == encoder)] if len(rows) else rows
+            one = rows[(rows["task"] == task) & (rows["encoder"] == encoder)]
             if not len(one):
                 continue
             label = f"{encoder}, {one['images'].iloc[0]:,} images"
@@ -99,16 +91,16 @@ def norm_correlations(sides: list[View]):
         ax.axhline(0, color="0.6", lw=0.8)
         ax.set_xticks(range(len(inputs)), inputs)
         ax.set(xlabel="how the input is normalised", ylabel="rho with the norm", ylim=(-1.05, 1.05))
-        _below(ax)
+        legend(ax)
     return plt.gcf()
 
 
-def standing(sides: list[View]):
+def standing(views: list[View]):
     """Every score by its agreement with itself across runs and its agreement with EL2N at the end of training."""
-    for ax, view, task in panels(sides):
-        rows = standing(view.settings, view.table)
-        for name in SCORES[1:]:
-            one = rows[(rows["task"] == task) & (rows["score"] == name)] if len(rows) else rows
+    for ax, settings, table, task in panels(views):
+        rows = runs.standing(settings, table).dropna()
+        for name in COMPARED[1:]:
+            one = rows[(rows["task"] == task) & (rows["score"] == name)]
             if len(one):
                 (x, y), (colour, marker) = (one["reliability"].mean(), one["validity"].mean()), STYLES[name]
                 (left, right), (low, high) = t95(one["reliability"]), t95(one["validity"])
@@ -117,5 +109,5 @@ def standing(sides: list[View]):
         ax.axhline(0, color="0.6", lw=0.8)
         ax.set(xlabel="reliability: rho with other runs", ylabel="validity: rho with late EL2N")
         ax.set(xlim=(-0.1, 1.05), ylim=(-0.5, 1.05))
-        _below(ax)
+        legend(ax)
     return plt.gcf()

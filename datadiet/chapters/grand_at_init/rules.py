@@ -1,128 +1,111 @@
 """Rules of the chapter "GraNd at initialisation"."""
 
-import numpy as np
-import pandas as pd
-from scipy.stats import t as student
-
-from datadiet.chapters.grand_at_init import runs as images
-from datadiet.chapters.grand_at_init.runs import correlations, likeness, picture_arm
-from datadiet.chapters.parts import Part, difference, part, per_task
-
-NO_BETTER = 0.005  # half a point: "no better than random" leaves room for noise, and "as good as all" as much
-AS_GOOD = -0.005
+from datadiet.chapters.arms import by_seed
+from datadiet.chapters.grand_at_init.runs import FULL, INIT, LOADED, TRANSFER, arm, input_norms, likeness, probed, rho_with_norm
+from datadiet.chapters.parts import difference, jackknifed, part, per_task
 
 
-def _against(settings, table, task, name, other, *, largest=False, **side):
-    """One arm minus another at equal steps, at the timing fraction or at the largest one."""
-    fraction = max(settings["tasks"][task]) if largest else images.of_task(settings, task)["timing_fraction"]
-    a, b = (picture_arm(settings, table, task, arm, fraction, "steps") for arm in (name, other))
-    return part(f"{task}: {name} - {other}, {fraction:.0%} kept", difference(a, b), **side)
+def _against(settings, table, task, name, other, *, largest=False, **margin):
+    """One arm minus another at equal steps, at the fraction of the settings or at the largest one."""
+    fraction = max(settings["fractions"]) if largest else settings["fraction"]
+    one, two = (by_seed(table, arm(settings, task, each, fraction, "steps")) for each in (name, other))
+    return part(f"{task}: {name} - {other}, {fraction:.0%} kept", difference(one, two), **margin)
 
 
-def _of(rows: pd.DataFrame, column: str, **chosen) -> pd.Series:
-    """A column by seed, of the rows that are meant; empty where there are none."""
-    for name, value in chosen.items():
-        rows = rows[rows[name] == value] if len(rows) else rows
-    return rows.set_index("seed")[column].dropna() if len(rows) else pd.Series(dtype=float)
-
-
-def _jackknifed(name, whole, left_out, above) -> Part:
-    """A part about an average over networks: `whole` is its value (repeated), `left_out` that without each network in turn."""
-    n = len(left_out)
-    if n < 2:
-        return Part(name, np.nan, np.nan, np.nan, 0, 1, above)
-    effect, left_out = float(np.asarray(whole)[0]), np.asarray(left_out)
-    half = student.ppf(0.975, n - 1) * np.sqrt((n - 1) / n * ((left_out - left_out.mean()) ** 2).sum())
-    return Part(name, effect, float(effect - half), float(effect + half), n, 1, above)
+def _of(rows, task, column):
+    """A column of a tidy table by seed, of one task, NaN left out."""
+    return rows[rows["task"] == task].set_index("seed")[column].dropna()
 
 
 @per_task
-def k23_1(settings, table, task):
-    """EL2N early in training prunes better than chance."""
-    return [_against(settings, table, task, "EL2N", "random", above=0.0)]
+def k23_1(settings, table, task, margins):
+    """EL2N early in training prunes better than at random."""
+    return [_against(settings, table, task, "EL2N", "random", above=margins["gain"])]
 
 
 @per_task
-def k23_2(settings, table, task):
-    """GraNd at initialisation prunes no better than chance."""
-    return [_against(settings, table, task, images.INIT, "random", below=NO_BETTER)]
+def k23_2(settings, table, task, margins):
+    """GraNd at initialisation prunes no better than at random."""
+    return [_against(settings, table, task, INIT, "random", below=margins["no_better"])]
 
 
 @per_task
-def k23_3(settings, table, task):
+def k23_3(settings, table, task, margins):
     """GraNd at initialisation follows the norm of the input, until the input is whitened."""
-    rows = correlations(settings, table)
-    own = {"task": task, "encoder": images.of_task(settings, task)["encoder"]}
-    found = {
-        (inputs, column): _of(rows, column, **own, inputs=inputs)
-        for inputs in ("standardised", "whitened")
-        for column in ("pixels_mean", "pixels_without")
-    }
-    plain, white = ([found[inputs, c] for c in ("pixels_mean", "pixels_without")] for inputs in ("standardised", "whitened"))
-    drop = [difference(a, b) for a, b in zip(plain, white, strict=True)]
+    encoder = settings["encoder"]
+    pixels = input_norms(settings, table, task, encoder, "standardised")
+    plain, white = (probed(settings, table, task, encoder, inputs) for inputs in ("standardised", "whitened"))
+    rho, without = rho_with_norm(plain, pixels)
+    # A difference of averages is over the networks that both have, as each of them is left out of both.
+    (high, highs), (low, lows) = (rho_with_norm({seed: some[seed] for seed in plain if seed in white}, pixels)
+                                  for some in (plain, white))
     return [
-        _jackknifed(f"{task}: rho of GraNd at initialisation and input norm, {own['encoder']}", *plain, above=0.8),
-        _jackknifed(f"{task}: the same, minus that under a whitened input", *drop, above=0.2),
+        jackknifed(f"{task}: rho of GraNd at initialisation and input norm, {encoder}", rho, without.dropna(),
+                   above=margins["rho"]),
+        jackknifed(f"{task}: the same, minus that under a whitened input", high - low, difference(highs, lows),
+                   above=margins["drop"]),
     ]
 
 
 @per_task
-def k23_4(settings, table, task):
-    """The norm of the input prunes no better than chance."""
-    return [_against(settings, table, task, "input norm", "random", below=NO_BETTER)]
+def k23_4(settings, table, task, margins):
+    """The norm of the input prunes no better than at random."""
+    return [_against(settings, table, task, "input norm", "random", below=margins["no_better"])]
 
 
 @per_task
-def k23_5(settings, table, task):
+def k23_5(settings, table, task, margins):
     """GraNd later in training is useful and ranks as EL2N does."""
-    rho = _of(likeness(settings, table), "grand", task=task)
+    rho = _of(likeness(settings, table), task, "grand")
     return [
-        part(f"{task}: rho of GraNd and EL2N, early in training", rho, above=0.9),
-        _against(settings, table, task, "GraNd", "random", above=0.0),
+        part(f"{task}: rho of GraNd and EL2N, early in training", rho, above=margins["rho"]),
+        _against(settings, table, task, "GraNd", "random", above=margins["gain"]),
     ]
 
 
 @per_task
-def k23_6(settings, table, task):
-    """What the faulty restore loads would have looked like a success of GraNd at initialisation."""
+def k23_6(settings, table, task, margins):
+    """The checkpoint that the faulty restore loads would have looked like a success of GraNd at initialisation."""
     return [
-        _against(settings, table, task, images.LOADED, images.INIT, above=0.0),
-        _against(settings, table, task, images.LOADED, "random", above=0.0),
+        _against(settings, table, task, LOADED, INIT, above=margins["over_init"]),
+        _against(settings, table, task, LOADED, "random", above=margins["over_random"]),
+    ]
+
+
+def _half_for_free(settings, table, task, name, margins) -> list:
+    """As good as the full data, and not because any half would do."""
+    return [
+        _against(settings, table, task, name, FULL, largest=True, above=margins["as_good"]),
+        _against(settings, table, task, name, "random", largest=True, above=margins["over_random"]),
     ]
 
 
 @per_task
-def p21_1(settings, table, task):
-    """GraNd at initialisation prunes half for free, and not because any half would do."""
-    return [
-        _against(settings, table, task, images.INIT, "full data", largest=True, above=AS_GOOD),
-        _against(settings, table, task, images.INIT, "random", largest=True, above=0.0),
-    ]
+def p21_1(settings, table, task, margins):
+    """GraNd at initialisation prunes half for free."""
+    return _half_for_free(settings, table, task, INIT, margins)
 
 
 @per_task
-def p21_2(settings, table, task):
-    """EL2N early in training prunes half for free, and not because any half would do."""
-    return [
-        _against(settings, table, task, "EL2N", "full data", largest=True, above=AS_GOOD),
-        _against(settings, table, task, "EL2N", "random", largest=True, above=0.0),
-    ]
+def p21_2(settings, table, task, margins):
+    """EL2N early in training prunes half for free."""
+    return _half_for_free(settings, table, task, "EL2N", margins)
 
 
 @per_task
-def p21_7(settings, table, task):
+def p21_7(settings, table, task, margins):
     """Another network's scores prune as well as one's own."""
     return [
-        _against(settings, table, task, images.TRANSFER, "random", above=0.0),
-        _against(settings, table, task, images.TRANSFER, "EL2N", above=-0.01),
+        _against(settings, table, task, TRANSFER, "random", above=margins["over_random"]),
+        _against(settings, table, task, TRANSFER, "EL2N", above=margins["over_own"]),
     ]
 
 
 @per_task
-def p21_8(settings, table, task):
+def p21_8(settings, table, task, margins):
     """Early EL2N ranks as forgetting over the whole of training does."""
-    rho = _of(likeness(settings, table), "forgetting", task=task)
-    return [part(f"{task}: rho of early EL2N and forgetting counts of other runs", rho, above=0.7)]
+    rho = _of(likeness(settings, table), task, "forgetting")
+    return [part(f"{task}: rho of early EL2N and forgetting counts of other runs", rho, above=margins["rho"])]
 
 
 RULES = {

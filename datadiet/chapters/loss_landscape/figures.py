@@ -2,19 +2,19 @@
 
 import matplotlib.pyplot as plt
 
-from datadiet.chapters.drawing import View, legend, line, panels
-from datadiet.chapters.loss_landscape import rules as landscape
-from datadiet.chapters.loss_landscape.runs import barriers, lines, velocities
-from datadiet.training import landscape
+from datadiet.chapters.drawing import legend, line, panels
+from datadiet.chapters.loss_landscape import runs
+from datadiet.chapters.views import View
+from datadiet.training.landscape import GROUPS, STABLE
 
 ALL = "full data"  # the group "all", in the words and the colour of the other chapters
 
 
-def _panels(sides, table):
-    """Axes, view, and a task's rows of a tidy table."""
-    for ax, view, task in panels(sides):
-        rows = table(view.settings, view.table)
-        yield ax, view, rows[rows["task"] == task]
+def _panels(views, tidy):
+    """Axes, settings, and a task's rows of a tidy table."""
+    for ax, settings, table, task in panels(views):
+        rows = tidy(settings, table)
+        yield ax, settings, rows[rows["task"] == task]
 
 
 def _by(ax, rows, column, x, group):
@@ -25,10 +25,10 @@ def _by(ax, rows, column, x, group):
     line(ax, list(values), list(values.values()), name, ls="--" if group in ("all", "random") else "-")
 
 
-def kernel_velocity(sides: list[View]):
+def kernel_velocity(views: list[View]):
     """How far the kernel of each block turned in each epoch; the scoring point by which the blocks were chosen is marked."""
-    for ax, _, rows in _panels(sides, velocities):
-        for group in landscape.GROUPS:
+    for ax, _, rows in _panels(views, runs.velocities):
+        for group in GROUPS:
             _by(ax, rows, "velocity", "epoch", group)
         if rows["after"].any():
             ax.axvline(rows.loc[rows["after"], "epoch"].min() - 0.5, color="0.6", lw=0.8, ls=":")
@@ -39,9 +39,9 @@ def kernel_velocity(sides: list[View]):
     return plt.gcf()
 
 
-def error_on_the_line(sides: list[View], spawn: str = landscape.SPAWN):
+def error_on_the_line(views: list[View], spawn: str = "1ep"):
     """Training error on the straight line between the two futures that part at `spawn`, by group."""
-    for ax, _, rows in _panels(sides, lines):
+    for ax, _, rows in _panels(views, runs.lines):
         rows = rows[rows["spawn"] == spawn]
         for group in ("hardest", "middle", "easiest", "all"):
             _by(ax, rows, "error", "alpha", group)
@@ -50,13 +50,13 @@ def error_on_the_line(sides: list[View], spawn: str = landscape.SPAWN):
     return plt.gcf()
 
 
-def barriers(sides: list[View]):
-    """Barrier between two futures against the moment at which they part, by group; the dotted line is what counts as none."""
-    for ax, view, rows in _panels(sides, barriers):
-        for group in (*landscape.GROUPS, "all"):
+def barriers(views: list[View]):
+    """Barrier between two futures against the moment at which they part, by group; what lies below the dotted line is none."""
+    for ax, settings, rows in _panels(views, runs.barriers):
+        for group in (*GROUPS, "all"):
             _by(ax, rows, "barrier", "epoch", group)
-        ax.axhline(landscape.STABLE, color="0.6", lw=0.8, ls=":")
+        ax.axhline(STABLE, color="0.6", lw=0.8, ls=":")
         ax.set(xlabel="epoch at which the futures part", ylabel="barrier (share of training examples)")
-        ax.set_xlim(-0.3, view.settings["epochs"] + 0.3)
+        ax.set_xlim(-0.3, settings["epochs"] + 0.3)
         legend(ax)
     return plt.gcf()

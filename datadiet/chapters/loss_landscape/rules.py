@@ -2,31 +2,26 @@
 
 from datadiet.chapters.loss_landscape.runs import barriers, behind, velocities
 from datadiet.chapters.parts import difference, part, per_task
-from datadiet.training import landscape
-
-SPAWN = "1ep"  # where the futures part whose barrier is judged
 
 
-def _by_seed(rows, group: str, column: str, **chosen):
-    """Mean of a column by seed, of one group's rows."""
-    for name, value in (chosen | {"group": group}).items():
+def _gap(rows, column, **chosen):
+    """The hardest group minus the easiest by seed, of the mean of a column over the rows that are meant."""
+    for name, value in chosen.items():
         rows = rows[rows[name] == value]
-    return rows.groupby("seed")[column].mean()
+    return difference(*(rows[rows["group"] == group].groupby("seed")[column].mean() for group in ("hardest", "easiest")))
 
 
 @per_task
-def p21_10(settings, table, task):
+def p21_10(settings, table, task, margins):
     """The kernel of the hardest turns faster, and they stay longer behind a barrier."""
-
-    def gap(name, rows, column, above=0.0, **chosen):
-        hard, easy = (_by_seed(rows, group, column, task=task, **chosen) for group in ("hardest", "easiest"))
-        return part(f"{task}: {name}, hardest - easiest", difference(hard, easy), above=above)
-
+    spawn, height = str(margins["spawn"]), margins["barrier"]
+    turned = _gap(velocities(settings, table), "velocity", task=task, after=True)
+    barrier = _gap(barriers(settings, table), "barrier", task=task, spawn=spawn)
+    epochs = _gap(behind(settings, table, height), "epochs", task=task)
     return [
-        gap("kernel velocity after the scoring point", velocities(settings, table), "velocity", after=True),
-        gap(f"barrier between futures that part at {SPAWN}", barriers(settings, table), "barrier", landscape.STABLE,
-            spawn=SPAWN),
-        gap("epochs until futures share a valley", behind(settings, table), "epochs"),
+        part(f"{task}: kernel velocity after the scoring point, hardest - easiest", turned, above=margins["velocity"]),
+        part(f"{task}: barrier between futures that part at {spawn}, hardest - easiest", barrier, above=height),
+        part(f"{task}: epochs until futures share a valley, hardest - easiest", epochs, above=margins["epochs"]),
     ]
 
 

@@ -8,46 +8,36 @@ import numpy as np
 import pandas as pd
 
 from datadiet import runs
-from datadiet.chapters.arms import base, scoring
-from datadiet.chapters.grand_at_init import runs as images
+from datadiet.chapters import images
+from datadiet.chapters.arms import stored, without_seed
 from datadiet.training import landscape
 
-PLAN = ("spawn", "alphas", "share", "block")
-OWN = ("optimizer", "inputs", "shifts")  # settings that only images have
+BRANCH = ("spawn", "alphas", "share", "block")  # settings of the branches
 KEYS = ["task", "seed", "group"]
-
-
-def scored(settings: dict, task: str) -> list[dict]:
-    """Scoring runs of a task, a seed each."""
-    chosen = images.of_task(settings, task)
-    return [run | {name: chosen[name] for name in OWN} for run in scoring(chosen, task)]
 
 
 def branched(settings: dict, task: str) -> list[dict]:
     """Runs that branch, a seed each. Seed s ranks by EL2N of the *other* seeds' scoring runs, at the first scoring point."""
-    chosen, full = images.of_task(settings, task), scored(settings, task)
-    own = {name: chosen[name] for name in OWN}
-    plan = {name: chosen[name] for name in PLAN} | {"at": chosen["score_at"][0]}
-    plan |= {"source": {name: value for name, value in full[0].items() if name != "seed"}}
-    seeds = [run["seed"] for run in full]
-    return [
-        runs.config(**base(chosen, task), **own, seed=seed, branch=plan | {"seeds": [other for other in seeds if other != seed]})
-        for seed in seeds
-    ]
+    chosen, full = images.of_task(settings, task), images.scoring(settings, task)
+    branch = {name: chosen[name] for name in BRANCH} | {"at": chosen["score_at"][0], "source": without_seed(full[0])}
+    out, seeds = [], [run["seed"] for run in full]
+    for seed in seeds:
+        others = [other for other in seeds if other != seed]
+        out.append(runs.config(**images.base(settings, task), seed=seed, branch=branch | {"seeds": others}))
+    return out
 
 
-def loss_landscape(settings: dict) -> list[dict]:
+def wanted(settings: dict) -> list[dict]:
     """Runs of the chapter "The loss landscape"."""
-    return [run for task in settings["tasks"] for run in scored(settings, task) + branched(settings, task)]
+    return [run for task in settings["tasks"] for run in images.scoring(settings, task) + branched(settings, task)]
 
 
-def _stored(settings: dict, table: pd.DataFrame):
+def _found(settings: dict, table: pd.DataFrame):
     """Task, config and row of every run of the table that branches."""
-    held = {row["key"]: row for row in table.to_dict("records")}
+    rows = {row["key"]: row for row in table.to_dict("records")}
     for task in settings["tasks"]:
-        for run in branched(settings, task):
-            if runs.key(run) in held:
-                yield task, run, held[runs.key(run)]
+        for run in stored(table, branched(settings, task)).values():
+            yield task, run, rows[runs.key(run)]
 
 
 def velocities(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
@@ -59,7 +49,7 @@ def velocities(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
     rows = [
         {"task": task, "seed": run["seed"], "group": group, "epoch": epoch, "velocity": value,
          "after": epoch - 1 >= row["ranked_epoch"]}
-        for task, run, row in _stored(settings, table)
+        for task, run, row in _found(settings, table)
         for group, values in row["velocity"].items()
         for epoch, value in enumerate(values, start=1)
     ]  # fmt: skip
@@ -73,7 +63,7 @@ def lines(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
     """
     rows = [
         {"task": task, "seed": run["seed"], "group": group, "spawn": str(at), "alpha": alpha, "error": error}
-        for task, run, row in _stored(settings, table)
+        for task, run, row in _found(settings, table)
         for group, all_lines in row["errors"].items()
         for at, line in zip(run["branch"]["spawn"], all_lines, strict=True)
         for alpha, error in zip(np.linspace(0, 1, len(line)), line, strict=True)
@@ -85,19 +75,18 @@ def barriers(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
     """Barrier between two futures, a row a task, seed, group and spawn point; ``epoch`` is the spawn point in epochs."""
     rows = [
         {"task": task, "seed": run["seed"], "group": group, "spawn": str(at), "epoch": epoch, "barrier": landscape.barrier(line)}
-        for task, run, row in _stored(settings, table)
+        for task, run, row in _found(settings, table)
         for group, all_lines in row["errors"].items()
         for at, epoch, line in zip(run["branch"]["spawn"], row["spawn_epochs"], all_lines, strict=True)
     ]
     return pd.DataFrame(rows, columns=[*KEYS, "spawn", "epoch", "barrier"])
 
 
-def behind(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
-    """Until which moment futures that part end up behind a barrier, in ``epochs``, a row a task, seed and group."""
-    found = barriers(settings, table)
-    rows = [
-        dict(zip(KEYS, of, strict=True))
-        | {"epochs": landscape.epochs_behind(some["epoch"], some["barrier"], images.of_task(settings, of[0])["epochs"])}
-        for of, some in found.groupby(KEYS, sort=False)
-    ]
+def behind(settings: dict, table: pd.DataFrame, height: float = landscape.STABLE) -> pd.DataFrame:
+    """Moment until which futures that part end up behind a barrier above `height`, in epochs, a row a task, seed and group."""
+    rows = []
+    for (task, seed, group), some in barriers(settings, table).groupby(KEYS, sort=False):
+        end = images.of_task(settings, task)["epochs"]
+        epochs = landscape.epochs_behind(some["epoch"], some["barrier"], end, height)
+        rows.append({"task": task, "seed": seed, "group": group, "epochs": epochs})
     return pd.DataFrame(rows, columns=[*KEYS, "epochs"])

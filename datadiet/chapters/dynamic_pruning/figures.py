@@ -65,7 +65,7 @@ def against_random(views: list[View]):
             line(ax, [at + 0.1 * (place - 1) for at in range(len(fractions))], gains, ARMS[name], **STYLE[name], ls="none")
         ax.axhline(0, color="0.6", lw=0.8)
         ax.set_xticks(range(len(fractions)), [f"{f:.0%}" for f in fractions])
-        ax.set(xlim=(-0.5, len(fractions) - 0.5), xlabel="kept fraction", ylabel=f"{judged_by(task)}, minus random")
+        ax.set(xlim=(-0.5, len(fractions) - 0.5), xlabel="kept fraction", ylabel=f"{judged_by(task)},\nminus random")
         legend(ax)
     return plt.gcf()
 

@@ -86,9 +86,9 @@ def arms(settings: dict, task: str) -> dict[tuple, list[dict]]:
     if "reuse" in settings["ablations"]:
         out["scored in training", f] = scheduled(settings, task, cycles(f, reuse=True))
     if "rate" in settings["ablations"]:
-        out["other rate, full", 1.0] = [run | {"score_at": []} for run in _at_rate(scoring(settings, task), not decay)]
         out["other rate, dynamic", f] = scheduled(settings, task, cycles(f), decay=not decay)
         out["other rate, random dynamic", f] = scheduled(settings, task, cycles(f, rule="random"), decay=not decay)
+        out["other rate, full", 1.0] = [run | {"score_at": []} for run in _at_rate(scoring(settings, task), not decay)]
     return out
 
 

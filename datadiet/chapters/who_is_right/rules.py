@@ -79,7 +79,8 @@ def cells(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
         own = of_task(settings, task)
         for cell in product(own["rates"], BUDGETS, sorted(own["fractions"])):
             rows += [contrast(own, table, task, cell, rule, "random") for rule in KEPT_BY if rule != "random"]
-    return pd.DataFrame(rows)
+    named = ["task", "noise", "budget", "fraction", "rule", "against", "effect", "low", "high", "n", "outcome"]
+    return pd.DataFrame(rows, columns=named)
 
 
 def advice(settings: dict, table: pd.DataFrame) -> pd.DataFrame:

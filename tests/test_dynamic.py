@@ -521,6 +521,13 @@ def test_what_one_change_changes():
     assert constant["other rate, dynamic", 0.3][3]["decay"] is True
 
 
+def test_static_arms_are_chosen_once_by_other_seeds():
+    kept = {name: EVERY[name, 0.3][3]["keep"] for name in ("static", "static, one run", "random static")}
+    assert [keep["rule"] for keep in kept.values()] == ["hardest", "hardest", "random"]
+    assert (kept["static"]["seeds"], kept["static, one run"]["seeds"], kept["random static"]["seeds"]) == ([0, 1, 2, 4], [4], [])
+    assert kept["static"]["score"] == "el2n" and kept["static"]["at"] == "1ep"
+
+
 def test_an_ablation_that_is_none():
     with pytest.raises(InputError, match="ablations of 'words' name 'smothing'; choose among smoothing, dropout, reuse, rate"):
         chapter.runs.wanted(of_words(ablations=["smothing", "rate"]))

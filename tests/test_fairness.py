@@ -320,6 +320,12 @@ def test_fairness_that_is_bought_does_not_count(lost, counted):
         assert part.effect == pytest.approx((4 * 0.05 + counted) / 5)
 
 
+def test_a_mix_may_lose_as_much_accuracy_as_the_margin_says_and_no_more():
+    for accuracy, counted in ((0.0, 0.05), (-1e-9, 0.0)):  # of which 0.02 away is a number exactly
+        values = {HEALTHY[0]: [0.95] * 5, (HEALTHY[0], "test_accuracy"): [accuracy] * 5, (FULL, "test_accuracy"): [0.02] * 5}
+        assert ledger.decide("HDD-1", SETTINGS, made(values)).parts[0].effect == pytest.approx(counted)
+
+
 def test_a_loss_of_fairness_counts_however_useful_the_mix_is():
     worse = [0.95, 0.95, 0.95, 0.7, 0.95]
     values = {HEALTHY[0]: worse, (HEALTHY[0], "validation_parity"): [0.99] * 5}
@@ -372,6 +378,16 @@ def test_runs_missing_from_either_arm_leave_the_seeds_that_both_have(name):
     assert (found.n, found.effect) == (3, pytest.approx(0.03))
     found = ledger.decide(claim, SETTINGS, made(values, without=[(arm, seed) for seed in range(4)])).parts[place]
     assert found.outcome == "no runs"
+
+
+def test_parts_are_called_by_what_they_compare():
+    names = [part.name for claim in ("HDD-1", "HDD-2") for part in ledger.decide(claim, SETTINGS, pd.DataFrame()).parts]
+    assert names == [
+        "feedback: healthy GE mix - full augmentation, demographic parity",
+        "feedback: healthy GE mix - full augmentation, equality of odds",
+        "feedback: adding the counterfactuals of lowest GE - none, demographic parity",
+        "feedback: adding those of highest GE - of lowest GE, demographic parity",
+    ]
 
 
 def test_no_runs_no_verdict():

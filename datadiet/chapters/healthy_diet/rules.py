@@ -25,7 +25,7 @@ def hdd_1(settings, table, task, margins):
     parts = []
     for metric, name in (("parity", "demographic parity"), ("odds", "equality of odds")):
         fairer = gain(metric)
-        counted = fairer.where(useful.reindex(fairer.index, fill_value=False), fairer.clip(upper=0.0))
+        counted = fairer.where(useful[fairer.index], fairer.clip(upper=0.0))
         parts.append(part(f"{task}: healthy GE mix - full augmentation, {name}", counted, above=margins[metric]))
     return parts
 

@@ -4,21 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from small import config, settings, words  # noqa: F401
+from small import around, config, rows, settings, words  # noqa: F401
 
 from datadiet import dynamic, runs, scores
+from datadiet.chapters import dynamic_pruning as chapter
 from datadiet.chapters import ledger, pages
-from datadiet.chapters.arms import of_chapter
-from datadiet.chapters.drawing import View
-from datadiet.chapters.dynamic_pruning.figures import against_random, frontier, frontier_in_seconds, one_change
-from datadiet.chapters.dynamic_pruning.runs import (
-    dynamic_arms,
-    dynamic_bill,
-    dynamic_costs,
-    dynamic_pruning,
-    planned_cost,
-    static_at_cost_of,
-)
+from datadiet.chapters.arms import scoring
+from datadiet.chapters.dynamic_pruning import figures
+from datadiet.chapters.views import View
 from datadiet.errors import InputError
 from datadiet.nets import encoders
 from datadiet.runs import audit
@@ -203,7 +196,7 @@ def test_the_account_of_a_dynamic_run(task):
 @pytest.mark.parametrize("schedule", [{"fraction": 0.3}, {"rule": "soft"}, None])
 def test_the_learning_rate_ends_at_the_last_update(task, schedule, monkeypatch):
     seen, rate = [], loop.rate
-    monkeypatch.setattr(train, "rate", lambda step, total: seen.append((step, total)) or rate(step, total))
+    monkeypatch.setattr(loop, "rate", lambda step, total: seen.append((step, total)) or rate(step, total))
     metrics = loop.fit(config(epochs=6, score_at=[], schedule=schedule), task).metrics
     assert seen[-1] == (metrics["updates"], metrics["updates"]) and rate(*seen[-1]) == 0
     if schedule == {"rule": "soft"}:
@@ -293,113 +286,251 @@ def test_a_schedule_stands_alone(task, changes):
         loop.fit(made, task, None if changes else np.arange(5))
 
 
-# --- the study
+# --- the chapter
 
-DYNAMIC = {
-    "dynamic_tasks": ["words"], "dynamic_size": None, "dynamic_batch_size": 8, "dynamic_warmups": [0, 2],
-    "dynamic_fractions": [0.3, 0.6], "dynamic_ablation": 0.3, "dynamic_ablations": ["smoothing", "dropout", "reuse", "rate"],
-}
+FULL = ("full", 1.0)
 
 
 def of_words(**changes):
-    return of_chapter(settings(**(DYNAMIC | changes)), "dynamic-pruning")
+    own = {"score_at": ["1ep"], "epochs": 5, "every": 2, "warmups": [0, 2], "fractions": [0.3, 0.6], "ablation": 0.3,
+           "ablations": ["smoothing", "dropout", "reuse", "rate"]}
+    return settings("dynamic-pruning", **(own | changes))
 
 
-def made_up(chosen, accuracy):
-    """Rows of every arm with the account of its config; `accuracy` maps an arm to its level, seeds wobble."""
-    rows, n = [], 1000
-    for place, ((name, fraction), configs) in enumerate(dynamic_arms(chosen, "words").items()):
+FIVE = of_words(seeds=5)
+EVERY = chapter.runs.arms(FIVE, "words")
+
+
+def made_up(chosen, accuracy, task="words", column="test_accuracy", without=()):
+    """Rows of every arm with the account of its config; `accuracy`: (arm, fraction) or arm -> its level, or a value a seed.
+
+    Levels wobble by seed; `without` lists ((arm, fraction), seed) that are not stored.
+    """
+    out, n = [], 1000
+    for place, (arm, configs) in enumerate(chapter.runs.arms(chosen, task).items()):
+        level = accuracy.get(arm, accuracy.get(arm[0], 0.8))
         for run in configs:
             cost, seed = audit._cost(run, range(n)), run["seed"]
-            level = accuracy.get((name, fraction), accuracy.get(name, 0.8)) + 0.0001 * (place + 1) * (seed - 2)
-            rows.append(
-                {"key": runs.key(run), "test_accuracy": level, "updates": cost["updates"], "examples": cost["trained"]}
-                | {"scored": cost["scored"], "n_kept": n if run["keep"] is None else round(run["keep"]["fraction"] * n)}
-                | {"train_seconds": cost["trained"] / 100, "scoring_seconds": cost["scored"] / 300}
-            )
-    return pd.DataFrame(rows)
+            value = level[seed] if isinstance(level, list) else level + 0.0001 * (place + 1) * (seed - 2)
+            if (arm, seed) not in without:
+                out += rows([run], [value], column, updates=cost["updates"], examples=cost["trained"], scored=cost["scored"],
+                            n_kept=n if run["keep"] is None else round(run["keep"]["fraction"] * n),
+                            train_seconds=cost["trained"] / 100, scoring_seconds=cost["scored"] / 300)
+    return pd.DataFrame(out)
 
 
 def test_the_bill_counts_every_pass():
-    chosen = of_words(seeds=5, dynamic_epochs=5, dynamic_every=2)
-    costs = dynamic_costs(chosen, made_up(chosen, {}))
-    units = costs.groupby(["arm", "fraction"])["units"].first() / 1000
+    found = chapter.runs.account(FIVE, made_up(FIVE, {}), "words")
+    units = {arm: rows["units"].iloc[0] / 1000 for arm, rows in found.items()}
     assert units["full", 1.0] == 15  # its scoring pass is static pruning's business
     assert units["random static", 0.3] == pytest.approx(4.5) and units["random dynamic", 0.3] == pytest.approx(3 * (1 + 4 * 0.3))
     assert units["static, one run", 0.3] == pytest.approx(4.5 + 3 + 1)  # one run, one epoch, one pass
     assert units["static", 0.3] == pytest.approx(4.5 + 4 * (3 + 1))
     assert units["dynamic", 0.3] == pytest.approx(3 * (1 + 4 * 0.3) + 2)
-    assert units["every epoch", 0.3] == units["every epoch, smoothed", 0.3] == pytest.approx(3 * (1 + 4 * 0.3) + 4)
-    seconds = costs.groupby(["arm", "fraction"])["seconds"].first()
-    assert seconds["static, one run", 0.3] == pytest.approx(15 + 10 + 10 / 3)
-    same = costs.groupby(["arm", "fraction"])["updates"].first()
-    assert abs(same["tau 0, equal updates", 0.3] - same["dynamic", 0.3]) <= 0.1 * same["dynamic", 0.3]
+    assert units["cycles of 1", 0.3] == units["cycles of 1, smoothed", 0.3] == pytest.approx(3 * (1 + 4 * 0.3) + 4)
+    assert found["static, one run", 0.3]["seconds"].iloc[0] == pytest.approx(15 + 10 + 10 / 3)
+    assert found["dynamic", 0.3]["seconds"].iloc[0] == pytest.approx(10 * (1 + 4 * 0.3) + 2 * 10 / 3)
+    assert found["full", 1.0]["seconds"].iloc[0] == pytest.approx(50)
+    assert found["dynamic", 0.3]["cost"].iloc[0] == pytest.approx(8.6 / 15) and found["full", 1.0]["cost"].iloc[0] == 1
+    assert found["static", 0.3]["scoring_bill"].iloc[0] == 16000 and found["dynamic", 0.3]["scoring_bill"].iloc[0] == 0
+    same = found["first phase of 0, equal updates", 0.3]["updates"].iloc[0], found["dynamic", 0.3]["updates"].iloc[0]
+    assert abs(same[0] - same[1]) <= 0.1 * same[1]
+    bill = chapter.runs.bill(FIVE, made_up(FIVE, {})).set_index(["arm", "fraction"])
+    assert list(bill.index) == list(EVERY) and set(bill["seeds"]) == {5}
+    assert bill.at[("dynamic", 0.3), "units"] == pytest.approx(8600)
+
+
+def test_scoring_points_that_choose_nothing_are_not_billed():
+    more = of_words(seeds=5, score_at=[0, "1ep", "2ep"])
+    found = chapter.runs.account(more, made_up(more, {}), "words")
+    assert found["static, one run", 0.3]["units"].iloc[0] == pytest.approx(8500)
+    assert found["static, one run", 0.3]["seconds"].iloc[0] == pytest.approx(15 + 10 + 10 / 3)
+
+
+def test_a_run_whose_scoring_run_is_not_stored_has_an_accuracy_and_no_cost():
+    """One run missing: of the full data, seed 3. It scored for seed 2 alone, and for every average but its own."""
+    made = made_up(FIVE, {}, without=[(FULL, 3)])
+    found, whole = chapter.runs.account(FIVE, made, "words"), chapter.runs.account(FIVE, made_up(FIVE, {}), "words")
+    assert list(found[FULL].index) == [0, 1, 2, 4]
+    one, average = found["static, one run", 0.3], found["static", 0.3]
+    assert list(one.index[one["units"].isna()]) == [2] and list(average.index[average["units"].isna()]) == [0, 1, 2, 4]
+    assert one["accuracy"].equals(whole["static, one run", 0.3]["accuracy"])
+    pd.testing.assert_frame_equal(found["dynamic", 0.6], whole["dynamic", 0.6])  # n is known from the other seeds
+    without = made_up(FIVE, {}, without=[(FULL, seed) for seed in range(5)])
+    assert chapter.runs.account(FIVE, without, "words")["dynamic", 0.3]["cost"].isna().all()  # n is not known at all
+    assert chapter.runs.account(FIVE, without, "words")["dynamic", 0.3]["units"].notna().all()
+    bill = chapter.runs.bill(FIVE, made).set_index(["arm", "fraction"])
+    assert bill.at[FULL, "seeds"] == 4 and bill.at[("static, one run", 0.3), "seeds"] == 5
 
 
 def test_static_is_read_at_the_cost_of_dynamic():
-    chosen = of_words(seeds=5, dynamic_epochs=5, dynamic_every=2)
-    costs = dynamic_costs(chosen, made_up(chosen, {("static, one run", 0.3): 0.6, ("static, one run", 0.6): 0.7}))
-    # static costs 8.5 and 13 thousand units at 0.3 and 0.6; dynamic at 0.3 costs 8.6
-    found = static_at_cost_of(chosen, costs, "words", 0.3)
-    assert len(found) == 5 and found[2] == pytest.approx(0.6 + 0.1 * 0.1 / 4.5)
+    made = made_up(FIVE, {("static, one run", 0.3): [0.6] * 5, ("static, one run", 0.6): [0.7] * 5, FULL: [0.8] * 5})
+    found = chapter.runs.account(FIVE, made, "words")
+    # static costs 8.5, 13 and 15 thousand units at 0.3, 0.6 and all; dynamic costs 8.6 at 0.3 and 12.2 at 0.6
+    for fraction, truth in ((0.3, 0.6 + 0.1 * 0.1 / 4.5), (0.6, 0.6 + 0.1 * 3.7 / 4.5)):
+        at_cost = chapter.runs.static_at_cost_of_dynamic(FIVE, found, fraction)
+        assert len(at_cost) == 5 and at_cost[2] == pytest.approx(truth)
+    cheap = {arm: rows.assign(units=1.0) if arm == ("dynamic", 0.3) else rows for arm, rows in found.items()}
+    assert chapter.runs.static_at_cost_of_dynamic(FIVE, cheap, 0.3)[2] == pytest.approx(0.6)
+
+
+# A rule's part -> its place, the arm that is claimed to be better, the other arm, the margin.
+PARTS = {
+    "NDD-1": (0, ("dynamic", 0.6), FULL, -0.005),
+    "NDD-2": (0, ("dynamic", 0.3), FULL, -0.015),
+    "NDD-3, the larger": (0, ("dynamic", 0.6), "static", 0.0),
+    "NDD-3, the smaller": (1, ("dynamic", 0.3), "static", 0.0),
+    "NDD-4, same epochs": (0, ("dynamic", 0.3), ("first phase of 0", 0.3), 0.0),
+    "NDD-4, same updates": (1, ("dynamic", 0.3), ("first phase of 0, equal updates", 0.3), 0.0),
+    "NDD-5": (0, ("cycles of 1, smoothed", 0.3), ("cycles of 1", 0.3), 0.0),
+}
+LINE = (("static, one run", 0.3), ("static, one run", 0.6), FULL)  # where static reaches the same, the line through it is level
+
+
+def decided(name, gains, without=(), base=(0.1, 0.3, 0.5, 0.7, 0.9)):
+    """The part of a rule for an arm that is better by the margin and `gains`, by seed; seeds differ by far more."""
+    place, arm, other, margin = PARTS[name]
+    values = {each: list(base) for each in (LINE if other == "static" else [other])}
+    values[arm] = [value + margin + gain for value, gain in zip(base, gains, strict=True)]
+    made = made_up(FIVE, values, without=without)
+    return ledger.decide(name.split(",")[0], FIVE, made).parts[place]
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_part_holds_on_its_side_of_the_margin_and_fails_on_the_other(name):
+    for gain, outcome in ((0.001, "holds"), (-0.001, "fails"), (0.0, "undecided")):
+        assert decided(name, around(gain, wobble=1e-4)).outcome == outcome
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_runs_missing_from_either_arm_leave_the_seeds_that_both_have(name):
+    _, arm, other, margin = PARTS[name]
+    gains, without = [0.01, 5.0, 0.02, 5.0, 0.06], [(arm, 1), (("static, one run", 0.3) if other == "static" else other, 3)]
+    found = decided(name, gains, without)
+    assert (found.n, found.effect) == (3, pytest.approx(margin + 0.03))
+    assert decided(name, gains, [(arm, seed) for seed in range(4)]).outcome == "no runs"
+
+
+def test_static_at_equal_cost_leaves_out_the_seeds_whose_bill_is_not_known():
+    found = decided("NDD-3, the smaller", [0.01, 5.0, 5.0, 5.0, 0.03], [(("dynamic", 0.3), 1), (FULL, 3)])
+    assert (found.n, found.effect) == (2, pytest.approx(0.02))  # seed 3 is not stored, and it scored for seed 2
 
 
 @pytest.mark.parametrize(
     "accuracy, verdicts",
     [
-        ({"dynamic": 0.8, "full": 0.8, "static, one run": 0.7, "tau 0": 0.7, "tau 0, equal updates": 0.9,
-          "every epoch, smoothed": 0.82}, "reproduced reproduced reproduced partly reproduced"),
-        ({"dynamic": 0.79, "full": 0.8, "static, one run": 0.85, "tau 0": 0.85, "tau 0, equal updates": 0.85,
-          "every epoch, smoothed": 0.7}, "not reproduced not not not"),
+        ({"dynamic": 0.8, "full": 0.8, "static, one run": 0.7, "first phase of 0": 0.7, "first phase of 0, equal updates": 0.9,
+          "cycles of 1, smoothed": 0.82}, "reproduced reproduced reproduced partly reproduced"),
+        ({"dynamic": 0.79, "full": 0.8, "static, one run": 0.85, "first phase of 0": 0.85,
+          "first phase of 0, equal updates": 0.85, "cycles of 1, smoothed": 0.7}, "not reproduced not not not"),
     ],
 )
 def test_dynamic_rules(accuracy, verdicts):
-    chosen = of_words(seeds=5, dynamic_epochs=5, dynamic_every=2)
-    table = made_up(chosen, accuracy)
-    found = [ledger.decide(f"NDD-{i}", chosen, table).verdict.replace(" reproduced", "") for i in range(1, 6)]
+    table = made_up(FIVE, accuracy)
+    found = [ledger.decide(f"NDD-{i}", FIVE, table).verdict.replace(" reproduced", "") for i in range(1, 6)]
     assert found == verdicts.split()
     for i in range(1, 6):
-        assert ledger.decide(f"NDD-{i}", chosen, pd.DataFrame()).verdict == "no runs yet"
+        assert ledger.decide(f"NDD-{i}", FIVE, pd.DataFrame()).verdict == "no runs yet"
 
 
-def test_the_study_the_account_and_the_figures_on_real_runs(words):  # noqa: F811
+def test_the_runs_the_account_and_the_figures_on_real_runs(words):  # noqa: F811
     import matplotlib
 
     matplotlib.use("Agg")
-
-
-    chosen = of_words(seeds=2)
-    configs = dynamic_pruning(chosen)
+    chosen = of_words(seeds=2, epochs=3, every=1)
+    configs = chapter.runs.wanted(chosen)
     table = runs.sweep(configs)
     assert len(table) == len(configs) and set(table["rule"]) >= {"full", "dynamic hardest", "dynamic random", "dynamic soft"}
-    bill = dynamic_bill(chosen, table)
-    assert len(bill) == len(dynamic_arms(chosen, "words")) and (bill["cost"] > 0).all()
-    none = pd.DataFrame()
-    assert len(dynamic_costs(chosen, none)) == len(dynamic_bill(chosen, none)) == 0
-    sides = [View("This machine", chosen, table), View("Published", chosen, none)]
-    for draw in (frontier, frontier_in_seconds, against_random, one_change):
-        figure = draw(sides)
-        assert len(figure.axes) == 2
+    bill, none = chapter.runs.bill(chosen, table), pd.DataFrame()
+    assert len(bill) == len(EVERY) and (bill["cost"] > 0).all() and set(bill["seeds"]) == {2}
+    empty = chapter.runs.bill(chosen, none)
+    assert list(empty) == list(bill) and set(empty["seeds"]) == {0} and empty["cost"].isna().all()
+    first = runs.key(scoring(chosen, "words")[0])
+    views = [View("This machine", chosen, table), View("In part", chosen, table[table["key"] != first]),
+             View("Published", chosen, none)]
+    for draw in (figures.frontier, figures.frontier_in_seconds, figures.against_random, figures.one_change):
+        figure = draw(views)
+        assert len(figure.axes) == 3
         figure.clear()
-    assert all("no runs yet" in pages.verdict(f"NDD-{i}", sides).text for i in range(1, 6))
+    assert all("no runs yet" in pages.verdict(f"NDD-{i}", views).text for i in range(1, 6))
+    reached = chapter.runs.accuracy(views[1], "words", "full", 1.0)
+    assert list(reached.index) == [1] and reached[1] == chapter.runs.accuracy(views[0], "words", "full", 1.0)[1]
     again = runs.again(configs[-1])[0]
     assert again["test_accuracy"] == table.iloc[-1]["test_accuracy"]
 
 
+def test_a_frontier_is_drawn_at_the_mean_cost_of_its_arm():
+    view = View("Made", FIVE, made_up(FIVE, {"dynamic": 0.7}))
+    axes = figures.frontier([view]).axes[0]
+    (drawn,) = [each for each in axes.containers if each.get_label() == "dynamic EL2N"]
+    assert drawn.lines[0].get_xdata() == pytest.approx([8.6 / 15, 12.2 / 15])
+    assert drawn.lines[0].get_ydata() == pytest.approx([0.7, 0.7])
+
+
+def test_one_change_names_every_arm_that_changes_something():
+    axes = figures.one_change([View("Made", FIVE, made_up(FIVE, {}))]).axes[0]
+    assert [text.get_text() for text in axes.get_xticklabels()] == [
+        "as it is", "random", "full data", "no first phase", "equal updates", "first phase of 2", "cycles of 1", "smoothed too",
+        "dropout in scoring", "scored in training", "constant rate", "random", "full data"]
+    bare = of_words(warmups=[], ablations=[])
+    assert len(figures.one_change([View("Made", bare, made_up(bare, {}))]).axes[0].texts) == 1  # nothing to draw, said in words
+
+
 def test_a_task_of_its_own_settings_is_without_the_arms_it_leaves_out():
     own = {"warmups": [], "ablations": [], "fractions": [0.5], "epochs": 7}
-    chosen = of_words(seeds=5, dynamic_tasks=["words", "cola"], dynamic_per_task={"cola": own})
-    assert {name for name, _ in dynamic_arms(chosen, "cola")} == {
+    chosen = of_words(seeds=5, tasks=["words", "cola"], per_task={"cola": own})
+    assert {name for name, _ in chapter.runs.arms(chosen, "cola")} == {
         "full", "soft", "random static", "static", "static, one run", "random dynamic", "dynamic"}
-    assert {run["epochs"] for run in dynamic_arms(chosen, "cola")["dynamic", 0.5]} == {7}
-    table = made_up(chosen, {})
-    more = [runs.key(run) for arm in dynamic_arms(chosen, "cola").values() for run in arm]
-    cola = table.iloc[: len(more)].assign(key=more, test_accuracy=0.5, test_matthews=0.1 * np.arange(len(more)))
-    costs = dynamic_costs(chosen, pd.concat([table.assign(test_matthews=0.9), cola]))
-    judged = costs[costs["task"] == "cola"]["accuracy"].to_numpy()
-    assert judged == pytest.approx(0.1 * np.arange(len(more))), "CoLA is judged by Matthews' correlation"
-    parts = ledger.decide("NDD-4", chosen, pd.concat([table, cola])).parts
-    assert len(parts) == 2 and all(part.name.startswith("words") for part in parts)
+    assert {run["epochs"] for run in chapter.runs.arms(chosen, "cola")["dynamic", 0.5]} == {7}
+    table = pd.concat([made_up(chosen, {}), made_up(chosen, {}, "cola", "test_matthews")])
+    judged = chapter.runs.account(chosen, table.assign(test_accuracy=0.5), "cola")["dynamic", 0.5]["accuracy"]
+    assert judged[2] == pytest.approx(0.8), "CoLA is judged by Matthews' correlation"
+    for claim, count in (("NDD-1", 2), ("NDD-3", 3), ("NDD-4", 2), ("NDD-5", 1)):
+        parts = ledger.decide(claim, chosen, table).parts
+        assert len(parts) == count and all(part.n == 5 for part in parts)
+        assert claim not in ("NDD-4", "NDD-5") or all(part.name.startswith("words") for part in parts)
+    assert ledger.decide("NDD-1", chosen, table).parts[1].name == "cola: dynamic EL2N, 50% kept - full data"
+
+
+def test_the_method_is_asked_for_at_the_fraction_where_it_is_changed():
+    arms = chapter.runs.arms(of_words(fractions=[0.6]), "words")
+    assert {f for name, f in arms if name == "dynamic"} == {0.3, 0.6} == {f for name, f in arms if name == "random dynamic"}
+    assert {f for name, f in arms if name == "static"} == {0.6}
+
+
+def test_what_one_change_changes():
+    """Each arm differs from the method as it is in one thing of its schedule, or in its learning rate."""
+    def of(name, fraction=0.3):
+        return EVERY[name, fraction][3]
+
+    plain = of("dynamic")
+    assert plain["schedule"] == dynamic.settings({"fraction": 0.3, "warmup": 1, "every": 2}) and plain["decay"] is True
+    for name, change in (("first phase of 0", {"warmup": 0}), ("first phase of 2", {"warmup": 2}), ("cycles of 1", {"every": 1}),
+                         ("cycles of 1, smoothed", {"every": 1, "alpha": 0.8, "spread": 1.0}),
+                         ("dropout in scoring", {"dropout": True}), ("scored in training", {"reuse": True})):
+        assert of(name) == plain | {"schedule": plain["schedule"] | change}
+    longer = of("first phase of 0, equal updates")
+    assert longer == of("first phase of 0") | {"epochs": 7}  # 1 + 4 * 0.3 = 2.2 of the full set, in epochs of 0.3
+    assert of("other rate, dynamic") == plain | {"decay": False}
+    assert of("other rate, random dynamic") == of("random dynamic") | {"decay": False}
+    assert of("other rate, full", 1.0) == of("full", 1.0) | {"decay": False, "score_at": []}
+    constant = chapter.runs.arms(of_words(seeds=5, decay=False), "words")
+    for arm in ("full", 1.0), ("static", 0.3), ("random static", 0.3), ("dynamic", 0.3):
+        run = constant[arm][3]
+        assert run["decay"] is False and all(source["decay"] is False for source in runs.scoring_runs(run))
+    assert constant["other rate, dynamic", 0.3][3]["decay"] is True
+
+
+def test_static_arms_are_chosen_once_by_other_seeds():
+    kept = {name: EVERY[name, 0.3][3]["keep"] for name in ("static", "static, one run", "random static")}
+    assert [keep["rule"] for keep in kept.values()] == ["hardest", "hardest", "random"]
+    assert (kept["static"]["seeds"], kept["static, one run"]["seeds"], kept["random static"]["seeds"]) == ([0, 1, 2, 4], [4], [])
+    assert kept["static"]["score"] == "el2n" and kept["static"]["at"] == "1ep"
+
+
+def test_an_ablation_that_is_none():
+    with pytest.raises(InputError, match="ablations of 'words' name 'smothing'; choose among smoothing, dropout, reuse, rate"):
+        chapter.runs.wanted(of_words(ablations=["smothing", "rate"]))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -414,7 +545,7 @@ def test_matthews_is_that_of_scikit_learn(seed):
 
 
 def test_planned_cost():
-    assert planned_cost(10, fraction=1.0, rule="random") == 1
-    assert planned_cost(10, fraction=0.5, rule="random") == pytest.approx(0.55)
-    assert planned_cost(10, fraction=0.2, every=4) == pytest.approx((1 + 9 * 0.2 + 3 / 3) / 10)
-    assert 0.7 < planned_cost(10, rule="soft") < 0.9
+    assert chapter.runs.planned_cost(10, fraction=1.0, rule="random") == 1
+    assert chapter.runs.planned_cost(10, fraction=0.5, rule="random") == pytest.approx(0.55)
+    assert chapter.runs.planned_cost(10, fraction=0.2, every=4) == pytest.approx((1 + 9 * 0.2 + 3 / 3) / 10)
+    assert 0.7 < chapter.runs.planned_cost(10, rule="soft") < 0.9

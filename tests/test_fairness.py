@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 from small import words  # noqa: F401
 
 from datadiet import runs, scores
+from datadiet.chapters import healthy_diet as chapter
 from datadiet.chapters import ledger
-from datadiet.chapters.arms import settings_of
-from datadiet.chapters.healthy_diet.runs import chosen_mix, constant, fair_arms, fair_table
+from datadiet.chapters.arms import scoring
+from datadiet.chapters.healthy_diet import figures
+from datadiet.chapters.settings import settings_of
+from datadiet.chapters.views import View
 from datadiet.data import feedback, load
 from datadiet.errors import InputError
 from datadiet.nets import encoders
@@ -184,7 +187,7 @@ def test_auc_counts_pairs():
 
 
 def test_a_constant_is_perfectly_fair_and_of_no_use(task):
-    found = constant(settings_of("standard", "healthy-diet"), "feedback")
+    found = chapter.runs.constant(SETTINGS, "feedback")
     assert found == {"accuracy": 0.8, "auc": 0.5, "parity": 1.0, "odds": 1.0, "gap": 0.0, "flips": 0.0}
 
 
@@ -263,49 +266,128 @@ def test_ge_needs_swapped_logits():
         recorded.values_from({"logits": np.zeros((1, 2, 2)), "labels": np.array([0, 1])}, "ge", 0)
 
 
-# --- the rules, on tables made by hand
+# --- the chapter: its rules on tables made by hand
 
 SETTINGS = settings_of("standard", "healthy-diet")
+ARMS = chapter.runs.arms(SETTINGS, "feedback")
+HEALTHY = [arm for arm in ARMS if arm[0] == "healthy GE"]
+FULL, FACTUAL = ("full augmentation", 1.0, 1.0), ("factual only", 1.0, 0.0)
+LOW, HIGH = ("factual + lowest GE", 1.0, 0.5), ("factual + highest GE", 1.0, 0.5)
+SPLITS = ("validation", "test")
 
 
-def made(**parities):
-    """A table of all runs of the chapter: accuracy 0.85, and the parity of an arm (0.9 where not given), on both splits."""
-    rows = []
-    for (name, a, b), configs in fair_arms(SETTINGS, "feedback").items():
+def made(values, without=()):
+    """A table of all runs of the chapter; `values`: (arm, column) -> a value a seed, or arm -> parity and odds on both splits.
+
+    Elsewhere accuracy is 0.85 and the rest 0.9, the same for every seed; `without` lists (arm, seed) that are not stored.
+    """
+    found = []
+    for arm, configs in ARMS.items():
         for run in configs:
-            value = parities.get(f"{name} {a:g} {b:g}", parities.get(name, 0.9))
-            wobble = 0.001 * run["seed"] * (1 if "healthy" in name or "lowest" in name else -1)
-            metrics = {"accuracy": 0.85, "auc": 0.9, "parity": value, "odds": value, "gap": 1 - value, "flips": 1 - value}
-            rows.append({"key": runs.key(run), "n_kept": 1, "seed": run["seed"]} | {
-                f"{split}_{what}": metric + wobble for split in ("validation", "test") for what, metric in metrics.items()})
-    return pd.DataFrame(rows)
+            level, seed = values.get(arm, [0.9] * 5)[run["seed"]], run["seed"]
+            metrics = {"accuracy": 0.85, "auc": 0.9, "parity": level, "odds": level, "gap": 1 - level, "flips": 1 - level}
+            row = {f"{split}_{metric}": value for split in SPLITS for metric, value in metrics.items()}
+            row |= {column: values[arm, column][seed] for column in row if (arm, column) in values}
+            if (arm, seed) not in without:
+                found.append({"key": runs.key(run), "n_kept": 1, "seed": seed} | row)
+    return pd.DataFrame(found)
 
 
-@pytest.mark.parametrize("healthy, full, verdict", [(0.98, 0.9, "reproduced"), (0.8, 0.9, "not reproduced")])
-def test_hdd_1(healthy, full, verdict):
-    made_up = made(**{"healthy GE": healthy, "full augmentation": full})
-    assert ledger.decide("HDD-1", SETTINGS, made_up).verdict == f"analogue: {verdict}"
-    useless = made_up.assign(test_accuracy=made_up["test_accuracy"].where(made_up["test_parity"] < 0.95, 0.5))
-    if verdict == "reproduced":
-        assert ledger.decide("HDD-1", SETTINGS, useless).verdict == "analogue: undecided"  # fair, and of no use: no gain at all
+def level(mean, wobble=1e-4):
+    return [mean + wobble * (seed - 2) for seed in range(5)]
+
+
+@pytest.mark.parametrize("place, metric", [(0, "parity"), (1, "odds")])
+@pytest.mark.parametrize("gain, outcome", [(0.001, "holds"), (-0.001, "fails"), (0.0, "undecided")])
+def test_a_healthy_mix_is_fairer_above_zero(place, metric, gain, outcome):
+    chosen = {(HEALTHY[0], "validation_parity"): [0.99] * 5, (HEALTHY[0], f"test_{metric}"): level(0.9 + gain)}
+    found = ledger.decide("HDD-1", SETTINGS, made(chosen)).parts
+    assert found[place].outcome == outcome and found[1 - place].outcome == "undecided"  # equal for every seed
+
+
+@pytest.mark.parametrize("healthy, verdict", [(0.98, "reproduced"), (0.8, "not reproduced")])
+def test_hdd_1(healthy, verdict):
+    table = made(dict.fromkeys(HEALTHY, level(healthy)))
+    assert ledger.decide("HDD-1", SETTINGS, table).verdict == f"analogue: {verdict}"
+
+
+@pytest.mark.parametrize("lost, counted", [(0.019, 0.05), (0.021, 0.0)])
+def test_fairness_that_is_bought_does_not_count(lost, counted):
+    """Seed 3 is as much fairer as the others; what it counts depends on the accuracy that it lost."""
+    accuracy = [0.85, 0.85, 0.85, 0.85 - lost, 0.85]
+    values = {HEALTHY[0]: [0.95] * 5, (HEALTHY[0], "test_accuracy"): accuracy}
+    for part in ledger.decide("HDD-1", SETTINGS, made(values)).parts:
+        assert part.effect == pytest.approx((4 * 0.05 + counted) / 5)
+
+
+def test_a_mix_may_lose_as_much_accuracy_as_the_margin_says_and_no_more():
+    for accuracy, counted in ((0.0, 0.05), (-1e-9, 0.0)):  # of which 0.02 away is a number exactly
+        values = {HEALTHY[0]: [0.95] * 5, (HEALTHY[0], "test_accuracy"): [accuracy] * 5, (FULL, "test_accuracy"): [0.02] * 5}
+        assert ledger.decide("HDD-1", SETTINGS, made(values)).parts[0].effect == pytest.approx(counted)
+
+
+def test_a_loss_of_fairness_counts_however_useful_the_mix_is():
+    worse = [0.95, 0.95, 0.95, 0.7, 0.95]
+    values = {HEALTHY[0]: worse, (HEALTHY[0], "validation_parity"): [0.99] * 5}
+    useless = values | {(HEALTHY[0], "test_accuracy"): [0.85, 0.85, 0.85, 0.5, 0.85]}
+    for each in (values, useless):
+        assert ledger.decide("HDD-1", SETTINGS, made(each)).parts[0].effect == pytest.approx((4 * 0.05 - 0.2) / 5)
 
 
 def test_the_shares_are_chosen_on_validation():
-    found = fair_table(SETTINGS, made(**{"healthy GE 0.3 0.2": 0.95}))
-    assert chosen_mix(SETTINGS, found, "feedback") == (0.3, 0.2)
-    found["test_parity"] = np.where(found["factuals"] == 0.5, 1.0, 0.0)  # test says otherwise, and is not asked
-    assert chosen_mix(SETTINGS, found, "feedback") == (0.3, 0.2)
-    fewer = made()
-    last = [runs.key(run) for run in fair_arms(SETTINGS, "feedback")[("healthy GE", 0.7, 0.1)]]
-    assert ledger.decide("HDD-1", SETTINGS, fewer[~fewer["key"].isin(last)]).verdict == "analogue: no runs yet"
+    second = HEALTHY[1]
+    table = made({(second, "validation_parity"): level(0.95), (HEALTHY[0], "test_parity"): level(1.0)})  # test is not asked
+    found = chapter.runs.measured(SETTINGS, table, "feedback")
+    assert chapter.runs.chosen_shares(SETTINGS, found) == second[1:] == (0.3, 0.2)
+    fewer = made({}, without=[(HEALTHY[2], seed) for seed in range(5)])
+    assert ledger.decide("HDD-1", SETTINGS, fewer).verdict == "analogue: no runs yet"
 
 
-@pytest.mark.parametrize("low, high, verdict", [(0.8, 0.95, "reproduced"), (0.95, 0.95, "not reproduced"),
-                                                (0.8, 0.79, "partly reproduced")])
-def test_hdd_2(low, high, verdict):
-    found = ledger.decide("HDD-2", SETTINGS, made(**{
-        "factual only": 0.8, "factual + lowest GE": low, "factual + highest GE": high}))
-    assert found.verdict == f"analogue: {verdict}"
+def test_the_shares_are_chosen_over_the_seeds_that_all_pairs_have():
+    """Seed 0 is fair in every mix. Where one pair lacks it, that pair does not lose by it, nor do the others gain."""
+    values = {arm: [1.0] + [0.8 + 0.01 * place] * 4 for place, arm in enumerate(HEALTHY)}
+    found = chapter.runs.measured(SETTINGS, made(values, without=[(HEALTHY[2], 0)]), "feedback")
+    assert chapter.runs.chosen_shares(SETTINGS, found) == HEALTHY[2][1:]
+    apart = [(HEALTHY[0], 0), (HEALTHY[0], 1), (HEALTHY[1], 2), (HEALTHY[1], 3), (HEALTHY[2], 4)]
+    assert chapter.runs.chosen_shares(SETTINGS, chapter.runs.measured(SETTINGS, made(values, without=apart), "feedback")) is None
+
+
+@pytest.mark.parametrize("low, high, outcomes", [
+    (0.0, 0.95, ["holds", "holds"]), (0.021, 0.95, ["fails", "holds"]), (0.019, 0.95, ["holds", "holds"]),
+    (0.02, 0.95, ["undecided", "holds"]), (0.0, 0.801, ["holds", "holds"]), (0.0, 0.799, ["holds", "fails"]),
+])
+def test_hdd_2(low, high, outcomes):
+    values = {FACTUAL: [0.8] * 5, LOW: level(0.8 + low), HIGH: level(high, -1e-4)}
+    assert [part.outcome for part in ledger.decide("HDD-2", SETTINGS, made(values)).parts] == outcomes
+
+
+RULED = {  # what a part is about -> claim, place, the arm, the other arm
+    "parity of the mix": ("HDD-1", 0, HEALTHY[1], FULL), "odds of the mix": ("HDD-1", 1, HEALTHY[1], FULL),
+    "the lowest": ("HDD-2", 0, LOW, FACTUAL), "the highest": ("HDD-2", 1, HIGH, LOW),
+}
+
+
+@pytest.mark.parametrize("name", RULED)
+def test_runs_missing_from_either_arm_leave_the_seeds_that_both_have(name):
+    """Seeds differ by far more than the arms do: paired by position the effect would be another."""
+    claim, place, arm, other = RULED[name]
+    base = [0.1, 0.3, 0.5, 0.7, 0.9]
+    better = [value + gain for value, gain in zip(base, (0.01, 5.0, 0.02, 5.0, 0.06), strict=True)]
+    values = {other: base, arm: better, (arm, "validation_parity"): [0.99] * 5}
+    found = ledger.decide(claim, SETTINGS, made(values, without=[(arm, 1), (other, 3)])).parts[place]
+    assert (found.n, found.effect) == (3, pytest.approx(0.03))
+    found = ledger.decide(claim, SETTINGS, made(values, without=[(arm, seed) for seed in range(4)])).parts[place]
+    assert found.outcome == "no runs"
+
+
+def test_parts_are_called_by_what_they_compare():
+    names = [part.name for claim in ("HDD-1", "HDD-2") for part in ledger.decide(claim, SETTINGS, pd.DataFrame()).parts]
+    assert names == [
+        "feedback: healthy GE mix - full augmentation, demographic parity",
+        "feedback: healthy GE mix - full augmentation, equality of odds",
+        "feedback: adding the counterfactuals of lowest GE - none, demographic parity",
+        "feedback: adding those of highest GE - of lowest GE, demographic parity",
+    ]
 
 
 def test_no_runs_no_verdict():
@@ -313,7 +395,7 @@ def test_no_runs_no_verdict():
 
 
 def test_every_arm_takes_the_same_number_of_updates_and_healthy_mixes_at_most_half_of_the_augmented_set():
-    configs = [run for configs in fair_arms(SETTINGS, "feedback").values() for run in configs]
+    configs = [run for configs in ARMS.values() for run in configs]
     split = runs.task_of(configs[0]).train
     bill = {audit._cost(run, split)["updates"] for run in configs}
     augmented = fairness.size(fairness.settings(factuals=1.0, counterfactuals=1.0), split)
@@ -323,3 +405,86 @@ def test_every_arm_takes_the_same_number_of_updates_and_healthy_mixes_at_most_ha
     for run in configs:
         if run["augment"] and run["augment"]["source"]:
             assert run["seed"] not in run["augment"]["seeds"] and len(run["augment"]["seeds"]) == 4
+
+
+def test_each_arm_trains_on_what_its_name_says():
+    def rules(arm):
+        mix = ARMS[arm][2]["augment"]
+        return mix["factual_rule"], mix["counterfactual_rule"], mix["score"]
+
+    assert [arm[0] for arm in ARMS if arm[1:] == (0.3, 0.2)] == ["healthy GE", "random"]
+    assert ARMS[FACTUAL] == scoring(SETTINGS, "feedback")
+    assert rules(("healthy GE", 0.5, 0.5)) == ("easiest", "hardest", "ge") and rules(("random", 0.5, 0.5))[2] is None
+    assert rules(("vanilla GE", 0.5, 0.5)) == ("hardest", "hardest", "ge")
+    assert rules(("unhealthy GE", 0.5, 0.5)) == ("hardest", "easiest", "ge")
+    assert rules(("hardest by EL2N + random", 0.5, 0.5)) == ("hardest", "random", "el2n")
+    assert rules(LOW)[1:] == ("easiest", "ge") and rules(HIGH)[1:] == ("hardest", "ge")
+    for arm, configs in ARMS.items():
+        if arm != FACTUAL:
+            assert {(run["augment"]["factuals"], run["augment"]["counterfactuals"]) for run in configs} == {arm[1:]}
+
+
+# --- the chapter: its tables and figures
+
+@pytest.fixture(scope="module")
+def views(tmp_path_factory):
+    """All runs of a small chapter, the same without the first scoring run, and none; each is computed once."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    chosen = settings_of("smoke", "healthy-diet", seeds=3, score_at=[0, "1ep"], mixes=[[0.5, 0.5], [0.3, 0.2]])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATADIET_STORE", str(tmp_path_factory.mktemp("store")))
+        table = runs.sweep(chapter.runs.wanted(chosen))
+        first = runs.key(scoring(chosen, "feedback")[0])
+        yield [View("This machine", chosen, table), View("In part", chosen, table[table["key"] != first]),
+               View("Published", chosen, pd.DataFrame())]
+
+
+def test_tables_and_figures_on_real_runs(views):
+    whole, part, none = views
+    for view, seeds in ((whole, {0, 1, 2}), (part, {1, 2}), (none, set())):
+        found = chapter.runs.minority(view.settings, view.table)
+        assert set(found["seed"]) == seeds and list(found) == ["task", "at", "seed", "share", "whole"]
+        assert (found["whole"] <= 0.5).all() and found["share"].between(0, 1).all()
+    both = chapter.runs.minority(whole.settings, whole.table).query("seed > 0").reset_index(drop=True)
+    pd.testing.assert_frame_equal(both, chapter.runs.minority(part.settings, part.table))
+    text = figures.fairness(views).text
+    assert text.count("always the majority class") == 2 and "Published (smoke): no runs are stored yet." in text
+    ours, in_part = text.split("In part, feedback")
+    assert [line.rsplit(" | ", 1)[1] for line in ours.splitlines() if line.startswith("factual only")] == ["3"]
+    assert [line.rsplit(" | ", 1)[1] for line in in_part.splitlines() if line.startswith("factual only")] == ["2"]
+    assert "The healthy mix judged below: shares 0." in ours
+    for draw in (figures.utility_and_fairness, figures.counterfactuals, figures.minority):
+        figure = draw(views)
+        assert len(figure.axes) == 3
+        figure.clear()
+
+
+def test_an_arm_without_runs_has_a_row_that_says_so(views):
+    whole = views[0]
+    factual = View("Bare", whole.settings, whole.table[whole.table["rule"] != "mix"])
+    lines = figures.fairness([factual]).text.splitlines()
+    assert sum(line.endswith("| 0") for line in lines) == len(chapter.runs.arms(whole.settings, "feedback")) - 1
+    assert not any("judged below" in line or "nan" in line for line in lines)
+
+
+def test_mentions_are_those_of_the_mix_that_was_trained_on(views):
+    """By hand: every sentence of the mix, as it is or swapped, and whom it speaks of."""
+    whole, part, none = views
+    found = chapter.runs.mentions(whole.settings, whole.table, "feedback")
+    configs = chapter.runs.arms(whole.settings, "feedback")["healthy GE", 0.5, 0.5]
+    counts = dict.fromkeys(itertools.product(("nobody", "a man", "a woman"), ("praise", "complaint")), 0)
+    for run in configs:
+        train, mix = runs.task_of(run).train, fairness.mix(run["augment"], runs.task_of(run).train, runs._taken(run), run["seed"])
+        assert len(mix) == whole.table.set_index("key").at[runs.key(run), "n_kept"]
+        for position in mix:
+            place = position % len(train)
+            text = train.inputs["text" if position < len(train) else "swapped"][place]
+            gender = train.inputs["gender"][place] if position < len(train) else 1 - train.inputs["gender"][place]
+            name = "nobody" if train.inputs["gender"][place] < 0 else ("a man", "a woman")[gender]
+            assert name == "nobody" or set(text.split()) & (MALE if name == "a man" else FEMALE)
+            counts[name, ("praise", "complaint")[train.labels[place]]] += 1 / 3
+    assert {(name, label): found.at[name, label] for name, label in counts} == pytest.approx(counts)
+    assert len(chapter.runs.mentions(part.settings, part.table, "feedback")) == 3  # seed 0 is chosen by seeds 1 and 2
+    assert not len(chapter.runs.mentions(none.settings, none.table, "feedback"))

@@ -1,78 +1,66 @@
 """Rules of the chapter "Dynamic pruning"."""
 
-
-from datadiet.chapters.arms import of_task
-from datadiet.chapters.dynamic_pruning.runs import dynamic_arm, dynamic_costs, static_at_cost_of
-from datadiet.chapters.parts import difference, part
-
-
-def _on_costs(rule):
-    """A rule written for one task and the account of all arms, applied to every task of the settings."""
-
-    def on_all(settings, table):
-        costs = dynamic_costs(settings, table)
-        return [p for task in settings["tasks"] for p in rule(of_task(settings, task), costs, task)]
-
-    return on_all
+from datadiet.chapters.arms import by_seed
+from datadiet.chapters.dynamic_pruning.runs import FULL, account, arms, static_at_cost_of_dynamic
+from datadiet.chapters.parts import difference, part, per_task
 
 
-def _against_full(costs, task, fraction, margin):
-    dynamic, full = dynamic_arm(costs, task, "dynamic", fraction), dynamic_arm(costs, task, "full")
-    return [part(f"{task}: dynamic EL2N, {fraction:.0%} kept - full data", difference(dynamic, full), above=margin)]
+def _gain(settings, table, task, one, other):
+    """One arm minus another, by seed."""
+    every = arms(settings, task)
+    return difference(by_seed(table, every[one]), by_seed(table, every[other]))
 
 
-@_on_costs
-def ndd_1(settings, costs, task):
+def _against_full(settings, table, task, fraction, margins):
+    gain = _gain(settings, table, task, ("dynamic", fraction), FULL)
+    return [part(f"{task}: dynamic EL2N, {fraction:.0%} kept - full data", gain, above=margins["gain"])]
+
+
+@per_task
+def ndd_1(settings, table, task, margins):
     """The larger fraction keeps full accuracy."""
-    return _against_full(costs, task, max(settings["fractions"]), -0.005)
+    return _against_full(settings, table, task, max(settings["fractions"]), margins)
 
 
-@_on_costs
-def ndd_2(settings, costs, task):
+@per_task
+def ndd_2(settings, table, task, margins):
     """The smaller fraction gives up about a point."""
-    return _against_full(costs, task, min(settings["fractions"]), -0.015)
+    return _against_full(settings, table, task, min(settings["fractions"]), margins)
 
 
-@_on_costs
-def ndd_3(settings, costs, task):
+@per_task
+def ndd_3(settings, table, task, margins):
     """At equal total cost dynamic beats static."""
-    return [
-        part(
-            f"{task}: dynamic EL2N, {f:.0%} kept - static at the same cost",
-            difference(
-                dynamic_arm(costs, task, "dynamic", f), static_at_cost_of(settings, costs, task, f)
-            ),
-            above=0.0,
-        )
-        for f in sorted(settings["fractions"], reverse=True)
-    ]
+    found, parts = account(settings, table, task), []
+    for f in sorted(settings["fractions"], reverse=True):
+        gain = difference(found["dynamic", f]["accuracy"], static_at_cost_of_dynamic(settings, found, f))
+        parts.append(part(f"{task}: dynamic EL2N, {f:.0%} kept - static at the same cost", gain, above=margins["gain"]))
+    return parts
 
 
-@_on_costs
-def ndd_4(settings, costs, task):
+@per_task
+def ndd_4(settings, table, task, margins):
     """A first phase on everything helps."""
-    f = settings["ablation"]
     if 0 not in settings["warmups"]:  # a task may be without the arms that change one thing
         return []
-    with_phase = dynamic_arm(costs, task, "dynamic", f)
+    f, name = settings["ablation"], f"{task}: dynamic EL2N, {settings['ablation']:.0%} kept"
+    epochs, updates = (_gain(settings, table, task, ("dynamic", f), (without, f))
+                       for without in ("first phase of 0", "first phase of 0, equal updates"))
+    full = f"{settings['warmup']} full epoch(s) first - none"
     return [
-        part(
-            f"{task}: dynamic EL2N, {f:.0%} kept: {settings['warmup']} full epoch(s) first - none, {same}",
-            difference(with_phase, dynamic_arm(costs, task, arm, f)),
-            above=0.0,
-        )
-        for same, arm in (("same epochs", "tau 0"), ("same updates", "tau 0, equal updates"))
+        part(f"{name}: {full}, same epochs", epochs, above=margins["same_epochs"]),
+        part(f"{name}: {full}, same updates", updates, above=margins["same_updates"]),
     ]
 
 
-@_on_costs
-def ndd_5(settings, costs, task):
+@per_task
+def ndd_5(settings, table, task, margins):
     """Smoothing helps."""
-    f = settings["ablation"]
     if "smoothing" not in settings["ablations"]:
         return []
-    smoothed, plain = (dynamic_arm(costs, task, arm, f) for arm in ("every epoch, smoothed", "every epoch"))
-    return [part(f"{task}: dynamic EL2N, {f:.0%} kept: smoothed - newest score", difference(smoothed, plain), above=0.0)]
+    f = settings["ablation"]
+    gain = _gain(settings, table, task, ("cycles of 1, smoothed", f), ("cycles of 1", f))
+    return [part(f"{task}: dynamic EL2N, {f:.0%} kept: smoothed - newest score", gain, above=margins["gain"])]
 
 
 RULES = {"NDD-1": ndd_1, "NDD-2": ndd_2, "NDD-3": ndd_3, "NDD-4": ndd_4, "NDD-5": ndd_5}

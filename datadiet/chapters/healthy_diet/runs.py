@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 
 from datadiet import prune, runs
-from datadiet.chapters.arms import RETRAIN_AT, base, scoring
+from datadiet.chapters.arms import arrays_by_seed, base, scores_by_seed, scoring, without_seed
+from datadiet.chapters.settings import RETRAIN_AT, of_task
 from datadiet.training import fairness
 
 # Name of a mix -> rule for the factual sentences, rule for the swapped ones, the score they rank by.
@@ -17,9 +18,10 @@ MIXES = {
 }
 CHOSEN_AMONG = ("healthy GE", "random")  # trained at every pair of shares; the others at the first one
 FACTUAL, FULL, LOW, HIGH = "factual only", "full augmentation", "factual + lowest GE", "factual + highest GE"
-METRICS = [f"{split}_{what}" for split in ("validation", "test")
-           for what in ("accuracy", "auc", "parity", "odds", "gap", "flips")]
+METRICS = [f"{split}_{name}" for split in ("validation", "test")
+           for name in ("accuracy", "auc", "parity", "odds", "gap", "flips")]
 TOP = 0.1  # share of the ranking in which the minority class is counted
+GENDERS = {-1: "nobody", 0: "a man", 1: "a woman"}
 
 
 def mixed(settings: dict, task: str, factuals: float, counterfactuals: float, rules: tuple) -> list[dict]:
@@ -30,8 +32,7 @@ def mixed(settings: dict, task: str, factuals: float, counterfactuals: float, ru
     facts, swaps, score = rules
     chosen = {"factuals": factuals, "counterfactuals": counterfactuals, "factual_rule": facts, "counterfactual_rule": swaps}
     if score:
-        source = {k: v for k, v in scoring(settings, task)[0].items() if k != "seed"}
-        chosen |= {"score": score, "at": RETRAIN_AT, "source": source}
+        chosen |= {"score": score, "at": RETRAIN_AT, "source": without_seed(scoring(settings, task)[0])}
     seeds = range(settings["seeds"])
     return [
         runs.config(
@@ -42,79 +43,94 @@ def mixed(settings: dict, task: str, factuals: float, counterfactuals: float, ru
     ]
 
 
-def fair_arms(settings: dict, task: str) -> dict[tuple, list[dict]]:
+def shares_of(settings: dict, name: str) -> list[tuple[float, float]]:
+    """Pairs of shares, of factual and of swapped sentences, at which an arm is trained."""
+    fixed = {FACTUAL: (1.0, 0.0), FULL: (1.0, 1.0), LOW: (1.0, settings["share"]), HIGH: (1.0, settings["share"])}
+    if name in fixed:
+        return [fixed[name]]
+    pairs = settings["mixes"] if name in CHOSEN_AMONG else settings["mixes"][:1]
+    return [tuple(pair) for pair in pairs]
+
+
+def arms(settings: dict, task: str) -> dict[tuple, list[dict]]:
     """Every arm of the chapter: (name, share of factuals, share of counterfactuals) -> its runs, a seed each."""
-    out = {(FACTUAL, 1.0, 0.0): scoring(settings, task), (FULL, 1.0, 1.0): mixed(settings, task, 1.0, 1.0, MIXES["random"])}
-    for place, (a, b) in enumerate(settings["mixes"]):
-        out |= {(name, a, b): mixed(settings, task, a, b, rules)
-                for name, rules in MIXES.items() if not place or name in CHOSEN_AMONG}
-    share = settings["share"]
-    for name, rule in ((LOW, "easiest"), (HIGH, "hardest")):
-        out[name, 1.0, share] = mixed(settings, task, 1.0, share, ("random", rule, "ge"))
+    settings = of_task(settings, task)
+    rules = {FULL: MIXES["random"]} | MIXES | {LOW: ("random", "easiest", "ge"), HIGH: ("random", "hardest", "ge")}
+    out = {(FACTUAL, *shares_of(settings, FACTUAL)[0]): scoring(settings, task)}
+    for name, own in rules.items():
+        out |= {(name, *pair): mixed(settings, task, *pair, own) for pair in shares_of(settings, name)}
     return out
 
 
-def healthy_diet(settings: dict) -> list[dict]:
+def wanted(settings: dict) -> list[dict]:
     """Runs of the chapter "A healthy data diet"."""
-    return [run for task in settings["tasks"] for configs in fair_arms(settings, task).values() for run in configs]
+    return [run for task in settings["tasks"] for configs in arms(settings, task).values() for run in configs]
 
 
-def fair_table(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
-    """Utility and fairness of every stored run: a row for each task, arm, pair of shares and seed, on validation and test."""
-    held = table.drop_duplicates("key").set_index("key") if len(table) else table
-    rows = []
-    for task in settings["tasks"]:
-        for (name, a, b), configs in fair_arms(settings, task).items():
-            for run in configs:
-                if (key := runs.key(run)) in held.index:
-                    rows.append({"task": task, "arm": name, "factuals": a, "counterfactuals": b, "seed": run["seed"],
-                                 "n": held.at[key, "n_kept"]} | {what: held.at[key, what] for what in METRICS})
-    return pd.DataFrame(rows)
+def measured(settings: dict, table: pd.DataFrame, task: str) -> dict[tuple, pd.DataFrame]:
+    """Utility and fairness of every stored run of a task: an arm of :func:`arms` -> a frame by seed.
 
-
-def chosen_mix(settings: dict, found: pd.DataFrame, task: str) -> tuple[float, float] | None:
-    """The pair of shares whose healthy mix has the best demographic parity on validation; None while one of them has no runs.
-
-    `found` is the table of :func:`fair_table`. The papers' code tunes its shares by the same quantity; test is not looked at.
+    Its columns are the number of sentences trained on, ``n``, and the metrics on validation and on test.
     """
-    means = {}
-    for a, b in settings["mixes"]:
-        one = of_arm(found, task, "healthy GE", (a, b))
-        if not len(one):
-            return None
-        means[a, b] = one["validation_parity"].mean()
-    return max(means, key=means.get)
+    rows, out = {row["key"]: row for row in table.to_dict("records")}, {}
+    for arm, configs in arms(settings, task).items():
+        found = {run["seed"]: rows[runs.key(run)] for run in configs if runs.key(run) in rows}
+        values = [[row["n_kept"], *(row[name] for name in METRICS)] for row in found.values()]
+        out[arm] = pd.DataFrame(values, index=pd.Index(found, name="seed", dtype=int), columns=["n", *METRICS], dtype=float)
+    return out
 
 
-def of_arm(found: pd.DataFrame, task: str, name: str, shares: tuple | None = None) -> pd.DataFrame:
-    """Rows of one arm of the table of :func:`fair_table`, indexed by seed; of one pair of shares where given."""
-    if not len(found):
-        return pd.DataFrame(columns=METRICS)
-    rows = (found["task"] == task) & (found["arm"] == name)
-    if shares is not None:
-        rows &= (found["factuals"] == shares[0]) & (found["counterfactuals"] == shares[1])
-    return found[rows].set_index("seed").sort_index()
+def chosen_shares(settings: dict, found: dict[tuple, pd.DataFrame]) -> tuple[float, float] | None:
+    """The pair of shares whose healthy mix has the best demographic parity on validation, mean over seeds that all pairs have.
+
+    None where there is no such seed. `found` is :func:`measured`'s. The papers' code tunes its shares by the same quantity; test
+    is not looked at.
+    """
+    pairs = shares_of(settings, "healthy GE")
+    parity = pd.concat([found["healthy GE", *pair]["validation_parity"] for pair in pairs], axis=1, join="inner").dropna()
+    return pairs[int(parity.mean().to_numpy().argmax())] if len(parity) else None
 
 
 def constant(settings: dict, task: str) -> dict[str, float]:
-    """What a model that never predicts class 1 scores on the test split: fair, and of no use."""
-    test = runs.task_of(scoring(settings, task)[0]).test
+    """The metrics of a model that never predicts class 1, on the test split: fair, and of no use."""
+    test = runs.task_of(scoring(of_task(settings, task), task)[0]).test
     logits = np.tile([1.0, 0.0], (len(test), 1))
     return fairness.judge(logits, logits, test.labels, test.inputs["gender"])
 
 
 def minority(settings: dict, table: pd.DataFrame, share: float = TOP) -> pd.DataFrame:
     """How much of the hardest `share` by EL2N is the rarer class, per scoring run and point, and how much of the whole set."""
-    held = set(table["key"]) if len(table) else set()
     rows = []
     for task in settings["tasks"]:
-        for run in scoring(settings, task):
-            if runs.key(run) not in held:
-                continue
-            labels = runs.store.arrays(runs.key(run))["labels"]
-            rare = np.bincount(labels).argmin()
-            for at in settings["score_at"]:
-                top = prune.keep(runs.score_values(run, "el2n", at), share)
-                rows.append({"task": task, "at": str(at), "seed": run["seed"], "share": (labels[top] == rare).mean(),
-                             "whole": (labels == rare).mean()})
-    return pd.DataFrame(rows)
+        own = of_task(settings, task)
+        arm = scoring(own, task)
+        labels = {seed: arrays["labels"] for seed, arrays in arrays_by_seed(table, arm).items()}
+        for at in own["score_at"]:
+            for seed, values in scores_by_seed(table, arm, "el2n", at).items():
+                rare = labels[seed] == np.bincount(labels[seed]).argmin()
+                rows.append({"task": task, "at": str(at), "seed": seed, "share": rare[prune.keep(values, share)].mean(),
+                             "whole": rare.mean()})
+    return pd.DataFrame(rows, columns=["task", "at", "seed", "share", "whole"])
+
+
+def mentions(settings: dict, table: pd.DataFrame, task: str) -> pd.DataFrame:
+    """Sentences of the healthy mix at the first pair of shares, mean over seeds: whom they mention, by label.
+
+    Seeds whose scoring runs are not all in the table are left out; without any, the frame is empty.
+    """
+    own, counts = of_task(settings, task), []
+    ge = scores_by_seed(table, scoring(own, task), "ge", RETRAIN_AT)
+    for run in arms(own, task)["healthy GE", *own["mixes"][0]]:
+        others, split = run["augment"]["seeds"], runs.task_of(run)
+        if not set(others) <= set(ge):
+            continue
+        train, n = split.train, len(split.train)
+        positions = fairness.mix(run["augment"], train, np.mean([ge[seed] for seed in others], axis=0), run["seed"])
+        gender = train.inputs["gender"][positions % n]
+        spoken = np.where((positions >= n) & (gender >= 0), 1 - gender, gender)
+        labels = train.labels[positions % n]
+        counts.append([[((spoken == whom) & (labels == k)).sum() for k in range(len(split.label_names))] for whom in GENDERS])
+    if not counts:
+        return pd.DataFrame()
+    index = pd.Index(GENDERS.values(), name="mentions")
+    return pd.DataFrame(np.mean(counts, axis=0), index=index, columns=pd.Index(split.label_names, name="label"))

@@ -1,54 +1,55 @@
-"""The figure of the chapter "Who is right, when"."""
+"""The figure and the table of the chapter "Who is right, when"."""
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
 
-from datadiet.chapters.arms import arm
-from datadiet.chapters.drawing import View, panels
-from datadiet.chapters.who_is_right import rules as conflict
+from datadiet.chapters import pages
+from datadiet.chapters.arms import by_seed
+from datadiet.chapters.drawing import panels
+from datadiet.chapters.views import View
+from datadiet.chapters.who_is_right import rules, runs
 
 SIGNS = {"better": "\N{BLACK UP-POINTING TRIANGLE}", "worse": "\N{BLACK DOWN-POINTING TRIANGLE}"}
 CLIP = 0.2  # difference in accuracy at which the colours end
 
 
-def who_wins(sides: list[View]):
+def who_wins(views: list[View]):
     """Each way to keep against random, in every cell: points of accuracy, with a sign where the interval leaves out 0."""
-    for ax, view, task in panels(sides):
-        found = conflict.cells(view.settings, view.table)
-        found = found[found["task"] == task].copy()
-        found["cell"] = [f"{row.noise:.0%} flipped, {row.budget}, {row.fraction:.0%} kept" for row in found.itertuples()]
-        grids = {what: found.pivot_table(index="cell", columns="rule", values=what, aggfunc="first", sort=False, dropna=False)
-                 for what in ("effect", "outcome")}
-        effect = grids["effect"].astype(float)
-        words = [[_words(value, outcome) for value, outcome in zip(*pair, strict=True)]
-                 for pair in zip(effect.to_numpy(), grids["outcome"].to_numpy(), strict=True)]
-        sns.heatmap(effect, ax=ax, vmin=-CLIP, vmax=CLIP, cmap="vlag_r", annot=np.array(words), fmt="", annot_kws={"size": 8},
-                    cbar=False, yticklabels=True)
-        per_rate = len(effect) // len(view.settings["rates"])
-        for line in range(per_rate, len(effect), per_rate):
-            ax.axhline(line, color="0.2", lw=1.5)
-        full = [f"{arm(view.table, task, 'full', noise=rate).mean():.2f} ({rate:.0%})" for rate in view.settings["rates"]]
-        ax.set(xlabel="minus random, points\nfull data: " + ", ".join(full), ylabel="")
+    for ax, settings, table, task in panels(views):
+        found = rules.cells(settings | {"tasks": [task]}, table).set_index(["noise", "budget", "fraction", "rule"])
+        columns = [rule for rule in runs.KEPT_BY if rule != "random"]
+        effect, outcome = (found[name].unstack("rule", sort=False)[columns] for name in ("effect", "outcome"))
+        words = [[_words(*pair) for pair in zip(*row, strict=True)]
+                 for row in zip(effect.to_numpy(), outcome.to_numpy(), strict=True)]
+        names = [f"{rate:.0%} flipped, {budget}, {kept:.0%} kept" for rate, budget, kept in effect.index]
+        # A cell without runs has no colour of its own, and says so: of NaN the heat map would not even draw the words.
+        sns.heatmap(effect.fillna(0.0), ax=ax, vmin=-CLIP, vmax=CLIP, cmap="vlag_r", annot=np.array(words), fmt="",
+                    annot_kws={"size": 8}, cbar=False, yticklabels=names)
+        per_rate = len(runs.BUDGETS) * len(settings["fractions"])
+        for place in range(per_rate, len(effect), per_rate):
+            ax.axhline(place, color="0.2", lw=1.5)
+        full = {rate: by_seed(table, runs.full(settings, task, rate)).mean() for rate in settings["rates"]}
+        said = [f"{'no runs' if pd.isna(mean) else f'{mean:.2f}'} ({rate:.0%})" for rate, mean in full.items()]
+        ax.set(xlabel="minus random, points\nfull data: " + ", ".join(said), ylabel="")
         ax.tick_params(axis="y", rotation=0, labelsize="small")
         ax.figure.set_figheight(max(ax.figure.get_figheight(), 1.4 + 0.28 * len(effect)))
     return plt.gcf()
 
 
-def _words(value: float, outcome: str) -> str:
-    return "no runs" if np.isnan(value) else f"{100 * value:+.1f} {SIGNS.get(outcome, '')}".strip()
+def _words(effect: float, outcome: str) -> str:
+    return "no runs" if np.isnan(effect) else f"{100 * effect:+.1f} {SIGNS.get(outcome, '')}".strip()
 
 
-# moved from pages
-def advice(sides: list[View]) -> Page:
+def advice(views: list[View]) -> pages.Page:
     """In how many cells of the factorial experiment each paper's advice holds."""
-    parts, text = [], []
-    for side in sides:
-        found = conflict.advice(side.settings, side.table)
-        counts = ("holds", "fails", "undecided", "no runs")
-        rows = [[row["paper"], row["says"], f"{row['noise']:.0%}", *(str(row[name]) for name in counts)]
+    html, text = [], []
+    for view in views:
+        found = rules.advice(view.settings, view.table)
+        rows = [[row["paper"], row["says"], f"{row['noise']:.0%}", *(str(row[name]) for name in rules.COUNTED)]
                 for row in found.to_dict("records")]
-        caption = f"{side.name}: cells in which the advice holds, fails, or is undecided by a 95 % interval"
-        parts.append(table(rows, ["paper", "advice", "flipped", *counts], caption))
+        caption = f"{view.name}: cells in which the advice holds, fails, or is undecided by a 95 % interval"
+        html.append(pages.table(rows, ["paper", "advice", "flipped", *rules.COUNTED], caption))
         text += [caption, *(" | ".join(row) for row in rows)]
-    return Page("".join(parts), "\n".join(text))
+    return pages.Page("".join(html), "\n".join(text))

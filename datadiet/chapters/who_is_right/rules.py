@@ -9,10 +9,13 @@ from itertools import product
 
 import pandas as pd
 
+from datadiet.chapters.arms import by_seed
 from datadiet.chapters.parts import difference, part
-from datadiet.chapters.who_is_right.runs import BUDGETS, KEPT_BY, in_cell
+from datadiet.chapters.settings import of_task
+from datadiet.chapters.who_is_right.runs import BUDGETS, KEPT_BY, arm
 
-OUTCOMES = {"holds": "better", "fails": "worse"}
+OUTCOMES = {"holds": "better", "fails": "worse"}  # of a part that claims more than 0
+COUNTED = ("holds", "fails", "undecided", "no runs")
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,12 @@ class Advice:
     where: str  # of the fractions of a task: "least", "most", "more than least" or "any"
     wins: bool = True
 
-    def fractions(self, of_task) -> list[float]:
+    def fractions(self, kept) -> list[float]:
         """Kept fractions, of those of a task, that the advice speaks of. A single one is neither the least nor the most."""
-        of_task = sorted(of_task)
-        if len(of_task) < 2 and self.where != "any":
+        kept = sorted(kept)
+        if len(kept) < 2 and self.where != "any":
             return []
-        return {"least": of_task[:1], "most": of_task[-1:], "more than least": of_task[1:], "any": of_task}[self.where]
+        return {"least": kept[:1], "most": kept[-1:], "more than least": kept[1:], "any": kept}[self.where]
 
 
 TITLES = {
@@ -54,24 +57,30 @@ ADVICE = (
 )
 
 
-def contrast(table, task, rate, fraction, budget, rule, against) -> dict:
-    """One contrast in one cell: the paired effect, its interval, and "better", "worse", "undecided" or "no runs"."""
+def contrast(settings: dict, table: pd.DataFrame, task: str, cell: tuple, rule: str, against: str) -> dict:
+    """One contrast in one cell (rate, budget, fraction): the paired effect, its interval, and the outcome.
+
+    The outcome is "better", "worse", "undecided" or "no runs".
+    """
+    rate, budget, fraction = cell
+    own = of_task(settings, task)
+    one, other = (by_seed(table, arm(own, task, rate, fraction, budget, each)) for each in (rule, against))
     name = f"{task}: {rule} - {against}, {fraction:.0%} kept, {rate:.0%} flipped, equal {budget}"
-    one, other = (in_cell(table, task, rate, fraction, budget, each) for each in (rule, against))
     found = part(name, difference(one, other), above=0.0)
-    cell = {"task": task, "noise": rate, "fraction": fraction, "budget": budget, "rule": rule, "against": against}
-    return cell | {"effect": found.effect, "low": found.low, "high": found.high, "n": found.n,
-                   "outcome": OUTCOMES.get(found.outcome, found.outcome)}
+    return {"task": task, "noise": rate, "budget": budget, "fraction": fraction, "rule": rule, "against": against,
+            "effect": found.effect, "low": found.low, "high": found.high, "n": found.n,
+            "outcome": OUTCOMES.get(found.outcome, found.outcome)}
 
 
 def cells(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
     """Every way to keep against random, in every cell."""
-    return pd.DataFrame([
-        contrast(table, task, rate, fraction, budget, rule, "random")
-        for task, fractions in settings["tasks"].items()
-        for rate, budget, fraction in product(settings["rates"], BUDGETS, sorted(fractions))
-        for rule in KEPT_BY if rule != "random"
-    ])
+    rows = []
+    for task in settings["tasks"]:
+        own = of_task(settings, task)
+        for cell in product(own["rates"], BUDGETS, sorted(own["fractions"])):
+            rows += [contrast(own, table, task, cell, rule, "random") for rule in KEPT_BY if rule != "random"]
+    named = ["task", "noise", "budget", "fraction", "rule", "against", "effect", "low", "high", "n", "outcome"]
+    return pd.DataFrame(rows, columns=named)
 
 
 def advice(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
@@ -79,12 +88,13 @@ def advice(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
 
     An advice that speaks of no cell of these settings has no row.
     """
-    rows = []
-    for given, rate in product(ADVICE, settings["rates"]):
+    every = [(task, of_task(settings, task)) for task in settings["tasks"]]
+    rates, rows = sorted({rate for _, own in every for rate in own["rates"]}), []
+    for given, rate in product(ADVICE, rates):
         found = [
-            contrast(table, task, rate, fraction, budget, given.rule, given.against)["outcome"]
-            for task, of_task in settings["tasks"].items()
-            for budget, fraction in product(BUDGETS, given.fractions(of_task))
+            contrast(own, table, task, (rate, budget, fraction), given.rule, given.against)["outcome"]
+            for task, own in every if rate in own["rates"]
+            for budget, fraction in product(BUDGETS, given.fractions(own["fractions"]))
         ]
         if not found:
             continue
@@ -92,4 +102,7 @@ def advice(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
         counts = {"holds": holds, "fails": fails, "undecided": "undecided", "no runs": "no runs"}
         rows.append({"paper": TITLES[given.paper], "says": given.says, "noise": rate, "cells": len(found)}
                     | {name: found.count(outcome) for name, outcome in counts.items()})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["paper", "says", "noise", "cells", *COUNTED])
+
+
+RULES = {}  # no claim of the ledger is decided here

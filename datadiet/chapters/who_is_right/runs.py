@@ -1,32 +1,34 @@
 """Who is right, when: one factorial experiment over the things in which the papers differ.
 
-Difficulty (the tasks) x label noise (``rates``) x kept fraction (of each task) x budget, and in each cell four ways to keep.
+Difficulty (the tasks) x label noise (``rates``) x kept fraction x budget, and in each cell four ways to keep.
 """
 
-import pandas as pd
-
-from datadiet.chapters.arms import RETRAIN_AT, arm, pruned, scoring
-from datadiet.chapters.label_noise.runs import at_rate
+from datadiet.chapters.arms import pruned, scoring
+from datadiet.chapters.settings import of_task
 
 BUDGETS = ("epochs", "steps")
 KEPT_BY = ("hardest", "middle", "easiest", "random")
 
 
-def who_is_right(settings: dict) -> list[dict]:
-    """Runs of the chapter "Who is right, when": every rule in every cell, and the scoring runs, which are the full data."""
+def full(settings: dict, task: str, rate: float) -> list[dict]:
+    """The full data with `rate` of its labels flipped; also the scoring runs."""
+    return scoring(settings | {"noise": rate}, task)
+
+
+def arm(settings: dict, task: str, rate: float, fraction: float, budget: str, rule: str) -> list[dict]:
+    """One rule in one cell."""
+    return pruned(settings | {"noise": rate}, task, rule, fraction, budget=budget)
+
+
+def wanted(settings: dict) -> list[dict]:
+    """Runs of the chapter "Who is right, when": every rule in every cell, and the full data."""
     out = []
-    for task, fractions in settings["tasks"].items():
-        for rate in settings["rates"]:
-            noisy = at_rate(settings, rate)
-            out += scoring(noisy, task)
+    for task in settings["tasks"]:
+        own = of_task(settings, task)
+        for rate in own["rates"]:
+            out += full(own, task, rate)
             for budget in BUDGETS:
                 for rule in KEPT_BY:
-                    for fraction in fractions:
-                        out += pruned(noisy, task, rule, fraction, budget=budget)
+                    for fraction in own["fractions"]:
+                        out += arm(own, task, rate, fraction, budget, rule)
     return out
-
-
-def in_cell(table: pd.DataFrame, task: str, rate: float, fraction: float, budget: str, rule: str) -> pd.Series:
-    """Test accuracy by seed of one rule in one cell."""
-    at = {} if rule == "random" else {"at": RETRAIN_AT}
-    return arm(table, task, rule, noise=rate, fraction=fraction, budget=budget, **at)

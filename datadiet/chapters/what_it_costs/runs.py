@@ -35,8 +35,8 @@ def benchmark(name: str) -> pd.DataFrame:
 def ratios(table: pd.DataFrame, reference: str) -> pd.DataFrame:
     """Seconds of each peer over those of `reference` in the same round, a row a case and peer: median, least and greatest.
 
-    Beside them the median seconds, the largest ``peak_mib`` (memory above that before) and ``error`` (largest
-    relative difference from the truth), and the reason where a peer ``failed``.
+    Beside them the median seconds, the largest ``peak_mib`` (memory above that before) and ``error`` (largest relative
+    difference from the truth), the mean test ``accuracy`` where the peers say it, and the first reason why a peer ``failed``.
     """
     out = []
     for case, rows in table.groupby("case", sort=False):

@@ -67,7 +67,7 @@ def contestants(quick: bool) -> list[Contestant]:
     }
     out = []
     for what, sizes in GROWS.items():
-        for size in sizes[:2] if quick else sizes:
-            function, settings = make[what](size if not quick else min(size, 64))
+        for size in [min(size, most) for size, most in zip(sizes, (64, 128), strict=False)] if quick else sizes:
+            function, settings = make[what](size)
             out.append(Contestant(what, f"{size:,}", function, settings, sizes={"size": size}))
     return out

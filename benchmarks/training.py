@@ -14,8 +14,7 @@ import torch
 from benchmarks.harness import Contestant
 from datadiet import data, runs
 from datadiet.nets import encoders
-from datadiet.training import kinds
-from datadiet.training.loop import CLIP, WARMUP, el2n, fit, grand
+from datadiet.training import kinds, loop
 
 REFERENCE = "datadiet"
 SETTINGS = {"task": "docstrings", "encoder": "minilm", "max_length": 64, "batch_size": 32, "learning_rate": 5e-5}
@@ -24,7 +23,7 @@ SETTINGS = {"task": "docstrings", "encoder": "minilm", "max_length": 64, "batch_
 def ours(size: int, epochs: int, quick: bool):
     def once(number):
         config = runs.config(**SETTINGS, size=size, epochs=epochs, seed=number, quick=quick)
-        found = fit(config, runs.task_of(config)).metrics
+        found = loop.fit(config, runs.task_of(config)).metrics
         return {"seconds": found["train_seconds"], "examples": found["examples"], "test_accuracy": found["test_accuracy"]}
 
     return once
@@ -52,14 +51,14 @@ def trainer(size: int, epochs: int, by_length: bool):
             arguments = TrainingArguments(
                 folder, num_train_epochs=epochs, per_device_train_batch_size=SETTINGS["batch_size"],
                 per_device_eval_batch_size=256, learning_rate=SETTINGS["learning_rate"], weight_decay=0.0,
-                warmup_steps=WARMUP, lr_scheduler_type="linear", max_grad_norm=CLIP, seed=number,
+                warmup_steps=loop.WARMUP, lr_scheduler_type="linear", max_grad_norm=loop.CLIP, seed=number,
                 bf16=torch.cuda.is_available(), report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
                 **({"train_sampling_strategy": "group_by_length"} if by_length else {}))
             model = encoders.classifier(SETTINGS["encoder"], task.n_classes, seed=number, every_token=True)
-            loop = Trainer(model, arguments, train_dataset=examples, processing_class=tokenizer,
-                           data_collator=DataCollatorWithPadding(tokenizer))
-            seconds = loop.train().metrics["train_runtime"]
-            said = loop.predict(test)  # grouped by length, it is in another order than was given; labels come back in the same
+            theirs = Trainer(model, arguments, train_dataset=examples, processing_class=tokenizer,
+                             data_collator=DataCollatorWithPadding(tokenizer))
+            seconds = theirs.train().metrics["train_runtime"]
+            said = theirs.predict(test)  # grouped by length, it is in another order than was given; labels come back in the same
             right = said.predictions.argmax(1) == said.label_ids
         return {"seconds": seconds, "examples": epochs * len(task.train), "test_accuracy": float(right.mean())}
 
@@ -77,7 +76,7 @@ def one_epoch(size: int):
     """What a quick training epoch costs: the rate that scoring is compared with."""
     def once(number):
         config = runs.config(**SETTINGS, size=size, epochs=1, seed=max(0, number), quick=True)
-        found = fit(config, runs.task_of(config)).metrics
+        found = loop.fit(config, runs.task_of(config)).metrics
         return {"seconds": found["train_seconds"], "examples": found["examples"]}
 
     return once
@@ -88,7 +87,7 @@ def el2n(size: int, precision: str = "float32"):
     _, problem, examples = _ready(size, precision)
 
     def once(number):
-        el2n(problem, dropout=False)
+        loop.el2n(problem, dropout=False)
         return {"examples": len(examples.labels)}
 
     return once
@@ -99,7 +98,7 @@ def grand(size: int):
     _, problem, examples = _ready(size)
 
     def once(number):
-        grand(problem, np.arange(len(examples.labels)))
+        loop.grand(problem, np.arange(len(examples.labels)))
         return {"examples": len(examples.labels)}
 
     return once
@@ -119,11 +118,11 @@ def predict(size: int):
     arguments = TrainingArguments(tempfile.mkdtemp(), per_device_eval_batch_size=256, report_to=[], disable_tqdm=True,
                                   bf16_full_eval=torch.cuda.is_available())
     model = encoders.classifier(SETTINGS["encoder"], task.n_classes, every_token=True)
-    loop = Trainer(model, arguments, processing_class=tokenizer, data_collator=DataCollatorWithPadding(tokenizer))
+    theirs = Trainer(model, arguments, processing_class=tokenizer, data_collator=DataCollatorWithPadding(tokenizer))
 
     def once(number):
         start = time.perf_counter()
-        loop.predict(examples)
+        theirs.predict(examples)
         return {"seconds": time.perf_counter() - start, "examples": len(task.train)}
 
     return once

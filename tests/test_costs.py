@@ -5,6 +5,7 @@ import platform
 import subprocess
 import sys
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,6 +16,8 @@ from benchmarks import __main__ as command
 from benchmarks import gradients, harness
 from benchmarks.harness import Contestant
 from datadiet.chapters import pages
+from datadiet.chapters import what_it_costs as chapter
+from datadiet.chapters.settings import profiles, settings_of
 from datadiet.chapters.what_it_costs.runs import (
     ALIKE,
     LIMIT,
@@ -28,9 +31,13 @@ from datadiet.chapters.what_it_costs.runs import (
     multiplications,
     norms_over,
     ratios,
+    shares_of_training,
     time_here,
 )
 from datadiet.errors import InputError
+
+matplotlib.use("Agg")
+TINY = {"engine": "here", "encoder": "tiny", "layers": None, "examples": 3, "tokens": 5, "rounds": 2}
 
 
 def rounds(**seconds):
@@ -74,12 +81,37 @@ def test_bills_in_epochs_of_training():
     assert found.loc[("Paul et al. 2021", "EL2N"), "of full"] == pytest.approx((200 + 10 / 3) / 200)
 
 
+def test_shares_of_training_by_hand():
+    """Ten epochs of 3 units an example: dynamic trains 1 + 9 / 2 of them and scores 9 times; a scoring run takes 3 + 1 units."""
+    found = shares_of_training(10, 0.5)
+    assert found.to_dict() == pytest.approx({"dynamic": (3 * 5.5 + 9) / 30, "static by one run": 0.5 + 4 / 30,
+                                             "static by five": 0.5 + 20 / 30, "random": 0.5})
+
+
 def test_a_batch_timed_here():
-    table = time_here({"encoder": "tiny", "layers": None, "examples": 3, "tokens": 5, "rounds": 2})
+    table = time_here(TINY)
     assert sorted(table["peer"].unique()) == sorted([PLAIN, OURS, ONE])
     assert (table["seconds"] > 0).all() and table.groupby("peer").size().tolist() == [2, 2, 2]
     assert table.loc[table["peer"] == OURS, "error"].max() < 1e-5
-    assert not len(time_here({"encoder": "tiny", "layers": None, "examples": 3, "tokens": 5, "rounds": 0}))
+    assert chapter.figures.gradient_costs({"This machine": table}).axes[0].get_title() == "This machine"
+
+
+def test_nothing_is_timed_where_runs_are_only_looked_up():
+    nothing = time_here(TINY | {"engine": "stored"})
+    assert not len(nothing) and {"case", "peer", "seconds"} <= set(nothing)
+    both = {"This machine": nothing, "Published": benchmark("gradients")}
+    assert [ax.get_title() for ax in chapter.figures.gradient_costs(both).axes] == ["Published"]
+
+
+@pytest.mark.parametrize("name", ["examples", "tokens", "rounds"])
+def test_a_batch_of_nothing_is_refused(name):
+    with pytest.raises(InputError, match=f"{name}=0.*at least 1"):
+        time_here(TINY | {name: 0})
+
+
+def test_every_profile_has_the_settings_of_the_chapter():
+    keys = [list(settings_of(profile, "what-it-costs")) for profile in profiles()]
+    assert all(each == keys[0] for each in keys) and set(TINY) < set(keys[0])
 
 
 def test_multiplications_are_counted():
@@ -91,7 +123,7 @@ def test_multiplications_are_counted():
 
 
 def test_freed_memory_is_kept_once_and_not_against_the_environment():
-    script = ("from datadiet import memory; import sys; print(memory.keep_freed(), 'torch' in sys.modules)")
+    script = ("from datadiet.runs import process; import sys; print(process.keep_freed(), 'torch' in sys.modules)")
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_TUNABLES"))}
     for given, expected in ({}, str(platform.libc_ver()[0] == "glibc")), ({"MALLOC_TRIM_THRESHOLD_": "100000"}, "False"):
         done = subprocess.run([sys.executable, "-c", script], env=plain | given, capture_output=True, text=True, check=True)
@@ -111,6 +143,10 @@ def test_a_race():
     assert by["says"]["seconds"].tolist() == [14, 21, 28] and (by["says"]["test_accuracy"] == 0.5).all()
     assert by["broken"]["failed"].tolist() == ["ValueError: no such thing"]
     assert by["breaks"]["failed"].dropna().tolist() == ["RuntimeError: tired"] and by["breaks"]["round"].tolist() == [0, 1]
+    assert ratios(table, "quick").set_index("peer")["failed"].dropna().to_dict() == {
+        "broken": "ValueError: no such thing", "breaks": "RuntimeError: tired"}
+    shown = chapter.figures.compared(table, "quick", "A race").text
+    assert "breaks | cannot: RuntimeError: tired" in shown and "quick | 1.00 [1.00, 1.00]" in shown
     found = ratios(table[table["peer"].isin(["quick", "slow"])], "quick").set_index("peer")
     assert 2 < found.loc["slow", "ratio"] < 20
     assert {"hardware", "threads", "commit", "versions", "started", "load"} <= set(table)
@@ -168,4 +204,14 @@ def test_published_rounds_are_whole():
         assert entered == set(zip(table["case"], table["peer"], strict=True))
         good = table[table["round"] >= 0]
         assert good.groupby(["case", "peer"]).size().nunique() == 1
-        assert "numbers" not in pages.measured(table, name).text and table["commit"].nunique() == 1
+        assert table["commit"].nunique() == 1 and f"commit {table['commit'][0]};" in chapter.figures.measured(table, name).text
+
+
+def test_figures_of_published_rounds_show_every_case_and_peer():
+    published = benchmark("gradients")
+    assert set(chapter.figures.NAMES) == set(gradients.PEERS) == set(published["peer"])
+    [ax] = chapter.figures.gradient_costs({"Published": published}).axes
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == published["case"].unique().tolist()
+    grown = benchmark("growth")
+    titles = [ax.get_title() for ax in chapter.figures.growth(grown).axes]
+    assert [title for title in titles if title] == grown["case"].unique().tolist()

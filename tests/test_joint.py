@@ -2,23 +2,26 @@
 
 import json
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from small import around
 
 from datadiet import gradnorm, runs, scores
-from datadiet.chapters import ledger
-from datadiet.chapters.arms import settings_of
-from datadiet.chapters.joint.runs import FORMS as JOINT_FORMS
-from datadiet.chapters.joint.runs import joint_lengths, joint_pruning, joint_results
+from datadiet.chapters import joint as chapter
+from datadiet.chapters import ledger, pages
+from datadiet.chapters.settings import settings_of
+from datadiet.chapters.views import View
 from datadiet.data import load, spans
 from datadiet.errors import InputError
 from datadiet.runs import recorded
 from datadiet.training import joint, kinds, loop
 
+matplotlib.use("Agg")
 TINY = {"task": "assistant", "encoder": "tiny", "max_length": 32, "learning_rate": 1e-3, "batch_size": 8, "size": 45, "epochs": 1}
 
 
@@ -54,11 +57,11 @@ def test_recorded_arrays_give_the_scores_of_the_slow_truth(task):
     probs, labels, mask = np.zeros((n, longest, len(task.slot_names))), np.zeros((n, longest), int), np.zeros((n, longest), bool)
     for i, row in enumerate(true):
         probs[i, : len(row)], labels[i, : len(row)], mask[i, : len(row)] = slots[i], row, True
-    held = {name: values[None] for name, values in seen.items()} | {"labels": task.train.labels}
+    found = {name: values[None] for name, values in seen.items()} | {"labels": task.train.labels}
     for combine in ("norm", "sum", "mean", "rms"):
         slow = scores.joint_el2n(runs.probabilities(logits), task.train.labels, probs, labels, mask, combine)
-        np.testing.assert_allclose(recorded.values_from(held, f"joint_{combine}", 0), slow, rtol=1e-5)
-    np.testing.assert_allclose(joint.el2n(seen, task.train.labels), recorded.values_from(held, "joint_norm", 0), rtol=1e-6)
+        np.testing.assert_allclose(recorded.values_from(found, f"joint_{combine}", 0), slow, rtol=1e-5)
+    np.testing.assert_allclose(joint.el2n(seen, task.train.labels), recorded.values_from(found, "joint_norm", 0), rtol=1e-6)
     assert (seen["slot_predictions"] == np.where(mask, probs.argmax(-1), -1)).all()
     confidence = [np.log(row.max(-1)).mean() for row in slots]
     np.testing.assert_allclose(seen["slot_confidence"], confidence, rtol=1e-5)
@@ -133,11 +136,11 @@ def test_bad_input_says_what_to_change(task):
         problem(replace(task, slot_names=("X", *task.slot_names[1:])))
     with pytest.raises(InputError, match="neither 'O' nor 'B-TYPE'"):
         problem(replace(task, slot_names=(*task.slot_names[:-1], "S-room")))
-    held = {"logits": np.zeros((1, 3, 2)), "labels": np.zeros(3, int)}
+    found = {"logits": np.zeros((1, 3, 2)), "labels": np.zeros(3, int)}
     with pytest.raises(InputError, match="needs slots"):
-        recorded.values_from(held, "joint_norm", 0)
+        recorded.values_from(found, "joint_norm", 0)
     with pytest.raises(InputError, match="unknown score 'joint'"):
-        recorded.values_from(held, "joint", 0)
+        recorded.values_from(found, "joint", 0)
 
 
 # Behaviour of seqeval 1.2.2, default mode: the examples of its README and of its docstrings.
@@ -208,49 +211,106 @@ def test_training_learns_and_dynamic_pruning_ranks_by_the_stacked_norm(task, mon
     assert asked == [45, 45]
 
 
-# The study and its rule ------------------------------------------------------------------------------------------------
-SETTINGS = {"profile": "made up", "tasks": {"t": [0.2, 0.5]}, "scores": ["joint_norm"], "seeds": 5, "warmup": 1, "every": 1}
+# The chapter ------------------------------------------------------------------------------------------------------------
+MADE = settings_of("smoke", "joint", tasks=["t"], fractions=[0.2, 0.5], seeds=5)
+ARMS = ("full", "random", "joint_norm", "dynamic")
+LEVEL = {"full": 0.9, "random": 0.7, "joint_norm": 0.69, "dynamic": 0.895}  # on the margins of the rule
 
 
-def made(monkeypatch, **arms):
-    """A table of results by hand: (intent, span F1, frame) of each arm, wobbling from seed to seed."""
-    rows = [
-        {"task": "t", "arm": arm.replace("_", " ") if "random_d" in arm else arm, "fraction": 1.0 if arm == "full" else 0.5,
-         "seed": seed, "intent": values[0] + w, "span_f1": values[1] + w, "frame": values[2] + w}
-        for i, (arm, values) in enumerate(arms.items()) for seed, w in enumerate(0.0002 * np.arange(5) * (-1) ** i)
-    ]
-    monkeypatch.setattr(studies, "joint_results", lambda settings, table: pd.DataFrame(rows))
-    return ledger.decide("NDD-6", SETTINGS, pd.DataFrame())
+def made(gaps=None, **changed):
+    """Runs of the four arms of the rule at the larger fraction, as if all measures had come out at one level each.
+
+    `changed`: measure -> arm -> its level; `gaps`: arm -> seeds whose runs are missing.
+    """
+    out = []
+    for i, name in enumerate(ARMS):
+        levels = {column: around(changed.get(measure, {}).get(name, LEVEL[name]), wobble=1e-4 * (-1) ** i)
+                  for measure, column in chapter.runs.MEASURES.items()}
+        out += [{"key": runs.key(run)} | {column: values[run["seed"]] for column, values in levels.items()}
+                for run in chapter.runs.arm(MADE, "t", name, 0.5) if run["seed"] not in (gaps or {}).get(name, ())]
+    return pd.DataFrame(out)
 
 
-@pytest.mark.parametrize("norm, dynamic, verdict", [
-    (0.70, (0.9, 0.9), "reproduced"),
-    (0.60, (0.8, 0.8), "not reproduced"),
-    (0.70, (0.9, 0.8), "partly reproduced"),
+@pytest.mark.parametrize("place, measure, arm", [(0, "frame", "joint_norm"), (1, "intent", "dynamic"), (2, "span_f1", "dynamic")])
+def test_a_part_holds_above_its_margin_and_fails_below(place, measure, arm):
+    for gain, outcome in ((0.001, "holds"), (-0.001, "fails"), (0.0, "undecided")):
+        found = ledger.decide("NDD-6", MADE, made(**{measure: {arm: LEVEL[arm] + gain}})).parts
+        assert [part.outcome for part in found] == [outcome if i == place else "undecided" for i in range(3)]
+
+
+@pytest.mark.parametrize("gains, verdict", [
+    ((0.001, 0.001, 0.001), "reproduced"),
+    ((-0.001, -0.001, -0.001), "not reproduced"),
+    ((-0.001, 0.001, -0.001), "partly reproduced"),
 ])
-def test_rule(monkeypatch, norm, dynamic, verdict):
-    arms = {"full": (0.9, 0.9, 0.75), "random": (0.8, 0.8, 0.7), "joint_norm": (0.8, 0.8, norm), "dynamic": (*dynamic, 0.7)}
-    found = made(monkeypatch, **arms)
-    assert found.verdict == verdict and len(found.parts) == 3
+def test_rule(gains, verdict):
+    places = (("frame", "joint_norm"), ("intent", "dynamic"), ("span_f1", "dynamic"))
+    changed = {measure: {arm: LEVEL[arm] + gain} for (measure, arm), gain in zip(places, gains, strict=True)}
+    assert ledger.decide("NDD-6", MADE, made(**changed)).verdict == verdict
 
 
-def test_rule_without_runs():
-    settings = settings_of("smoke", "joint")
-    assert ledger.decide("NDD-6", settings, pd.DataFrame()).verdict == "no runs yet"
-    assert len(joint_lengths(settings, pd.DataFrame())) == 0
+def test_a_run_missing_from_each_arm_leaves_the_seeds_that_both_have():
+    """Seeds differ by far more than arms do: a run paired with another seed's would show."""
+    table = made(gaps={"joint_norm": [0], "random": [1], "dynamic": [4], "full": [3]})
+    seeds = {runs.key(run): run["seed"] for name in ARMS for run in chapter.runs.arm(MADE, "t", name, 0.5)}
+    for column in chapter.runs.MEASURES.values():
+        table[column] -= 0.1 * table["key"].map(seeds)
+    static, intent, span = ledger.decide("NDD-6", MADE, table.sample(frac=1, random_state=0)).parts
+    wobbles = np.array(around(0, wobble=1e-4))
+    assert (static.n, static.effect) == (3, pytest.approx(-0.01 + 2 * wobbles[[2, 3, 4]].mean()))
+    for part in (intent, span):  # the two arms wobble in opposite directions
+        assert (part.n, part.effect) == (3, pytest.approx(-0.005 - 2 * wobbles[[0, 1, 2]].mean()))
 
 
-def test_study_at_tiny_size(tmp_path, monkeypatch):
+def test_runs_of_another_fraction_or_form_stand_in_for_none():
+    others = [chapter.runs.arm(MADE, "t", name, 0.2) for name in ("random", "joint_norm", "dynamic")]
+    others.append(chapter.runs.arm(MADE, "t", "joint_sum", 0.5))
+    table = pd.DataFrame([{"key": runs.key(run)} | dict.fromkeys(chapter.runs.MEASURES.values(), 0.5)
+                          for arm in others for run in arm])
+    assert ledger.decide("NDD-6", MADE, table).verdict == "no runs yet"
+    assert len(chapter.runs.result(MADE, table, "t", "joint_norm", 0.2)) == 5
+
+
+def test_nothing_stored():
+    settings, nothing = settings_of("smoke", "joint"), pd.DataFrame()
+    assert ledger.decide("NDD-6", settings, nothing).verdict == "no runs yet"
+    lengths = chapter.runs.lengths(settings, nothing)
+    assert len(lengths) == 0 and {"task", "form", "kept", "kept_words"} <= set(lengths)
+    assert len(chapter.runs.full_data(settings, nothing)) == 0
+    for figure in (chapter.figures.exact_frames, chapter.figures.lengths, chapter.figures.two_slot_measures):
+        assert figure([View("Nothing", settings, nothing)])
+
+
+def test_a_task_may_have_settings_of_its_own():
+    settings = MADE | {"tasks": ["t", "u"], "per_task": {"u": {"fractions": [0.4], "scores": ["el2n"]}}}
+    asked = {(run["task"], run["keep"]["rule"], run["keep"]["fraction"], run["keep"]["score"])
+             for run in chapter.runs.wanted(settings) if run["keep"] and run["keep"]["rule"] != "random"}
+    assert {each for each in asked if each[0] == "u"} == {("u", "hardest", 0.4, "el2n"), ("u", "easiest", 0.4, "joint_norm")}
+
+
+def test_the_chapter_at_tiny_size(tmp_path, monkeypatch):
     monkeypatch.setenv("DATADIET_STORE", str(tmp_path))
-    settings = settings_of("smoke", "joint") | {"size": 40, "epochs": 2, "tasks": {"assistant": [0.25, 0.5]}}
-    table = runs.sweep(joint_pruning(settings))
-    results = joint_results(settings, table)
-    assert results.groupby(["arm", "fraction"]).size().eq(2).all()
-    assert set(results["arm"]) >= {"full", "random dynamic", "easiest"}
-    assert results[["intent", "span_f1", "tags", "frame"]].stack().between(0, 1).all() and (results["unseen"] == 0).all()
-    lengths = joint_lengths(settings, table)
+    settings = settings_of("smoke", "joint", size=40, fractions=[0.25, 0.5])
+    table = runs.sweep(chapter.runs.wanted(settings))
+    assert len(table) == 2 * (1 + 2 * (1 + 2 + 2) + 1) and table["key"].is_unique
+    for name, fraction in (("full", None), ("random dynamic", 0.25), ("easiest", 0.5), ("el2n", 0.25)):
+        for measure in chapter.runs.MEASURES:
+            found = chapter.runs.result(settings, table, "assistant", name, fraction, measure)
+            assert found.index.tolist() == [0, 1] and found.between(0, 1).all()
+    full = chapter.runs.full_data(settings, table)
+    assert full.index.tolist() == ["assistant"] and full.loc["assistant", "unseen"] == 0
+    lengths = chapter.runs.lengths(settings, table)
     assert lengths[["kept_common", "all_common"]].stack().between(0, 1).all()
-    assert set(lengths["form"]) == set(JOINT_FORMS) and lengths["rho"].between(-1, 1).all()
+    assert set(lengths["form"]) == set(chapter.runs.FORMS) and lengths["rho"].between(-1, 1).all()
+    assert lengths.groupby(["form", "kept"]).size().eq(2).all() and set(lengths["kept"]) == {"0.25", "0.5"}
     rho = lengths.groupby("form")["rho"].mean()
     assert rho["joint_sum"] > 0.9 > rho["el2n"]  # an untrained model errs alike on every word: the sum counts words
-    assert [part.n for part in rules.RULES["NDD-6"](settings, table)] == [2, 2, 2]
+    first = runs.key(chapter.runs.arm(settings, "assistant", "full")[0])
+    alone = chapter.runs.lengths(settings, table[table["key"] != first])  # seed 0 is gone, seed 1 keeps its name and values
+    pd.testing.assert_frame_equal(alone, lengths[lengths["seed"] == 1].reset_index(drop=True))
+    assert [part.n for part in ledger.decide("NDD-6", settings, table).parts] == [2, 2, 2]
+    views = [View("This machine", settings, table)]
+    assert "NDD-6" in pages.verdict("NDD-6", views).text
+    for figure in (chapter.figures.exact_frames, chapter.figures.lengths, chapter.figures.two_slot_measures):
+        drawn = figure(views)
+        assert drawn.axes[0].get_legend() is not None

@@ -1,13 +1,16 @@
 """Figures of the chapter "Joint tasks"."""
 
+from itertools import cycle
+
 import matplotlib.pyplot as plt
 import seaborn as sns
 
-from datadiet.chapters.drawing import COLOURS, View, legend, level, line, panels
-from datadiet.chapters.joint.runs import FORMS as JOINT_FORMS
-from datadiet.chapters.joint.runs import joint_lengths, joint_result, joint_results
+from datadiet.chapters.drawing import COLOURS, legend, level, line, panels
+from datadiet.chapters.joint import runs
+from datadiet.chapters.views import View
 
 ARMS = {  # arm -> what a reader sees, in the order of the axis
+    "full": "full data",
     "random": "random",
     "joint_norm": "norm",
     "joint_sum": "sum",
@@ -18,73 +21,65 @@ ARMS = {  # arm -> what a reader sees, in the order of the axis
     "random dynamic": "random,\nanew",
     "dynamic": "dynamic\n(norm)",
 }
-MARKERS = "osD^"
 
 
-def _side_by_side(series):
-    """Each of a few series with a marker, a colour, and how far it is moved so that they stand beside one another."""
-    for i, one in enumerate(series):
-        yield one, MARKERS[i], 0.24 * (i - (len(series) - 1) / 2), sns.color_palette("colorblind")[i]
+def _abreast(series):
+    """Each of a few series with how far it is moved, so that they stand beside one another, and how it is drawn."""
+    for i, (one, marker, colour) in enumerate(zip(series, cycle("osD^v"), cycle(sns.color_palette("colorblind")), strict=False)):
+        yield one, 0.24 * (i - (len(series) - 1) / 2), {"marker": marker, "color": colour, "ls": "none"}
 
 
-def _legend(ax):
-    """The common legend, below names that lean."""
+def _names(settings) -> list[str]:
+    """The pruned arms that the settings ask for, in the order of the axis."""
+    return [name for name in ARMS if name != "full" and (name not in runs.FORMS or name in settings["scores"])]
+
+
+def _axis(ax, names, ylabel):
+    """The arms along the axis; the legend below their names, which lean."""
+    ax.set_xticks(range(len(names)), [ARMS[name] for name in names], rotation=40, ha="right", fontsize="small")
+    ax.set_ylabel(ylabel)
     legend(ax, -0.32)
 
 
-def _named(ax, names):
-    ax.set_xticks(range(len(names)), [ARMS[name] for name in names], rotation=40, ha="right", fontsize="small")
-
-
-def joint_arms(sides: list[View], what: str = "frame", ylabel: str = "share of exact frames"):
-    """One measure of every arm, at each kept fraction; the full data as a level."""
-    for ax, view, task in panels(sides):
-        results, fractions = joint_results(view.settings, view.table), sorted(view.settings["tasks"][task])
-        names = [name for name in ARMS if name in set(results["arm"])]
-        for fraction, marker, moved, colour in _side_by_side(fractions):
-            values = [joint_result(results, task, name, fraction, what) for name in names]
-            places = [place + moved for place in range(len(names))]
-            line(ax, places, values, f"{fraction:.0%} kept", color=colour, marker=marker, ls="none")
-        level(ax, joint_result(results, task, "full", what=what), "full data")
-        _named(ax, names)
-        ax.set_ylabel(ylabel)
-        _legend(ax)
+def exact_frames(views: list[View]):
+    """Share of utterances with the intent and every slot right, of every arm at each kept fraction; the full data as a level."""
+    for ax, settings, table, task in panels(views):
+        names = _names(settings)
+        for fraction, moved, style in _abreast(sorted(settings["fractions"])):
+            values = [runs.result(settings, table, task, name, fraction) for name in names]
+            line(ax, [place + moved for place in range(len(names))], values, f"{fraction:.0%} kept", **style)
+        level(ax, runs.result(settings, table, task, "full"), "full data")
+        _axis(ax, names, "share of exact frames")
     return plt.gcf()
 
 
-def joint_lengths(sides: list[View]):
+def lengths(views: list[View]):
     """Mean number of words of what each form of the score keeps, beside that of the whole set."""
-    for ax, view, task in panels(sides):
-        rows, fractions = joint_lengths(view.settings, view.table), sorted(view.settings["tasks"][task])
-        one = rows[rows["task"] == task]
-        for fraction, marker, moved, colour in _side_by_side(fractions):
-            held = one[one["fraction"] == fraction]
-            values = [held.loc[held["form"] == form, "kept_words"] for form in JOINT_FORMS]
-            places = [place + moved for place in range(len(values))]
-            line(ax, places, values, f"hardest {fraction:.0%}", color=colour, marker=marker, ls="none")
-        if len(one):
-            ax.axhline(one["all_words"].mean(), color=COLOURS["full data"], ls="--", lw=1.4, label="whole set")
-        _named(ax, JOINT_FORMS)
-        ax.set_ylabel("words an utterance")
-        _legend(ax)
+    for ax, settings, table, task in panels(views):
+        rows = runs.lengths(settings, table)
+        rows = rows[rows["task"] == task]
+        for fraction, moved, style in _abreast(sorted(settings["fractions"])):
+            hardest = rows[rows["kept"] == str(fraction)]
+            values = [hardest.loc[hardest["form"] == form, "kept_words"] for form in runs.FORMS]
+            line(ax, [place + moved for place in range(len(values))], values, f"hardest {fraction:.0%}", **style)
+        if len(rows):
+            ax.axhline(rows["all_words"].mean(), color=COLOURS["full data"], ls="--", lw=1.4, label="whole set")
+        _axis(ax, runs.FORMS, "words an utterance")
     return plt.gcf()
 
 
-def two_slot_measures(sides: list[View]):
+def two_slot_measures(views: list[View]):
     """The same predictions by two measures of slots: share of right tags, and F1 over spans."""
-    for ax, view, task in panels(sides):
-        results, fraction = joint_results(view.settings, view.table), max(view.settings["tasks"][task])
-        names = [("full", 1.0)] + [(name, fraction) for name in ARMS if name in set(results["arm"])]
-        measures = (("tags", "share of right tags, O included"), ("span_f1", "F1 over spans"))
-        for (what, name), marker, _, colour in _side_by_side(measures):
-            values = [joint_result(results, task, *arm, what) for arm in names]
-            line(ax, range(len(names)), values, name, color=colour, marker=marker, ls="none")
-        both = [[joint_result(results, task, *arm, what) for what, _ in measures] for arm in names]
-        for place, (tags, f1) in enumerate(both):
-            if len(tags):
-                ax.vlines(place, f1.mean(), tags.mean(), color="0.7", lw=1, zorder=0)
-        said = ["full data", *(ARMS[name] for name, _ in names[1:])]
-        ax.set_xticks(range(len(names)), said, rotation=40, ha="right", fontsize="small")
-        ax.set(ylabel=f"on the test set, {fraction:.0%} kept", ylim=(None, 1.0))
-        _legend(ax)
+    for ax, settings, table, task in panels(views):
+        names, largest = ["full", *_names(settings)], max(settings["fractions"])
+        tags, f1 = ([runs.result(settings, table, task, name, largest, measure) for name in names]
+                    for measure in ("tags", "span_f1"))
+        measures = {"share of right tags, O included": tags, "F1 over spans": f1}
+        for (name, values), _, style in _abreast(measures.items()):
+            line(ax, range(len(names)), values, name, **style)
+        for place, (upper, lower) in enumerate(zip(tags, f1, strict=True)):
+            if len(upper):
+                ax.vlines(place, lower.mean(), upper.mean(), color="0.7", lw=1, zorder=0)
+        ax.set_ylim(None, 1.0)
+        _axis(ax, names, f"on the test set, {largest:.0%} kept")
     return plt.gcf()

@@ -1,22 +1,21 @@
 """Rules of the chapter "Joint tasks"."""
 
+from datadiet.chapters.joint.runs import result
+from datadiet.chapters.parts import difference, part, per_task
 
-from datadiet.chapters.joint.runs import joint_result, joint_results
-from datadiet.chapters.parts import difference, part
 
-
-def ndd_6(settings, table):
+@per_task
+def ndd_6(settings, table, task, margins):
     """The stacked norm prunes a joint task as well as EL2N prunes classification."""
-    results, parts = joint_results(settings, table), []
-    for task, fractions in settings["tasks"].items():
-        f = max(fractions)
-        hardest, random = (joint_result(results, task, arm, f) for arm in ("joint_norm", "random"))
-        name = f"{task}: hardest by the stacked norm - random, {f:.0%} kept: exact frames"
-        parts.append(part(name, difference(hardest, random), above=-0.01))
-        for what, name in (("intent", "intent accuracy"), ("span_f1", "span F1")):
-            dynamic = joint_result(results, task, "dynamic", f, what)
-            full = joint_result(results, task, "full", what=what)
-            parts.append(part(f"{task}: dynamic, {f:.0%} kept - full data: {name}", difference(dynamic, full), above=-0.005))
+    largest = max(settings["fractions"])
+    hardest, random = (result(settings, table, task, name, largest) for name in ("joint_norm", "random"))
+    parts = [part(f"{task}: hardest by the stacked norm - random, {largest:.0%} kept: exact frames", difference(hardest, random),
+                  above=margins["static"])]
+    for measure, words in (("intent", "intent accuracy"), ("span_f1", "span F1")):
+        dynamic = result(settings, table, task, "dynamic", largest, measure)
+        full = result(settings, table, task, "full", measure=measure)
+        parts.append(part(f"{task}: dynamic, {largest:.0%} kept - full data: {words}", difference(dynamic, full),
+                          above=margins["dynamic"]))
     return parts
 
 

@@ -1,85 +1,88 @@
-"""Joint pruning: does EL2N carry over to an intent and slots at once, and in which form?"""
+"""Joint tasks: does EL2N carry over to an intent and slots at once, and in which form? Its runs, and what each form keeps."""
 
 import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
 from datadiet import runs
-from datadiet.chapters.arms import RETRAIN_AT, base, pruned, scoring
+from datadiet.chapters.arms import arrays_by_seed, base, by_seed, pruned, scores_by_seed, scoring
+from datadiet.chapters.settings import RETRAIN_AT, of_task
 from datadiet.prune import keep
 
 FORMS = ("joint_norm", "joint_sum", "joint_mean", "joint_rms", "el2n")  # the last looks at the intent alone
-MEASURES = {"intent": "accuracy", "span_f1": "span_f1", "tags": "tag_accuracy", "frame": "frame_accuracy", "unseen": "unseen"}
+DYNAMIC = {"dynamic": "hardest", "random dynamic": "random"}  # chosen anew in each cycle, hardest by the stacked norm
+MEASURES = {
+    "intent": "test_accuracy",
+    "tags": "test_tag_accuracy",  # share of right tags, "O" included
+    "span_f1": "test_span_f1",  # of the slots
+    "frame": "test_frame_accuracy",  # share of utterances whose intent and slots are all right
+    "unseen": "test_unseen",  # share of utterances with a label that is nowhere in training
+}
 
 
-def joint_arms(settings: dict, task: str) -> dict[tuple, list[dict]]:
-    """The arms of a task: (name, kept fraction) -> its runs, a seed each.
+def arm(settings: dict, task: str, name: str, fraction: float | None = None) -> list[dict]:
+    """The runs of one arm, a seed each.
 
-    "full"; at each fraction "random", the hardest by each form of ``settings["scores"]``, "dynamic" (hardest by the stacked norm,
-    chosen anew in each cycle) and "random dynamic"; at the largest fraction "easiest", by the stacked norm.
+    `name`: "full", which needs no fraction; "random"; one of FORMS, the hardest by that form of the score; "easiest", by the
+    stacked norm; or one of DYNAMIC.
     """
-    fractions = settings["tasks"][task]
-    arms = {("full", 1.0): scoring(settings, task)}
-    for f in fractions:
-        arms[("random", f)] = pruned(settings, task, "random", f)
-        for form in settings["scores"]:
-            arms[(form, f)] = pruned(settings, task, "hardest", f, score=form)
-        for name, rule in (("dynamic", "hardest"), ("random dynamic", "random")):
-            cycles = {"rule": rule, "fraction": f, "warmup": settings["warmup"], "every": settings["every"]}
-            arms[(name, f)] = [
-                runs.config(**base(settings, task), seed=seed, schedule=cycles) for seed in range(settings["seeds"])
-            ]
-    arms[("easiest", max(fractions))] = pruned(settings, task, "easiest", max(fractions), score="joint_norm")
-    return arms
+    settings = of_task(settings, task)
+    if name == "full":
+        return scoring(settings, task)
+    if name in DYNAMIC:
+        cycles = {"rule": DYNAMIC[name], "fraction": fraction, "warmup": settings["warmup"], "every": settings["every"]}
+        return [runs.config(**base(settings, task), seed=seed, schedule=cycles) for seed in range(settings["seeds"])]
+    if name in FORMS:
+        return pruned(settings, task, "hardest", fraction, score=name)
+    return pruned(settings, task, name, fraction, score="joint_norm")
 
 
-def joint_pruning(settings: dict) -> list[dict]:
-    """Runs of the chapter "Joint tasks"."""
-    return [run for task in settings["tasks"] for arm in joint_arms(settings, task).values() for run in arm]
-
-
-def joint_results(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
-    """What each stored run reached on the test set, a row for each task, arm and seed.
-
-    ``intent``: accuracy. ``span_f1``: of the slots. ``tags``: share of right tags, "O" included. ``frame``: share of utterances
-    whose intent and slots are all right. ``unseen``: share with a label that is nowhere in training.
-    """
-    held, rows = {row["key"]: row for row in table.to_dict("records")}, []
+def wanted(settings: dict) -> list[dict]:
+    """Runs of the chapter "Joint tasks"; the easiest are kept at the largest fraction only."""
+    out = []
     for task in settings["tasks"]:
-        for (name, fraction), configs in joint_arms(settings, task).items():
-            for run in configs:
-                if (seen := held.get(runs.key(run))) is not None:
-                    found = {ours: seen[f"test_{theirs}"] for ours, theirs in MEASURES.items()}
-                    rows.append({"task": task, "arm": name, "fraction": fraction, "seed": run["seed"]} | found)
-    return pd.DataFrame(rows, columns=["task", "arm", "fraction", "seed", *MEASURES])
+        own = of_task(settings, task)
+        out += arm(own, task, "full")
+        for fraction in own["fractions"]:
+            for name in ("random", *own["scores"], *DYNAMIC):
+                out += arm(own, task, name, fraction)
+        out += arm(own, task, "easiest", max(own["fractions"]))
+    return out
 
 
-def joint_result(results: pd.DataFrame, task: str, name: str, fraction: float = 1.0, what: str = "frame") -> pd.Series:
-    """One column of :func:`joint_results` by seed; empty where none of the arm's runs is stored."""
-    rows = results[(results["task"] == task) & (results["arm"] == name) & (results["fraction"] == fraction)]
-    return rows.set_index("seed")[what].sort_index()
+def result(settings: dict, table: pd.DataFrame, task: str, name: str, fraction=None, measure: str = "frame") -> pd.Series:
+    """One of MEASURES by seed, for the stored runs of one arm."""
+    return by_seed(table, arm(settings, task, name, fraction), MEASURES[measure])
 
 
-def joint_lengths(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
-    """What each form of the score has to do with length and class, a row for each task, seed, form and fraction.
+def full_data(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
+    """Every measure of training on the full data, mean over seeds, a row for each task that has runs."""
+    means = {task: {name: result(settings, table, task, "full", measure=name).mean() for name in MEASURES}
+             for task in settings["tasks"]}
+    return pd.DataFrame(means).T.dropna(how="all")
+
+
+def lengths(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
+    """What each form of the score has to do with length and class, a row for each task, seed, form and kept fraction.
 
     ``rho``: Spearman's, of one run's scores and the lengths. ``kept_words``: mean length of the hardest share by them.
     ``all_words``: of the whole training set. ``kept_common`` and ``all_common``: shares of the commonest intent in the two.
+    ``kept``: the kept fraction as text.
     """
-    found, rows = set(table["key"]) if len(table) else set(), []
-    for task, fractions in settings["tasks"].items():
-        for run in scoring(settings, task):
-            if runs.key(run) not in found:
-                continue
-            held = runs.store.arrays(runs.key(run))
-            words, common = held["words"][0], held["labels"] == np.bincount(held["labels"]).argmax()
+    rows = []
+    for task in settings["tasks"]:
+        own = of_task(settings, task)
+        full = arm(own, task, "full")
+        scores = {form: scores_by_seed(table, full, form, RETRAIN_AT) for form in FORMS}
+        for seed, recorded in arrays_by_seed(table, full).items():
+            words, common = recorded["words"][0], recorded["labels"] == np.bincount(recorded["labels"]).argmax()
             for form in FORMS:
-                values = runs.score_values(run, form, RETRAIN_AT)
-                row = {"task": task, "seed": run["seed"], "form": form, "rho": spearmanr(values, words)[0]}
-                for f in fractions:
-                    kept = keep(values, f)
-                    lengths = {"kept_words": words[kept].mean(), "all_words": words.mean()}
-                    shares = {"kept_common": common[kept].mean(), "all_common": common.mean()}
-                    rows.append(row | {"fraction": f} | lengths | shares)
-    columns = ["task", "seed", "form", "rho", "fraction", "kept_words", "all_words", "kept_common", "all_common"]
+                values = scores[form][seed]
+                row = {"task": task, "seed": seed, "form": form, "rho": spearmanr(values, words)[0],
+                       "all_words": words.mean(), "all_common": common.mean()}
+                for fraction in own["fractions"]:
+                    hardest = keep(values, fraction)
+                    rows.append(row | {"kept": str(fraction), "kept_words": words[hardest].mean(),
+                                       "kept_common": common[hardest].mean()})
+    columns = ["task", "seed", "form", "rho", "all_words", "all_common", "kept", "kept_words", "kept_common"]
     return pd.DataFrame(rows, columns=columns)

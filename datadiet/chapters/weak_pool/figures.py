@@ -3,48 +3,51 @@
 import matplotlib.pyplot as plt
 import seaborn as sns
 
-from datadiet.chapters.drawing import View, legend, line, panels, t95
+from datadiet.chapters.drawing import legend, line, panels, t95
 from datadiet.chapters.parts import difference
-from datadiet.chapters.weak_pool.runs import pool_result, pool_results
+from datadiet.chapters.views import View
+from datadiet.chapters.weak_pool.runs import error, grown, weak
 
 NAMES = {"random": "random", "stratified": "random,\nstratified", "entropy": "entropy", "margin": "margin", "el2n": "EL2N"}
-LABELS = (("hypotheses", "trained on hypotheses", "o", -0.1), ("truth", "trained on the truth (oracle)", "s", 0.1))
+GREY = "0.35"
 
 
-def _axis(ax, names):
-    ax.set_xticks(range(len(names)), [NAMES[name] for name in names])
-    ax.set_xlim(-0.5, len(names) - 0.5)
+def _pairs(names: dict, first: int = 0):
+    """Two series that stand beside one another: key, name, how far it is moved, and how it is drawn."""
+    looks = zip(names.items(), (-0.1, 0.1), "os", sns.color_palette("colorblind")[first:], strict=False)
+    for (key, name), moved, marker, colour in looks:
+        yield key, name, moved, {"marker": marker, "color": colour, "ls": "none"}
 
 
-def pool_errors(sides: list[View], what: str = "intent_error", ylabel: str = "share of wrong intents"):
+def _axis(ax, choices, ylabel):
+    ax.set_xticks(range(len(choices)), [NAMES[by] for by in choices])
+    ax.set(xlim=(-0.5, len(choices) - 0.5), ylabel=ylabel)
+    legend(ax)
+
+
+def errors(views: list[View], kind: str = "intent"):
     """Test error after adding examples by each rule, with hypotheses and with true labels; the seed set alone as a level."""
-    for ax, view, task in panels(sides):
-        results, choices = pool_results(view.settings, view.table), view.settings["choices"]
-        for (labels, name, marker, moved), colour in zip(LABELS, sns.color_palette("colorblind"), strict=False):
-            values = [pool_result(results, task, by, labels, what) for by in choices]
-            line(ax, [at + moved for at in range(len(values))], values, name, color=colour, marker=marker, ls="none")
-        alone = pool_result(results, task, "nothing", "truth", what)
+    labels = {"hypotheses": "trained on hypotheses", "truth": "trained on the truth (oracle)"}
+    for ax, settings, table, task in panels(views):
+        for each, name, moved, style in _pairs(labels):
+            values = [error(table, grown(settings, task, by, each), kind) for by in settings["choices"]]
+            line(ax, [place + moved for place in range(len(values))], values, name, **style)
+        alone = error(table, weak(settings, task), kind)
         if len(alone):
-            ax.axhline(alone.mean(), color="0.35", ls="--", lw=1.4, label="seed set alone")
-            ax.axhspan(*t95(alone), color="0.35", alpha=0.12, lw=0)
-        _axis(ax, choices)
-        ax.set_ylabel(ylabel)
-        legend(ax)
+            ax.axhline(alone.mean(), color=GREY, ls="--", lw=1.4, label="seed set alone")
+            ax.axhspan(*t95(alone), color=GREY, alpha=0.12, lw=0)
+        _axis(ax, settings["choices"], f"share of wrong {kind}s")
     return plt.gcf()
 
 
-def pool_gains(sides: list[View]):
+def gains(views: list[View]):
     """Error of each rule minus that of random additions, seed by seed, trained on hypotheses. Below zero: better than random."""
-    for ax, view, task in panels(sides):
-        results = pool_results(view.settings, view.table)
-        names = [by for by in view.settings["choices"] if by != "random"]
-        kinds = (("intent_error", "intent error", "o", -0.1), ("frame_error", "frame error", "s", 0.1))
-        for (what, name, marker, moved), colour in zip(kinds, sns.color_palette("colorblind")[2:], strict=False):
-            base = pool_result(results, task, "random", what=what)
-            gains = [difference(pool_result(results, task, by, what=what), base) for by in names]
-            line(ax, [at + moved for at in range(len(names))], gains, name, color=colour, marker=marker, ls="none")
+    for ax, settings, table, task in panels(views):
+        choices = [by for by in settings["choices"] if by != "random"]
+        for kind, name, moved, style in _pairs({"intent": "intent error", "frame": "frame error"}, first=2):
+            random = error(table, grown(settings, task, "random"), kind)
+            values = [difference(error(table, grown(settings, task, by), kind), random) for by in choices]
+            line(ax, [place + moved for place in range(len(choices))], values, name, **style)
         ax.axhline(0, color="0.6", lw=0.8)
-        _axis(ax, names)
-        ax.set_ylabel("error minus that of random additions")
-        legend(ax)
+        _axis(ax, choices, "error minus that of random additions")
     return plt.gcf()

@@ -1,23 +1,19 @@
 """Rules of the chapter "Weak pool"."""
 
+from datadiet.chapters.parts import difference, part, per_task
+from datadiet.chapters.weak_pool.runs import error, grown
 
-from datadiet.chapters.parts import difference, part
-from datadiet.chapters.weak_pool.runs import pool_result, pool_results
 
-
-def bem_1(settings, table):
+@per_task
+def bem_1(settings, table, task, margins):
     """Added data chosen by entropy or EL2N helps more than data added at random: an analogue on public data."""
-    results = pool_results(settings, table)
-    return [
-        part(
-            f"{task}: added by {name} - at random: {error}",
-            difference(*(pool_result(results, task, each, what=what) for each in (by, "random"))),
-            below=0.0,
-        )
-        for task in settings["tasks"]
-        for what, error in (("intent_error", "intent error"), ("frame_error", "frame error"))
-        for by, name in (("entropy", "entropy"), ("el2n", "EL2N"))
-    ]
+    parts = []
+    for kind in ("intent", "frame"):
+        for by, name in (("entropy", "entropy"), ("el2n", "EL2N")):
+            chosen, random = (error(table, grown(settings, task, each), kind) for each in (by, "random"))
+            parts.append(part(f"{task}: added by {name} - at random: {kind} error", difference(chosen, random),
+                              below=margins["gain"]))
+    return parts
 
 
 RULES = {"BEM-1": bem_1}

@@ -1,42 +1,48 @@
-"""Figures of the chapter "What it costs"."""
+"""Figures and tables of the chapter "What it costs"."""
+
+import json
+from html import escape
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
+from datadiet.chapters import pages
+from datadiet.chapters.what_it_costs.runs import ALIKE, LIMIT, ONE, OURS, PLAIN, STEP, exponents, ratios
+
 NAMES = {  # peer -> what a reader sees, cheapest first
     "forward only": "forward only",
-    "limit: no gradients of weights": "limit: no gradients\nof weights",
-    "datadiet": "grad_norms",
-    "the same, as ours": "forward and backward,\nas ours",
-    "forward and backward": "forward and backward",
-    "training step": "training step",
+    LIMIT: "limit: no gradients\nof weights",
+    OURS: "grad_norms",
+    ALIKE: "forward and backward,\nas ours",
+    PLAIN: "forward and backward",
+    STEP: "training step",
     "Opacus, ghost": "Opacus, ghost",
     "torch.func": "torch.func",
-    "batch of one": "batch of one",
+    ONE: "batch of one",
     "Opacus, per sample": "Opacus, per sample",
 }
 
 
-def gradient_costs(tables: dict):
-    """Time of each way to the gradient norms over one forward and backward, a panel for each table, a marker a case.
+def gradient_costs(rounds: dict):
+    """Time of each way to the gradient norms over one forward and backward, a panel a table, a marker a case.
 
     Parameters
     ----------
-    tables : dict
-        Name of the side -> rounds of the benchmark; one without rounds says so.
+    rounds : dict
+        Where they were timed -> rounds of the benchmark; a table without rounds has no panel.
     """
+    tables = {where: table for where, table in rounds.items() if len(table)}
     figure, axes = plt.subplots(1, len(tables), figsize=(5.4 * len(tables), 4.4), layout="constrained", squeeze=False)
-    for ax, (side, table) in zip(axes[0], tables.items(), strict=True):
-        if not len(table):
-            ax.text(0.5, 0.5, f"{side}: nothing\nwas timed", ha="center", va="center", transform=ax.transAxes)
-            ax.set_axis_off()
-            continue
+    for ax, (where, table) in zip(axes[0], tables.items(), strict=True):
         found = ratios(table, PLAIN).dropna(subset="ratio")
         peers = [peer for peer in NAMES if peer in set(found["peer"])]
         cases = found["case"].unique()
-        for place, (case, colour, marker) in enumerate(zip(cases, sns.color_palette("colorblind"), "osD^", strict=False)):
+        looks = zip(cases, cycle(sns.color_palette("colorblind")), cycle("osD^"), strict=False)
+        for place, (case, colour, marker) in enumerate(looks):
             mine = found[found["case"] == case].set_index("peer").reindex(peers)
             at = np.arange(len(peers)) + 0.14 * (place - (len(cases) - 1) / 2)
             ends = [mine["ratio"] - mine["least"], mine["greatest"] - mine["ratio"]]
@@ -48,16 +54,16 @@ def gradient_costs(tables: dict):
         ax.xaxis.set_minor_formatter(NullFormatter())
         ax.set_yticks(range(len(peers)), [NAMES[peer] for peer in peers])
         ax.invert_yaxis()
-        ax.set(xlabel="time over one forward and backward", title=side)
+        ax.set(xlabel="time over one forward and backward", title=where)
         ax.legend(frameon=False, fontsize="small", loc="upper center", bbox_to_anchor=(0.4, -0.16), ncols=2)
         sns.despine(ax=ax)
     return figure
 
 
-def growth(table):
+def growth(table: pd.DataFrame):
     """Seconds and peak memory against what grows, both axes logarithmic; the slope is the exponent."""
     slopes = exponents(table).set_index("case")
-    figure, axes = plt.subplots(2, 3, figsize=(11, 6), layout="constrained")
+    figure, axes = plt.subplots(-(-len(slopes) // 3), 3, figsize=(11, 6), layout="constrained", squeeze=False)
     for ax, (case, rows) in zip(axes.flat, table.groupby("case", sort=False), strict=False):
         middle = rows.groupby("size")[["seconds", "peak_mib"]].median()
         ax.loglog(middle.index, middle["seconds"], "o-", color=sns.color_palette("colorblind")[0])
@@ -72,30 +78,29 @@ def growth(table):
     return figure
 
 
-# moved from pages
-def measured(table: pd.DataFrame, name: str) -> Page:
+def measured(table: pd.DataFrame, name: str) -> pages.Page:
     """Where the rounds of a benchmark were measured: hardware, threads, releases, commit, time, how busy the machine was."""
     first, load = table.iloc[0], table["load"].dropna()
-    held = ", ".join(f"{package} {release}" for package, release in json.loads(first["versions"]).items())
+    releases = ", ".join(f"{package} {release}" for package, release in json.loads(first["versions"]).items())
     started = sorted(table["started"].dropna())
     text = (
-        f"{name}: {first['hardware']}, {first['threads']} threads; {held}; commit {first['commit']}; "
+        f"{name}: {first['hardware']}, {first['threads']} threads; {releases}; commit {first['commit']}; "
         f"{started[0]} to {started[-1]}; load average {load.median():.1f}, at most {load.max():.1f}."
     )
-    return Page(f'<p class="dd-rerun">{escape(text)}</p>', text)
+    return pages.Page(f'<p class="dd-rerun">{escape(text)}</p>', text)
 
 
-def ratios(rounds: pd.DataFrame, reference: str, caption: str) -> Page:
+def compared(rounds: pd.DataFrame, reference: str, caption: str) -> pages.Page:
     """Peers of a benchmark beside `reference`: median ratio with the least and greatest round, seconds, memory, error."""
     rows = []
     for row in ratios(rounds, reference).sort_values(["case", "ratio"], kind="stable").to_dict("records"):
         if pd.notna(row["failed"]):
-            rows.append([row["case"], row["peer"], f"cannot: {row['failed']}", *[DASH] * 3])
+            rows.append([row["case"], row["peer"], f"cannot: {row['failed']}", *[pages.DASH] * 3])
             continue
         error = row.get("error")
         rows.append(
             [row["case"], row["peer"], f"{row['ratio']:.2f} [{row['least']:.2f}, {row['greatest']:.2f}]", f"{row['seconds']:.3g}"]
-            + [f"{row['peak_mib']:,.0f}" if "peak_mib" in row else DASH, DASH if pd.isna(error) else f"{error:.0e}"]
+            + [f"{row['peak_mib']:,.0f}" if "peak_mib" in row else pages.DASH, pages.DASH if pd.isna(error) else f"{error:.0e}"]
         )
     head = ["what", "by", f"time over {reference} [least, greatest]", "seconds", "MiB more", "largest error"]
-    return Page(table(rows, head, caption), "\n".join(" | ".join(row) for row in rows))
+    return pages.Page(pages.table(rows, head, caption), "\n".join(" | ".join(row) for row in rows))

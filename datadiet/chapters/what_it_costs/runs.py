@@ -1,4 +1,4 @@
-"""What it costs: what the benchmarks measured, how this machine does, and the bills of published experiments.
+"""What it costs: rounds of the benchmarks, how this machine does, and the bills of published experiments.
 
 ``python -m benchmarks`` writes ``results/benchmarks/*.parquet``, a row for each contestant and round. Contestants took turns, so
 a ratio is taken within a round; what is reported is the median over rounds, with the least and the greatest.
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from datadiet import paths
-from datadiet.chapters.dynamic_pruning.runs import SCORED, TRAINED
+from datadiet.chapters.dynamic_pruning.runs import SCORED, TRAINED, planned_cost
 from datadiet.errors import InputError
 
 PLAIN, OURS, ONE, LIMIT = "forward and backward", "datadiet", "batch of one", "limit: no gradients of weights"
@@ -28,15 +28,15 @@ def benchmark(name: str) -> pd.DataFrame:
     """
     file = paths.root() / "results" / "benchmarks" / f"{name}.parquet"
     if not file.is_file():
-        raise InputError(f"studies.benchmark: {file} is not there; measure it with: python -m benchmarks {name}")
+        raise InputError(f"what_it_costs.benchmark: {file} is not there; measure it with: python -m benchmarks {name}")
     return pd.read_parquet(file)
 
 
 def ratios(table: pd.DataFrame, reference: str) -> pd.DataFrame:
     """Seconds of each peer over those of `reference` in the same round, a row a case and peer: median, least and greatest.
 
-    Beside them the median seconds, the largest ``peak_mib`` (memory above what the process held before) and ``error`` (largest
-    relative difference from the truth), and the reason where a peer ``failed``.
+    Beside them the median seconds, the largest ``peak_mib`` (memory above that before) and ``error`` (largest relative
+    difference from the truth), the mean test ``accuracy`` where the peers say it, and the first reason why a peer ``failed``.
     """
     out = []
     for case, rows in table.groupby("case", sort=False):
@@ -47,12 +47,12 @@ def ratios(table: pd.DataFrame, reference: str) -> pd.DataFrame:
             measured |= {"accuracy": mine["test_accuracy"].mean()} if "test_accuracy" in mine else {}
             out.append({"case": case, "peer": peer, "rounds": int(ratio.notna().sum()), "seconds": mine["seconds"].median(),
                         "ratio": ratio.median(), "least": ratio.min(), "greatest": ratio.max(), **measured,
-                        "failed": mine["failed"].iloc[0] if "failed" in mine else None})
+                        "failed": next(iter(mine["failed"].dropna()), None) if "failed" in mine else None})
     return pd.DataFrame(out)
 
 
 def norms_over(gradients: pd.DataFrame) -> pd.DataFrame:
-    """Median time of our gradient norms over that of what they are compared with, a row a case."""
+    """Median time of our gradient norms over that of each of four others, a row a case."""
     peers = (PLAIN, ALIKE, STEP, LIMIT)
     return pd.DataFrame({peer: ratios(gradients, peer).set_index(["case", "peer"])["ratio"].unstack()[OURS]
                          for peer in peers}).reset_index()
@@ -61,7 +61,7 @@ def norms_over(gradients: pd.DataFrame) -> pd.DataFrame:
 def exponents(table: pd.DataFrame) -> pd.DataFrame:
     """Slopes of log seconds and log peak memory over log size, by least squares, a row for each thing that grows.
 
-    NaN where memory was not seen to grow. ``_last`` is the slope between the two largest sizes: there what is fixed has faded.
+    NaN where memory was not seen to grow. ``_last`` is the slope between the two largest sizes, where fixed costs have faded.
     """
     out = []
     for case, rows in table.groupby("case", sort=False):
@@ -83,16 +83,24 @@ def time_here(settings: dict) -> pd.DataFrame:
     Parameters
     ----------
     settings : dict
-        encoder, layers, examples and tokens of the batch, rounds. 0 rounds: an empty table.
+        encoder, layers, examples and tokens of the batch, rounds, engine. Where the engine is "stored", nothing is timed and the
+        table is empty.
+
+    Raises
+    ------
+    InputError
+        No examples, tokens or rounds.
     """
-    table = pd.DataFrame(columns=["case", "peer", "round", "seconds", "error"])
-    if not settings["rounds"]:
-        return table
+    columns = ["case", "peer", "round", "seconds", "error"]
+    if settings["engine"] == "stored":
+        return pd.DataFrame(columns=columns)
+    if min(settings[name] for name in ("examples", "tokens", "rounds")) < 1:
+        raise InputError(f"what_it_costs.time_here: examples={settings['examples']}, tokens={settings['tokens']}, "
+                         f"rounds={settings['rounds']}; each is at least 1. To time nothing, set engine to 'stored'.")
     import torch
 
     from datadiet import gradnorm
     from datadiet.nets import encoders
-    from datadiet.nets.images import picture_classifier
     from datadiet.training import kinds
 
     n, length = settings["examples"], settings["tokens"]
@@ -115,7 +123,7 @@ def time_here(settings: dict) -> pd.DataFrame:
             truth = norms if peer == ONE else truth
             error = None if norms is None else float((norms / truth - 1).abs().max())
             rows += [] if number < 0 else [{"case": case, "peer": peer, "round": number, "seconds": seconds, "error": error}]
-    return pd.DataFrame(rows[::-1])
+    return pd.DataFrame(rows[::-1], columns=columns)
 
 
 def multiplications(settings: dict) -> pd.DataFrame:
@@ -134,6 +142,7 @@ def multiplications(settings: dict) -> pd.DataFrame:
 
     from datadiet import gradnorm
     from datadiet.nets import encoders
+    from datadiet.nets.images import picture_classifier
     from datadiet.training import kinds
 
     def of_groups(*args, out_shape, **rest) -> int:  # torch counts convolutions in groups as if each group saw all channels
@@ -192,3 +201,15 @@ def bills(gradients: pd.DataFrame, case: str) -> pd.DataFrame:
         each = out["pass"].map({"EL2N": SCORED / TRAINED, "GraNd": ratio[peer]})
         out[name] = out["epochs to score"] + out["passes"] * each
     return out.assign(**{"of full": out["with our norms"] / out["epochs of full training"]})
+
+
+def shares_of_training(epochs: int, fraction: float) -> pd.Series:
+    """Bills of four ways to train on `fraction` of the examples, as shares of training on everything for as many epochs.
+
+    Dynamic pruning trains its first epoch on everything and chooses anew after each. A static subset is chosen by one run, or by
+    the average of five, that each train for an epoch on everything and pass once over it.
+    """
+    chosen = (TRAINED + SCORED) / (TRAINED * epochs)
+    dynamic = planned_cost(epochs, fraction=fraction, warmup=1, every=1)
+    return pd.Series({"dynamic": dynamic, "static by one run": fraction + chosen, "static by five": fraction + 5 * chosen,
+                      "random": fraction})

@@ -12,6 +12,7 @@ from conftest import ROOT
 
 from datadiet import cli, prune
 from datadiet.book import doctor
+from datadiet.nets import encoders
 from datadiet.errors import InputError
 
 

@@ -10,7 +10,7 @@ from datadiet.chapters.parts import difference
 from datadiet.chapters.settings import of_task
 from datadiet.chapters.views import View
 
-ARMS = {  # arm -> what a reader sees
+ARMS = {  # arm -> its name in a legend
     "dynamic": "dynamic EL2N",
     "random dynamic": "random, anew each cycle",
     "static, one run": "static EL2N, one run",

@@ -17,7 +17,7 @@ TRAINED, SCORED = 3, 1  # forward units
 SMOOTHED = {"alpha": 0.8, "spread": 1.0}  # of the released code's script for joint sets
 ABLATIONS = ("smoothing", "dropout", "reuse", "rate")
 FULL, SOFT = ("full", 1.0), ("soft", 1.0)
-EPOCHS_SCORED = int(RETRAIN_AT.removesuffix("ep"))  # what a scoring run trains before it chooses the static arms
+EPOCHS_SCORED = int(RETRAIN_AT.removesuffix("ep"))  # that a scoring run trains before it chooses the static arms
 ACCOUNT = ["accuracy", "updates", "trained", "scored", "units", "seconds", "scoring_bill", "cost"]
 
 
@@ -43,7 +43,7 @@ def arms(settings: dict, task: str) -> dict[tuple, list[dict]]:
 
     "full", "soft" (a fraction of 1: every example may come back); at each fraction "random static", "static" (EL2N of the other
     seeds' runs, averaged), "static, one run" (of one of them), "random dynamic", "dynamic" (EL2N); and at the fraction
-    ``ablation`` what changes one thing of "dynamic": "first phase of N", "first phase of 0, equal updates", "cycles of 1",
+    ``ablation`` arms that change one thing of "dynamic": "first phase of N", "first phase of 0, equal updates", "cycles of 1",
     "cycles of 1, smoothed", "dropout in scoring", "scored in training" (kept examples by their training pass), and the other
     learning-rate schedule, "other rate, ...", beside its own full and random runs.
 
@@ -70,7 +70,7 @@ def arms(settings: dict, task: str) -> dict[tuple, list[dict]]:
         out["random dynamic", f] = scheduled(settings, task, cycles(f, rule="random"))
         out["dynamic", f] = scheduled(settings, task, cycles(f))
     f = settings["ablation"]
-    if settings["warmups"] or settings["ablations"]:  # what they change is asked for as it is, whatever the fractions are
+    if settings["warmups"] or settings["ablations"]:  # the unchanged method is asked for beside them, whatever the fractions are
         out["random dynamic", f] = scheduled(settings, task, cycles(f, rule="random"))
         out["dynamic", f] = scheduled(settings, task, cycles(f))
     for first in settings["warmups"]:
@@ -103,13 +103,13 @@ def accuracy(view, task: str, name: str, fraction: float) -> pd.Series:
 
 
 def account(settings: dict, table: pd.DataFrame, task: str) -> dict[tuple, pd.DataFrame]:
-    """What the stored runs of a task reached and what they cost: (arm, kept fraction) -> a frame by seed.
+    """Accuracy and cost of the stored runs of a task: (arm, kept fraction) -> a frame by seed.
 
     ``accuracy`` is Matthews' correlation where a task is judged by that (CoLA). ``units`` and ``seconds`` are all of it:
     training, the run's own scoring passes, and for static arms the bill of the runs that scored. That bill takes each scoring
     run up to its scoring point, one epoch and one pass: one run for "static, one run", all averaged ones for "static". A run
     that was scored for one subset may serve many; here each subset pays in full. ``cost`` is ``units`` as a share of training on
-    everything. NaN is what cannot be known, because a scoring run, or every run on the full data, is not stored.
+    everything. A cost is NaN where it cannot be known: where a scoring run, or every run on the full data, is not stored.
     """
     found, every = {row["key"]: row for row in table.to_dict("records")}, arms(settings, task)
     whole = [found[key] for key in map(runs.key, every[FULL]) if key in found]

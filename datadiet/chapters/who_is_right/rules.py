@@ -1,4 +1,4 @@
-"""Decisions of the chapter "Who is right, when": one for each cell and contrast, and what they come to for each paper's advice.
+"""Decisions of the chapter "Who is right, when": one for each cell and contrast, and a count of them for each paper's advice.
 
 No claim of the ledger is decided here: each advice was given for a setting of its own, and a cell is not that setting.
 Written before its runs.

@@ -333,8 +333,9 @@ def test_scoring_runs_are_those_of_grand_at_init(profile):
 
 @pytest.mark.parametrize("profile", profiles())
 def test_the_spawn_point_of_the_rule_is_in_every_profile_and_its_numbers_are_those_of_the_figures(profile):
-    assert MARGINS["spawn"] in settings_of(profile, "loss-landscape")["spawn"]
-    assert inspect.signature(chapter.figures.error_on_the_line).parameters["spawn"].default == MARGINS["spawn"]
+    spawn = f"{MARGINS['spawn_epoch']}ep"
+    assert spawn in settings_of(profile, "loss-landscape")["spawn"]
+    assert inspect.signature(chapter.figures.error_on_the_line).parameters["spawn"].default == spawn
     assert MARGINS["barrier"] == landscape.STABLE
 
 

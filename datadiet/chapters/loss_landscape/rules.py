@@ -14,7 +14,7 @@ def _gap(rows, column, **chosen):
 @per_task
 def p21_10(settings, table, task, margins):
     """The kernel of the hardest turns faster, and they stay longer behind a barrier."""
-    spawn, height = str(margins["spawn"]), margins["barrier"]
+    spawn, height = f"{margins['spawn_epoch']}ep", margins["barrier"]
     turned = _gap(velocities(settings, table), "velocity", task=task, after=True)
     barrier = _gap(barriers(settings, table), "barrier", task=task, spawn=spawn)
     epochs = _gap(behind(settings, table, height), "epochs", task=task)

@@ -88,7 +88,7 @@ def _serve(pipe, contestant: Contestant, threads: int) -> None:
 
 
 def race(suite: str, contestants: list[Contestant], rounds: int, truth: str | None = None) -> pd.DataFrame:
-    """A row for each contestant and round: seconds, peak memory above what was held before, and what the contestant said.
+    """A row for each contestant and round: seconds, peak memory above that before, and what the contestant said.
 
     Parameters
     ----------

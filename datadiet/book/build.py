@@ -10,13 +10,9 @@ success is not executed again; a book whose pages are unchanged is not rendered 
 import ast
 import contextlib
 import difflib
-import hashlib
 import json
 import logging
 import os
-import re
-import shutil
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -26,49 +22,17 @@ from pathlib import Path
 import jupytext
 import nbformat
 import papermill
-import yaml
 from jupyter_core.utils import ensure_event_loop
 from papermill.exceptions import PapermillExecutionError
 
 from datadiet import chapters, paths, runs
-from datadiet.book.gate import is_progress, problems, promised_figures
+from datadiet.book.gate import is_progress, problems
+from datadiet.book.render import check, is_notebook, pages, render, sha, tree
 from datadiet.chapters.settings import file_of, settings_of
 from datadiet.errors import InputError
 
 OWN = ("book", "cli.py")  # of the package, what no chapter imports: a change of these executes nothing again
 ALONE = ("what-it-costs",)  # chapters that time something: nothing else runs beside them
-STATIC = ("_config.yml", "_toc.yml", "references.bib", "_static", "_ext")
-
-
-def pages(root: Path) -> list[str]:
-    """Every page of ``_toc.yml``, in its order, as a path without a suffix; each must exist.
-
-    Raises
-    ------
-    InputError
-        A page of the table of contents has no file.
-    """
-    found = []
-
-    def collect(entry):
-        for key, value in entry.items():
-            if key in ("root", "file"):
-                found.append(str(value).removesuffix(".md"))
-            elif isinstance(value, list):
-                for each in value:
-                    collect(each)
-
-    collect(yaml.safe_load((root / "_toc.yml").read_text()))
-    absent = [page for page in found if not (root / f"{page}.md").is_file()]
-    if absent:
-        raise InputError(f"build.pages: _toc.yml names {', '.join(absent)}, but there is no such file with the suffix .md in "
-                         f"{root}; write it, or take the line out of _toc.yml.")
-    return found
-
-
-def is_notebook(text: str) -> bool:
-    """Whether a page has code to execute."""
-    return "{code-cell}" in text
 
 
 def chapter(name: str, root: Path | None = None) -> Path:
@@ -138,25 +102,11 @@ def execute(source: Path, output: Path, parameters: dict, cwd: Path, progress: b
     return notebook
 
 
-def _sha(*parts: bytes) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "little") + part)
-    return digest.hexdigest()
-
-
-def _tree(*places: Path) -> str:
-    """Digest of the names and contents of files and folders, but for what Python compiled."""
-    files = sorted(file for place in places for file in ([place] if place.is_file() else place.rglob("*"))
-                   if file.is_file() and file.suffix != ".pyc")
-    return _sha(*(part for file in files for part in (str(file).encode(), file.read_bytes())))
-
-
 def _surroundings(root: Path) -> str:
     """Digest of what every chapter depends on: package, published results, ledger, profiles, versions, data folder."""
     package = [place for place in sorted(Path(__file__).parent.parent.glob("*")) if place.name not in (*OWN, "__pycache__")]
     versions = sorted(f"{each.name} {each.version}" for each in distributions())
-    return _sha(_tree(*package, root / "results", root / "claims.yml", root / "profiles").encode(),
+    return sha(tree(*package, root / "results", root / "claims.yml", root / "profiles").encode(),
                 json.dumps([versions, sys.version, str(paths.data())]).encode())
 
 
@@ -176,7 +126,7 @@ def execute_all(root: Path, build: Path, profile: str, force: bool = False) -> d
     for page in todo:
         source, stamp = root / f"{page}.md", build / "executed" / f"{page}.sha256"
         settings = parameters_of(profile, source.stem)
-        digest = _sha(source.read_bytes(), json.dumps(settings).encode(), surroundings.encode())
+        digest = sha(source.read_bytes(), json.dumps(settings).encode(), surroundings.encode())
         output = stamp.with_suffix(".ipynb")
         if not force and output.is_file() and stamp.is_file() and stamp.read_text() == digest:
             print(f"{page}: unchanged", flush=True)
@@ -214,86 +164,6 @@ def execute_all(root: Path, build: Path, profile: str, force: bool = False) -> d
         if Path(page).name in ALONE:
             execute_one(page)
     return {page: failed[page] for page in todo if page in failed}
-
-
-def assemble(root: Path, build: Path) -> Path:
-    """Gather what jupyter-book reads: configuration with execution off, plain pages, executed chapters."""
-    source = build / "book_source"
-    rendered = source / "_build"
-    if source.is_dir():  # what sphinx remembers is kept: it renders only the pages that changed
-        for each in source.iterdir():
-            if each != rendered:
-                shutil.rmtree(each) if each.is_dir() else each.unlink()
-    source.mkdir(parents=True, exist_ok=True)
-    for name in STATIC:
-        place = root / name
-        if place.is_dir():
-            shutil.copytree(place, source / name)
-        elif place.is_file():
-            shutil.copy2(place, source / name)
-    config = yaml.safe_load((root / "_config.yml").read_text())
-    config["execute"] = config.get("execute", {}) | {"execute_notebooks": "off"}
-    (source / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False))
-    texts = {page: (root / f"{page}.md").read_text() for page in pages(root)}
-    notebooks = "|".join(re.escape(Path(page).name) for page, text in texts.items() if is_notebook(text))
-    link = re.compile(rf"(\]\((?:\.?[\w./-]*/)?(?:{notebooks}))\.md(?=[#)])")  # chapters link to each other's text
-    for page, text in texts.items():
-        (source / page).parent.mkdir(parents=True, exist_ok=True)
-        if not is_notebook(text):
-            (source / f"{page}.md").write_text(link.sub(r"\1.ipynb", text))
-            continue
-        notebook = nbformat.read(build / "executed" / f"{page}.ipynb", as_version=4)
-        for cell in notebook.cells:
-            if cell.cell_type == "markdown":
-                cell.source = link.sub(r"\1.ipynb", cell.source)
-        nbformat.write(notebook, source / f"{page}.ipynb")
-    return source
-
-
-def render(root: Path, build: Path, force: bool = False) -> bool:
-    """Render ``html/`` in the build folder with every warning an error; False where it is rendered already."""
-    source, html, stamp = assemble(root, build), build / "html", build / "html.sha256"
-    versions = json.dumps(sorted(f"{each.name} {each.version}" for each in distributions()))
-    wanted = _sha(_tree(*(file for file in source.iterdir() if file.name != "_build")).encode(), versions.encode())
-    if not force and stamp.is_file() and stamp.read_text() == wanted + _tree(*html.rglob("*.html")):
-        return False
-    stamp.unlink(missing_ok=True)
-    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(source), "-n", "-W",
-               "--keep-going", "--quiet"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    out = source / "_build" / "html"
-    if done.returncode or not (out / "index.html").is_file():
-        raise InputError("build.render: jupyter-book found something wrong:\n" + (done.stdout + done.stderr).strip()[-4000:])
-    shutil.rmtree(html, ignore_errors=True)
-    shutil.copytree(out, html)
-    stamp.write_text(wanted + _tree(*html.rglob("*.html")))
-    return True
-
-
-def check(root: Path, build: Path) -> list[str]:
-    """What is missing from the rendered book: pages of the table of contents, figures, text alternatives of figures."""
-    found = [] if (build / "html" / "index.html").is_file() else ["index.html is missing"]
-    for page in pages(root):
-        html = build / "html" / f"{page}.html"
-        if not html.is_file():
-            found.append(f"{page}.html is missing")
-            continue
-        text = html.read_text()
-        source = build / "book_source" / page
-        source = next(source.with_name(source.name + suffix) for suffix in (".ipynb", ".md")
-                      if source.with_name(source.name + suffix).is_file())
-        for name in promised_figures(source):
-            figure = re.search(rf'<figure[^>]*id="{re.escape(name)}".*?</figure>', text, re.DOTALL)
-            image = figure and re.search(r"<img[^>]*>", figure[0])
-            if not image:
-                found.append(f"{page}.html has no figure {name}")
-            else:
-                if not re.search(r'alt="(?!\S*_images/)[^"]{10,}"', image[0]):
-                    found.append(f"{page}.html: figure {name} has no text alternative")
-                where = re.search(r'src="([^"]+)"', image[0])
-                if not (html.parent / where[1]).is_file():
-                    found.append(f"{page}.html: the file of figure {name} is missing")
-    return found
 
 
 def build(profile: str = "lab", force: bool = False, root: Path | None = None) -> Path:

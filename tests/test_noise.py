@@ -147,6 +147,17 @@ def test_rules_for_noisy_labels(gains, claim, verdict):
     assert ledger.decide(claim, SETTINGS, made(**gains)).verdict == verdict
 
 
+def test_parts_say_what_they_are_about():
+    empty, claims = pd.DataFrame(), label_noise.rules.RULES
+    names = {claim: [each.name for each in ledger.decide(claim, SETTINGS, empty).parts] for claim in claims}
+    assert names == {
+        "P21-9": ["t: AUROC of the flips by EL2N at one epoch, 10% flipped", "t: share of the n flips among the n hardest"],
+        "BDD-4n": [f"t, 10% flipped: without the hardest 10% - {other}" for other in ("full data", "without a random 10%")],
+        "P21-5n": [f"t: hardest after skipping the top 10% - hardest{end}"
+                   for end in (", 10% flipped", ": the same at 10% - at 0% flipped")],
+    }
+
+
 # Each part: the runs that it is about, those it is compared with, and its margin; all are claimed to lie above it.
 PARTS = [
     ("BDD-4n", 0, without("hardest"), full(), -0.005), ("BDD-4n", 1, without("hardest"), without("random"), 0.0),

@@ -10,10 +10,10 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported: on models this 
 import nbformat
 import pytest
 
-from datadiet.book import build
+from datadiet.book import render
 
 ROOT = Path(__file__).resolve().parent.parent
-CHAPTERS = [page for page in build.pages(ROOT) if build.is_notebook((ROOT / f"{page}.md").read_text())]
+CHAPTERS = [page for page in render.pages(ROOT) if render.is_notebook((ROOT / f"{page}.md").read_text())]
 
 
 @pytest.fixture(autouse=True)
@@ -60,5 +60,5 @@ def html(executed):
     """Folder of the rendered book, every chapter executed with the smoke profile."""
     for page in CHAPTERS:
         executed(page)
-    build.render(ROOT, executed.build)
+    render.render(ROOT, executed.build)
     return executed.build / "html"

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from conftest import CHAPTERS, ROOT
 
-from datadiet.book import build
+from datadiet.book import build, gate, render
 from datadiet.chapters.settings import file_of, profiles, settings_of
 from datadiet.errors import InputError
 
@@ -57,7 +57,7 @@ def small(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("page", CHAPTERS)
 def test_chapter_executes_by_plain_papermill(page, executed):
-    assert build.problems(executed(page)) == []
+    assert gate.problems(executed(page)) == []
     assert "Passed unknown parameter" not in executed.said[page]
 
 
@@ -78,7 +78,7 @@ def test_parameters_of_a_chapter_are_its_parameter_files(page):
 
 
 def test_every_page_is_in_the_table_of_contents():
-    assert {f"chapters/{path.stem}" for path in (ROOT / "chapters").glob("*.md")} == set(build.pages(ROOT))
+    assert {f"chapters/{path.stem}" for path in (ROOT / "chapters").glob("*.md")} == set(render.pages(ROOT))
 
 
 def test_build_executes_renders_and_checks_then_does_nothing_until_something_changes(small, capsys):
@@ -140,9 +140,9 @@ def test_check_finds_a_missing_page_and_a_missing_image(small):
     build.build("smoke")
     images = list((small / "_build" / "html" / "_images").glob("*.png"))
     images[0].unlink()
-    assert "the file of figure fig-one is missing" in "\n".join(build.check(small, small / "_build"))
+    assert "the file of figure fig-one is missing" in "\n".join(render.check(small, small / "_build"))
     (small / "_build" / "html" / "chapters" / "figure.html").unlink()
-    assert build.check(small, small / "_build") == ["chapters/figure.html is missing"]
+    assert render.check(small, small / "_build") == ["chapters/figure.html is missing"]
 
 
 @pytest.mark.parametrize("text, is_bar", [
@@ -152,7 +152,7 @@ def test_check_finds_a_missing_page_and_a_missing_image(small):
     ("\r 10%|# | 1/10\nUserWarning: odd", False),
 ])
 def test_progress_bars_are_told_from_warnings(text, is_bar):
-    assert build.is_progress(text) is is_bar
+    assert gate.is_progress(text) is is_bar
 
 
 def test_problems_sees_order_errors_and_stderr():
@@ -161,7 +161,7 @@ def test_problems_sees_order_errors_and_stderr():
     noise = nbformat.v4.new_output("stream", name="stderr", text="careful")
     notebook = nbformat.v4.new_notebook(cells=[cell("1", execution_count=1), cell("2", execution_count=3, outputs=[error]),
                                                cell(""), cell("3", execution_count=None, outputs=[noise])])
-    found = "\n".join(build.problems(notebook))
+    found = "\n".join(gate.problems(notebook))
     for said in ("cell 2 has the execution count 3", "ValueError: no", "cell 3 has the execution count None", "careful"):
         assert said in found
 
@@ -186,5 +186,5 @@ def test_jupyter_book_builds_the_repository_itself(tmp_path, alone):
     ran = subprocess.run(command, env=alone | {"PYTHONWARNINGS": os.environ.get("PYTHONWARNINGS", "")}, capture_output=True,
                          text=True)
     assert ran.returncode == 0, (ran.stdout + ran.stderr)[-4000:]
-    for page in build.pages(ROOT):
+    for page in render.pages(ROOT):
         assert (tmp_path / "_build" / "html" / f"{page}.html").is_file()

@@ -12,8 +12,8 @@ from conftest import ROOT
 
 from datadiet import cli, prune
 from datadiet.book import doctor
-from datadiet.nets import encoders
 from datadiet.errors import InputError
+from datadiet.nets import encoders
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import pytest
 from bs4 import BeautifulSoup
 from conftest import CHAPTERS, ROOT
 
-from datadiet.book import build
+from datadiet.book import render
 
-PAGES = build.pages(ROOT)
+PAGES = render.pages(ROOT)
 FLAGS = ("--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
          "--disable-component-update --disable-sync --disable-dev-shm-usage --window-size=1300,1000").split()
 AA = 4.5  # WCAG 2: contrast of text with what is behind it
@@ -180,5 +180,5 @@ def test_internal_links_lead_somewhere(html):
 
 
 def test_book_has_every_page_and_every_promised_figure(html, executed):
-    assert build.check(ROOT, executed.build) == []
+    assert render.check(ROOT, executed.build) == []
     assert CHAPTERS

@@ -183,7 +183,7 @@ def build(profile: str = "lab", force: bool = False, root: Path | None = None) -
     print("rendered" if render(root, place, force) else "pages: unchanged", flush=True)
     wrong = check(root, place)
     if wrong:
-        raise InputError("build.check: " + "; ".join(wrong) + ". The pages are in _build/html.")
+        raise InputError("render.check: " + "; ".join(wrong) + ". The pages are in _build/html.")
     first = place / "html" / "index.html"
     print(f"{first} ({time.perf_counter() - start:.0f} s)", flush=True)
     return first

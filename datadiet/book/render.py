@@ -39,7 +39,7 @@ def pages(root: Path) -> list[str]:
     collect(yaml.safe_load((root / "_toc.yml").read_text()))
     absent = [page for page in found if not (root / f"{page}.md").is_file()]
     if absent:
-        raise InputError(f"build.pages: _toc.yml names {', '.join(absent)}, but there is no such file with the suffix .md in "
+        raise InputError(f"render.pages: _toc.yml names {', '.join(absent)}, but there is no such file with the suffix .md in "
                          f"{root}; write it, or take the line out of _toc.yml.")
     return found
 
@@ -110,7 +110,7 @@ def render(root: Path, build: Path, force: bool = False) -> bool:
     done = subprocess.run(command, capture_output=True, text=True)
     out = source / "_build" / "html"
     if done.returncode or not (out / "index.html").is_file():
-        raise InputError("build.render: jupyter-book found something wrong:\n" + (done.stdout + done.stderr).strip()[-4000:])
+        raise InputError("render.render: jupyter-book found something wrong:\n" + (done.stdout + done.stderr).strip()[-4000:])
     shutil.rmtree(html, ignore_errors=True)
     shutil.copytree(out, html)
     stamp.write_text(wanted + tree(*html.rglob("*.html")))

@@ -10,7 +10,7 @@ from benchmarks import gradients, tables
 from benchmarks.harness import Contestant
 from datadiet import gradnorm, scores
 from datadiet.nets import encoders
-from datadiet.training import kinds, loop
+from datadiet.training import kinds, pruning
 
 GROWS = {  # what grows -> its sizes
     "GraNd: examples in a batch": [8, 16, 32, 64],
@@ -50,7 +50,7 @@ def streamed(n: int):
     problem = kinds.Problem(model, {"train": examples}, kinds.example_loss, kinds.predict, kinds.accuracy)
 
     def once(number):
-        loop.el2n(problem, dropout=False)
+        pruning.el2n(problem, dropout=False)
 
     return once
 

@@ -14,7 +14,7 @@ import torch
 from benchmarks.harness import Contestant
 from datadiet import data, runs
 from datadiet.nets import encoders
-from datadiet.training import kinds, loop
+from datadiet.training import kinds, loop, pruning, recording
 
 REFERENCE = "datadiet"
 SETTINGS = {"task": "docstrings", "encoder": "minilm", "max_length": 64, "batch_size": 32, "learning_rate": 5e-5}
@@ -87,7 +87,7 @@ def el2n(size: int, precision: str = "float32"):
     _, problem, examples = _ready(size, precision)
 
     def once(number):
-        loop.el2n(problem, dropout=False)
+        pruning.el2n(problem, dropout=False)
         return {"examples": len(examples.labels)}
 
     return once
@@ -98,7 +98,7 @@ def grand(size: int):
     _, problem, examples = _ready(size)
 
     def once(number):
-        loop.grand(problem, np.arange(len(examples.labels)))
+        recording.grand(problem, np.arange(len(examples.labels)))
         return {"examples": len(examples.labels)}
 
     return once

@@ -69,7 +69,7 @@ def keep(scores, fraction: float, rule: str = "hardest", offset: float = 0.0, la
     scores, labels = _checked(scores, fraction, rule, offset, labels)
     n = len(scores)
     groups = [np.arange(n)] if labels is None else [np.flatnonzero(labels == c) for c in np.unique(labels)]
-    sizes = _largest_remainders([fraction * len(group) for group in groups], round(fraction * n))
+    sizes = largest_remainders([fraction * len(group) for group in groups], round(fraction * n))
     rng = np.random.default_rng(seed)
     chosen = [group[_choose(scores[group], size, rule, min(round(offset * len(group)), len(group) - size), rng)]
               for group, size in zip(groups, sizes, strict=True) if size]
@@ -104,11 +104,20 @@ def _stratified(scores: np.ndarray, size: int, rng: np.random.Generator) -> np.n
     return np.concatenate(chosen)
 
 
-def _largest_remainders(quotas: list[float], total: int) -> np.ndarray:
-    """Whole numbers that add up to `total`, each a quota rounded down or up; those cut the most are rounded up."""
-    quotas = np.array(quotas)
-    sizes = np.floor(quotas + 1e-9).astype(np.int64)  # 0.29 * 100 is 28.999999999999996
-    sizes[np.argsort(sizes - quotas, kind="stable")[:total - sizes.sum()]] += 1
+def largest_remainders(quotas, total: int, least: int = 0) -> np.ndarray:
+    """Whole numbers that add up to `total`, each a quota rounded down or up; those cut the most are rounded up.
+
+    None is below `least`: where that makes too many, those furthest above their quota give way.
+
+    >>> largest_remainders([2.6, 1.6, 0.8], 5), largest_remainders([4.8, 0.1, 0.1], 5, least=1)
+    (array([2, 2, 1]), array([3, 1, 1]))
+    """
+    quotas = np.asarray(quotas)
+    sizes = np.maximum(np.floor(quotas).astype(np.int64), least)
+    while sizes.sum() < total:
+        sizes[np.argmax(quotas - sizes)] += 1
+    while sizes.sum() > total:
+        sizes[np.argmax(np.where(sizes > least, sizes - quotas, -np.inf))] -= 1
     return sizes
 
 

@@ -45,7 +45,7 @@ def settle(model, images):
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = None  # an average over all calls: of this one
-    with torch.no_grad(), torch.random.fork_rng():
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
         model.train()(images)
     model.eval()
 
@@ -58,7 +58,7 @@ def test_exact_whatever_the_network(name):
     draw = torch.Generator().manual_seed(seed)
     config = getattr(transformers, f"{name}Config")(**NETWORKS[name])
     kind = "ImageClassification" if "image_size" in NETWORKS[name] else "SequenceClassification"
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = getattr(transformers, f"{name}For{kind}")(config).double().eval()
     with torch.no_grad():

@@ -15,7 +15,7 @@ from datadiet.chapters.views import View
 from datadiet.errors import InputError
 from datadiet.nets import encoders
 from datadiet.runs import audit
-from datadiet.training import kinds, loop
+from datadiet.training import kinds, loop, pruning
 
 
 @pytest.fixture
@@ -225,10 +225,10 @@ def test_scores_of_a_schedule_are_el2n_in_eval_mode(task):
     problem = kinds.prepare(config(), task, "cpu")
     slow = scores.el2n(runs.probabilities(kinds.predict(problem.model, problem.splits["train"])["logits"]), task.train.labels)
     problem.model.train()
-    np.testing.assert_allclose(loop.el2n(problem, dropout=False), slow, rtol=1e-12)
-    with torch.random.fork_rng():
+    np.testing.assert_allclose(pruning.el2n(problem, dropout=False), slow, rtol=1e-12)
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        one, other = loop.el2n(problem, dropout=True), loop.el2n(problem, dropout=True)
+        one, other = pruning.el2n(problem, dropout=True), pruning.el2n(problem, dropout=True)
     assert not np.array_equal(one, other)
     assert problem.model.training and not any(module._forward_pre_hooks for module in problem.model.modules())
 
@@ -236,7 +236,7 @@ def test_scores_of_a_schedule_are_el2n_in_eval_mode(task):
 def test_dropout_while_scoring_is_the_dropout_of_training(task):
     model = encoders.classifier("tiny", 3, seed=0)
     encoded = kinds.encode(config(), task, model, "cpu")["train"]
-    with torch.random.fork_rng(), torch.inference_mode():
+    with torch.random.fork_rng(devices=[]), torch.inference_mode():
         torch.manual_seed(5)
         model.train()
         truth = model(**kinds._inputs(encoded.batch(np.arange(8)))).logits
@@ -251,13 +251,13 @@ def test_dropout_while_scoring_is_the_dropout_of_training(task):
 def test_scores_from_the_training_pass_are_those_of_a_pass_where_nothing_moves(task):
     """Without dropout and without updates both ways see the same model; only what was left out takes a pass."""
     problem = kinds.prepare(config(), task, "cpu")
-    free, examples = loop.FromTraining(problem), problem.splits["train"]
+    free, examples = pruning.FromTraining(problem), problem.splits["train"]
     problem.model.eval()
     kept = np.arange(0, len(task.train), 2)
     for positions in examples.in_order_of_length(kept, 8):
         free.loss(problem.model, examples.batch(positions), positions)
     values, passed = free.complete(kept)
-    np.testing.assert_allclose(values, loop.el2n(problem, dropout=False), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(values, pruning.el2n(problem, dropout=False), rtol=1e-4, atol=1e-6)
     assert passed == len(task.train) - len(kept) and not problem.model.classifier._forward_hooks
 
 

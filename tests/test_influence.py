@@ -142,7 +142,7 @@ def test_vog_over_checkpoints_is_that_of_all_gradients_held_at_once(problem):
     model, train_split, kept = problem.model, problem.splits["train"], inputgrad.Checkpoints(problem)
     draw = torch.Generator().manual_seed(0)
     for _ in range(3):
-        kept.keep()
+        kept.add()
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter += 0.05 * torch.randn(parameter.shape, generator=draw)

@@ -25,7 +25,7 @@ from datadiet.data import load, shrink
 from datadiet.errors import InputError
 from datadiet.nets.images import picture_classifier
 from datadiet.runs import audit, recorded
-from datadiet.training import kinds, loop, pictures
+from datadiet.training import kinds, loop, pictures, recording
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_recorded_grand_is_exact_for_the_nets(digits, encoder):
     problem = kinds.prepare(config(encoder=encoder, seed=3), digits, "cpu")
     batch = problem.splits["train"].batch(np.arange(6))
     slow = gradnorm.reference_grad_norms(problem.model, batch, problem.loss)
-    np.testing.assert_allclose(loop.grand(problem, np.arange(6)), slow, rtol=1e-4)
+    np.testing.assert_allclose(recording.grand(problem, np.arange(6)), slow, rtol=1e-4)
 
 
 def test_features_of_the_plain_net_scale_with_its_input():

@@ -12,7 +12,8 @@ from datadiet.errors import InputError
 from datadiet.nets import encoders
 from datadiet.nets.dropout import Dropout
 from datadiet.training import kinds
-from datadiet.training.loop import Loop, fit, grand, step_of
+from datadiet.training.loop import Loop, fit, step_of
+from datadiet.training.recording import grand
 
 
 @pytest.fixture

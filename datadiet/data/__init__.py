@@ -181,7 +181,7 @@ def load_side_table(name: str, root: str | Path | None = None):
 
 
 def _assemble(name: str, raw: Raw, validation: float) -> Task:
-    """Check what was read, settle the three splits, and sum it up."""
+    """A task from the raw set: checked, with its three splits settled and its checksum."""
     for split, found in raw.splits.items():
         labels = found.labels
         if not len(labels):
@@ -193,20 +193,20 @@ def _assemble(name: str, raw: Raw, validation: float) -> Task:
     splits = raw.splits
     if len(np.unique(splits["train"].labels)) < 2:
         raise InputError(f"data.load: the training split of {name!r} has a single class; a task needs at least two.")
-    train, held, test, truth = splits["train"], splits.get("validation"), splits.get("test"), raw.truth
+    train, validated, test, truth = splits["train"], splits.get("validation"), splits.get("test"), raw.truth
     if test is None:
-        test, held = held, None  # the official validation split is all that can be tested on
+        test, validated = validated, None  # the official validation split is all that can be tested on
     if test is None:
         raise InputError(f"data.load: {name!r} has neither a test nor a validation split; add one of them.")
-    if held is None and validation:
+    if validated is None and validation:
         size = len(train) - round(validation * len(train))
         kept = stratified(train.labels, size, HOLDOUT_SEED, f"data.load: holding {validation} of {name!r} out for validation")
-        held = train.take(np.setdiff1d(np.arange(len(train)), kept))
+        validated = train.take(np.setdiff1d(np.arange(len(train)), kept))
         train, truth = train.take(kept), None if truth is None else truth[kept]
-        if not len(held):
+        if not len(validated):
             raise InputError(f"data.load: {validation} of the {len(train)} training examples of {name!r} is none; "
                              "raise `validation`, or set it to 0.")
-    return _with_checksum(Task(name, raw.kind, raw.label_names, train, held, test, "", raw.source, raw.notes, truth,
+    return _with_checksum(Task(name, raw.kind, raw.label_names, train, validated, test, "", raw.source, raw.notes, truth,
                                raw.slot_names))
 
 

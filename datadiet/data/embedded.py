@@ -4,7 +4,7 @@
     digits      scikit-learn's 1,797 real handwritten digits, 8 x 8  1,197 train, 200 validation, 400 test
     assistant   intents and slots of commands, from a grammar below  2,000 train, 300 validation, 500 test
 
-The first two are real. The third is authored: what is planted in it (near-duplicates, rare intents, wrong intents) is known,
+The first two are real. The third is authored: its plants (near-duplicates, rare intents, wrong intents) are known,
 so scores can be checked against it; accuracies on it say nothing about real assistants.
 """
 
@@ -37,8 +37,8 @@ SEED = 20_210_715  # draws the splits of the digits and the utterances of the as
 PACKAGES = {"matplotlib": "matplotlib", "networkx": "networkx", "numpy": "numpy", "pandas": "pandas", "scipy": "scipy",
             "sklearn": "scikit-learn", "torch": "torch", "transformers": "transformers"}
 DOCSTRING_SPLITS = {"train": 650, "validation": 50, "test": 100}  # sentences a package
-POOL = 900  # stop reading a package once it has this many: torch and transformers alone would take half a minute
-PER_FILE = 40  # so that the pool of a package spans its modules
+CANDIDATES = 900  # stop reading a package once it has this many: torch and transformers alone would take half a minute
+PER_FILE = 40  # so that the candidates of a package span its modules
 LEFT_OUT = {"tests", "test", "testing", "_testing", "externals", "_vendor", "vendor"}
 # A sentence must not say who wrote it. Short aliases are masked as words, long names inside words too (NumPy's, is_torch).
 NAMED = re.compile(r"numpy|scipy|pandas|sklearn|scikit[- ]learn|matplotlib|pytorch|torch|networkx|hugging ?face|transformers"
@@ -92,7 +92,7 @@ def _no_garbage_collection():
 
 
 def sentences(folder: Path) -> dict[str, str]:
-    """Up to `POOL` distinct sentences of the package in `folder`: letters and digits of the sentence -> sentence."""
+    """Up to `CANDIDATES` distinct sentences of the package in `folder`: letters and digits of the sentence -> sentence."""
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*.py")}
     found: dict[str, str] = {}
     for name in sorted(files, key=_order):
@@ -112,12 +112,12 @@ def sentences(folder: Path) -> dict[str, str]:
                 key = "".join(filter(str.isalnum, text.casefold())) if text else ""
                 if key and key not in found:
                     found[key], taken = text, taken + 1
-        if len(found) >= POOL:
+        if len(found) >= CANDIDATES:
             break
     return found
 
 
-def _pools() -> dict[str, dict[str, str]]:
+def _candidates() -> dict[str, dict[str, str]]:
     """:func:`sentences` of every package. Kept in the live store: reading them takes seconds, and every process needs them."""
     folders = {}
     for package, install in PACKAGES.items():
@@ -135,13 +135,13 @@ def _pools() -> dict[str, dict[str, str]]:
     if kept and kept.is_file():
         return json.loads(kept.read_text())
     with _no_garbage_collection():
-        pools = {package: sentences(folder) for package, folder in folders.items()}
+        candidates = {package: sentences(folder) for package, folder in folders.items()}
     if kept:
         kept.parent.mkdir(parents=True, exist_ok=True)
         part = kept.with_suffix(f".{os.getpid()}.part")  # several processes may get here at once
-        part.write_text(json.dumps(pools))
+        part.write_text(json.dumps(candidates))
         os.replace(part, kept)
-    return pools
+    return candidates
 
 
 def _release(package: str) -> str:
@@ -151,17 +151,17 @@ def _release(package: str) -> str:
 @cache
 def docstrings() -> Raw:
     """Which package wrote the sentence? Read from the installed source files; nothing is imported."""
-    pools = _pools()
-    shared = Counter(key for pool in pools.values() for key in pool)
+    candidates = _candidates()
+    shared = Counter(key for found in candidates.values() for key in found)
     need, rows = sum(DOCSTRING_SPLITS.values()), {split: [] for split in DOCSTRING_SPLITS}
-    for label, (package, pool) in enumerate(pools.items()):
-        own = sorted((key for key in pool if shared[key] == 1), key=_order)
+    for label, (package, found) in enumerate(candidates.items()):
+        own = sorted((key for key in found if shared[key] == 1), key=_order)
         if len(own) < need:
             raise InputError(f"data.load: 'docstrings' needs {need} sentences of {package}, its installed release has "
                              f"{len(own)}; mend it with: pip install --force-reinstall --upgrade {PACKAGES[package]}")
         start = 0
         for split, size in DOCSTRING_SPLITS.items():
-            rows[split] += [(_order(key), pool[key], label) for key in own[start:start + size]]
+            rows[split] += [(_order(key), found[key], label) for key in own[start:start + size]]
             start += size
     splits = {}
     for split, found in rows.items():
@@ -262,7 +262,7 @@ def _polite(rng, command):
 
 @cache
 def assistant() -> Raw:
-    """Commands to a voice assistant, written by the grammar above, with what is planted on record."""
+    """Commands to a voice assistant, written by the grammar above, with its plants on record."""
     rng = np.random.default_rng(SEED)
     intents, slot_names = tuple(GRAMMAR), ("O", *(f"{mark}-{slot}" for slot in FILLERS for mark in "BI"))
     code = {slot: i for i, slot in enumerate(slot_names)}

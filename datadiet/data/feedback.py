@@ -3,7 +3,7 @@
     feedback    did the customer complain?  2,000 train, 200 validation, 600 test
 
 AUTHORED, not collected: it holds no person's words, and nothing found on it is a finding about people or about a paper's sets.
-What is planted is known. In training a complaint mentions women and praise mentions men more often than not, though the gender
+Its plants are known. In training a complaint mentions women and praise mentions men more often than not, though the gender
 says nothing about the label. Some verbs fit both labels, and there a model that looks for help finds the gender. In validation
 and test the association is absent, and people go by names and nouns that training does not have. The training sentences are
 swapped as word lists do it, which know "she" and "waitress" but no first names; those of validation and test are swapped whole.

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from datadiet.errors import InputError
+from datadiet.prune import largest_remainders
 
 SPLITS = ("train", "validation", "test")
 SIDE_TABLES = {"cifar10n": "cifar10", "imdb_label_errors": "imdb"}  # row i belongs to row i of the set named
@@ -103,12 +104,7 @@ def stratified(labels: np.ndarray, size: int, seed: int, what: str) -> np.ndarra
     if not len(classes) <= size <= len(labels):
         raise InputError(f"{what} leaves {size} of {len(labels)} training examples; with {len(classes)} classes present, "
                          f"choose a size from {len(classes)} to {len(labels)}.")
-    quota = counts * size / len(labels)
-    take = np.maximum(np.floor(quota).astype(np.int64), 1)
-    while take.sum() < size:  # to the class furthest below its share
-        take[np.argmax(np.where(take < counts, quota - take, -np.inf))] += 1
-    while take.sum() > size:  # many rare classes were rounded up to one: from the class furthest above its share
-        take[np.argmin(np.where(take > 1, quota - take, np.inf))] -= 1
+    take = largest_remainders(counts * size / len(labels), size, least=1)
     rng = np.random.default_rng(seed)
     chosen = [rng.permutation(np.flatnonzero(labels == c))[:n] for c, n in zip(classes, take, strict=True)]
     return np.sort(np.concatenate(chosen))
@@ -216,7 +212,7 @@ def read_folder(name: str, root: Path) -> Raw:
 
 
 def _notes(name: str, root: Path) -> tuple[str, ...]:
-    """What the folder's ``manifest.json`` knows about the set: its notes, repeated rows, rows shared between splits."""
+    """Notes of the folder's ``manifest.json`` about the set: its notes, repeated rows, rows shared between splits."""
     path = root / "manifest.json"
     if not path.is_file():
         return ()
@@ -254,7 +250,7 @@ def read_human(name: str, root: Path) -> Raw:
 
 @dataclass(frozen=True)
 class HubSet:
-    """Where a set lies on the Hugging Face hub, and what its columns are called there."""
+    """Where a set lies on the Hugging Face hub, and the names of its columns there."""
 
     repository: str
     config: str | None
@@ -281,7 +277,7 @@ HUB = {
 
 
 def load_hub(entry: HubSet):
-    """What ``datasets.load_dataset`` gives for `entry`: a mapping of split name -> dataset. Tests put a stand-in here."""
+    """The set `entry` by ``datasets.load_dataset``: a mapping of split name -> dataset. Tests put a stand-in here."""
     import datasets
 
     return datasets.load_dataset(entry.repository, entry.config, revision=entry.revision)

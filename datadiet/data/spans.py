@@ -1,4 +1,4 @@
-"""Spans of slot tags: what a tagger has found, counted in whole phrases. Plain Python, names in, numbers out.
+"""Spans of slot tags: the slots that a tagger has found, counted in whole phrases. Plain Python, names in, numbers out.
 
     spans(["O", "B-city", "I-city", "O"])       # {("city", 1, 2)}
     f1([["B-city", "O"]], [["B-city", "O"]])    # 1.0
@@ -45,7 +45,7 @@ def f1(true, predicted) -> float:
     """Micro-averaged F1 over the spans of all utterances, in [0, 1]: ``2 right / (true + predicted)``.
 
     This is what papers on slot filling report. The share of right tags is another number, and a larger one: most words lie
-    outside all slots. Where neither side has a span, 0, as seqeval has it.
+    outside all slots. Where neither has a span, 0, as seqeval has it.
 
     >>> true = [["O", "O", "O", "B-MISC", "I-MISC", "I-MISC", "O"], ["B-PER", "I-PER", "O"]]
     >>> f1(true, [["O", "O", "B-MISC", "I-MISC", "I-MISC", "I-MISC", "O"], ["B-PER", "I-PER", "O"]])

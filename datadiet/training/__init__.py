@@ -1,1 +1,1 @@
-"""Training: one loop for every kind of task, what it records, and the runs that need more: pools, mixes, branches."""
+"""Training: one loop for every kind of task, the arrays it records, and the runs that need more: pools, mixes, branches."""

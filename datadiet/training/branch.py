@@ -4,20 +4,20 @@
     fitted.metrics["errors"]["hardest"]     # [S, A]: training error of the hardest tenth on the line between two futures
     fitted.metrics["velocity"]["hardest"]   # [epochs]: how far the kernel of the hardest block turned in each epoch
 
-The run itself is that of :func:`datadiet.training.loop.fit` on the full data, to the bit; it is one of the two futures of every spawn
-point. The other goes on from a copy of its weights, its optimiser and its learning rate to the same last update. Spawning is that
-of Fort et al. (2020), the line between futures that of Frankle et al. (2020).
+The run itself is that of :func:`datadiet.training.loop.fit` on the full data, to the bit; it is one of the two futures of every
+spawn point. The other goes on from a copy of its weights, its optimiser and its learning rate to the same last update. Spawning
+is that of Fort et al. (2020), the line between futures that of Frankle et al. (2020).
 """
 
 import time
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from datadiet.data import Task
 from datadiet.errors import InputError
 from datadiet.gradnorm import tangent
+from datadiet.nets import device
 from datadiet.training import kinds, landscape
 from datadiet.training.loop import DROPOUT_STREAM, Fit, Loop, judge, step_of, updates_per_epoch
 
@@ -32,18 +32,18 @@ def fit(config: dict, task: Task, values: np.ndarray, progress: bool = False) ->
     task : Task
         Of kind "image".
     values : array [N]
-        What ranks the training examples, higher = harder: scores of other runs, so that none is judged by its own start.
+        Scores that rank the training examples, higher = harder: of other runs, so that none is judged by its own start.
     progress : bool
         Show a bar over the updates.
 
     Returns
     -------
     Fit
-        ``metrics`` of :func:`datadiet.training.loop.fit` (updates and examples of all futures together; accuracies of the run itself)
-        and ``errors``: group -> training errors [S, A], for the S spawn points at A places on the line from the run (0) to its
-        other future (1), groups "hardest", "middle", "easiest", "random" and "all"; ``velocity``: block -> how far its kernel
-        turned in each epoch [epochs], see :func:`datadiet.training.landscape.velocity`; ``spawn_epochs`` [S]; ``ranked_epoch``, when the
-        scores were taken. ``arrays``: ids and labels.
+        ``metrics`` of :func:`datadiet.training.loop.fit` (updates and examples of all futures together; accuracies of the run
+        itself) and ``errors``: group -> training errors [S, A], for the S spawn points at A places on the line from the run (0)
+        to its other future (1), groups "hardest", "middle", "easiest", "random" and "all"; ``velocity``: block -> how far its
+        kernel turned in each epoch [epochs], see :func:`datadiet.training.landscape.velocity`; ``spawn_epochs`` [S];
+        ``ranked_epoch``, the epoch that the scores were taken at. ``arrays``: ids and labels.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def fit(config: dict, task: Task, values: np.ndarray, progress: bool = False) ->
         A task that is not of images; spawn points that do not rise, or lie at the end of training or beyond; scoring points,
         a budget or folds beside the branches; scores of another number of examples; groups that hold nothing.
     """
-    plan, n, size = config["branch"], len(task.train), config["batch_size"]
+    branches, n, size = config["branch"], len(task.train), config["batch_size"]
     if task.kind != "image":
         raise InputError(f"branch.fit: {task.name!r} is a task of kind {task.kind!r}; only nets for images branch.")
     if config["score_at"] or config["watch"] or config["folds"] or config["budget"] != "epochs":
@@ -60,19 +60,19 @@ def fit(config: dict, task: Task, values: np.ndarray, progress: bool = False) ->
     if len(values) != n:
         raise InputError(f"branch.fit: {len(values)} scores for {n} training examples; give one score an example.")
     epoch = updates_per_epoch(n, size)
-    total, spawn = config["epochs"] * epoch, [step_of(at, n, size) for at in plan["spawn"]]
+    total, spawn = config["epochs"] * epoch, [step_of(at, n, size) for at in branches["spawn"]]
     if spawn != sorted(set(spawn)) or spawn[-1] >= total:
-        raise InputError(f"branch.fit: spawn points {plan['spawn']} are the updates {spawn} of {total}; give them rising, all "
-                         "before the end of training.")
-    blocks = landscape.groups(values, plan["block"], config["seed"])
-    groups = landscape.groups(values, round(plan["share"] * n), config["seed"]) | {"all": np.arange(n)}
+        raise InputError(f"branch.fit: spawn points {branches['spawn']} are the updates {spawn} of {total}; give them rising, "
+                         "all before the end of training.")
+    blocks = landscape.groups(values, branches["block"], config["seed"])
+    groups = landscape.groups(values, round(branches["share"] * n), config["seed"]) | {"all": np.arange(n)}
     loop, seed = Loop(config, task, total), config["seed"]
     clock, states, kernels = {"train": -time.perf_counter(), "scoring": 0.0}, {}, []
+    updates = (1 + len(spawn)) * total - sum(spawn)
     with (
-        torch.random.fork_rng(),
-        tqdm(total=(1 + len(spawn)) * total - sum(spawn), disable=not progress, desc=task.name, unit="step", leave=False) as bar,
+        device.seeded(loop.device, DROPOUT_STREAM + seed),
+        tqdm(total=updates, disable=not progress, desc=task.name, unit="step", leave=False) as bar,
     ):
-        torch.manual_seed(DROPOUT_STREAM + seed)
         for step in onwards(loop, size, np.random.default_rng(seed)):
             bar.update(step > 0)
             if step in spawn:
@@ -85,27 +85,27 @@ def fit(config: dict, task: Task, values: np.ndarray, progress: bool = False) ->
         end, lines, first = loop.state()["model"], [], None
         for number, step in enumerate(spawn, start=1):
             loop.restore(states.pop(step))
-            torch.manual_seed(DROPOUT_STREAM * (1 + number) + seed)
+            device.seed(loop.device, DROPOUT_STREAM * (1 + number) + seed)
             for _ in onwards(loop, size, np.random.default_rng([seed, number])):
                 bar.update()
             start = time.perf_counter()
-            lines.append(_wrong(loop, end, loop.state()["model"], plan["alphas"], size, first))
+            lines.append(_wrong(loop, end, loop.state()["model"], branches["alphas"], size, first))
             first = lines[0][0]  # every line begins where the run itself ended
             clock["scoring"] += time.perf_counter() - start
     clock["train"] += time.perf_counter() - clock["scoring"]
     metrics |= {
         "n_kept": n,
-        "updates": (1 + len(spawn)) * total - sum(spawn),
+        "updates": updates,
         "examples": loop.examples,
-        "scored": (1 + len(spawn) * (plan["alphas"] - 1)) * n,
-        "grand_scored": len(kernels) * len(blocks) * plan["block"],
+        "scored": (1 + len(spawn) * (branches["alphas"] - 1)) * n,
+        "grand_scored": len(kernels) * len(blocks) * branches["block"],
         "train_seconds": clock["train"],
         "scoring_seconds": clock["scoring"],
         "errors": {name: [[float(wrong[some].mean()) for wrong in line] for line in lines] for name, some in groups.items()},
         "velocity": {name: [landscape.velocity(one[name], next_one[name])
                             for one, next_one in zip(kernels, kernels[1:], strict=False)] for name in blocks},
         "spawn_epochs": [step / epoch for step in spawn],
-        "ranked_epoch": step_of(plan["at"], n, size) / epoch,
+        "ranked_epoch": step_of(branches["at"], n, size) / epoch,
     }  # fmt: skip
     return Fit(metrics, {"ids": task.train.ids, "labels": task.train.labels})
 
@@ -114,11 +114,11 @@ def onwards(loop: Loop, size: int, rng: np.random.Generator):
     """Train `loop` to its end in epochs shuffled by `rng`; yields the step before the first update and after each."""
     examples = loop.problem.splits["train"]
     yield loop.step
-    while loop.step < loop.plan.total:
+    while loop.step < loop.total:
         for positions in examples.shuffled(np.arange(len(examples.labels)), size, rng):
             loop.update(positions)
             yield loop.step
-            if loop.step == loop.plan.total:
+            if loop.step == loop.total:
                 break
 
 
@@ -133,7 +133,7 @@ def _kernels(loop: Loop, blocks: dict) -> dict[str, np.ndarray]:
 def _wrong(loop: Loop, one: dict, other: dict, places: int, size: int, first: np.ndarray | None = None) -> np.ndarray:
     """Whether each training example is wrong at evenly spaced places from state `one` to state `other`: [places, N].
 
-    `first`: what is known of the first place already.
+    `first`: the row of the first place, where it is known already.
     """
     examples, out = loop.problem.splits["train"], [] if first is None else [first]
     everything, labels = np.arange(len(examples.labels)), examples.labels.cpu().numpy()

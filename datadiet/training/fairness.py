@@ -1,4 +1,4 @@
-"""Fairness with gender-swapped counterfactuals: which mix of factual and swapped sentences to train on, and what it is judged by.
+"""Fairness with gender-swapped counterfactuals: which mix of factual and swapped sentences to train on, and measures of fairness.
 
     mix(settings(factuals=0.5, counterfactuals=0.5), train, seed=0)     # positions: 0 .. N-1 factual, N .. 2N-1 swapped
     demographic_parity(predictions, groups)                             # 1 = both groups are called positive equally often
@@ -75,7 +75,7 @@ def mix(mixed: dict, split: Split, values: np.ndarray | None = None, seed: int =
     values : array [N], optional
         The score that the rules rank by, of a sentence and of its swap alike; not used by random rules.
     seed : int
-        Draws what is drawn at random, without replacement.
+        Of the random rules, which draw without replacement.
 
     Returns
     -------
@@ -149,14 +149,13 @@ def auc(scores, labels) -> float:
     >>> auc([0.1, 0.4, 0.4, 0.8], [0, 0, 1, 1])
     0.875
     """
+    from sklearn.metrics import roc_auc_score
+
     scores, labels = np.asarray(scores, float), np.asarray(labels)
     if scores.shape != labels.shape or set(np.unique(labels)) != {0, 1}:
         raise InputError(f"fairness.auc: scores {scores.shape} and labels {labels.shape} with the values "
                          f"{np.unique(labels)[:4].tolist()}; give one label a score, and both labels 0 and 1.")
-    _, tied, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (counts.cumsum() - (counts - 1) / 2)[tied]  # mean rank of equals, from 1
-    ones = int((labels == 1).sum())
-    return float((ranks[labels == 1].sum() - ones * (ones + 1) / 2) / (ones * (len(labels) - ones)))
+    return float(roc_auc_score(labels, scores))
 
 
 def judge(logits, swapped_logits, labels, gender) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The outside method: a logistic regression on frozen features, and what it says of examples it was not fitted on.
+"""The outside method: a logistic regression on frozen features, and its probabilities for examples it was not fitted on.
 
     fitted = out_of_fold(config(task="trec6", folds=5, score_at=[0]), load("trec6"))
     fitted.arrays["logits"]      # [1, N, K]: log-probabilities, each example's from a model that never saw its label
@@ -14,7 +14,7 @@ import torch
 
 from datadiet.data import Task
 from datadiet.errors import InputError
-from datadiet.nets import encoders
+from datadiet.nets import device, encoders
 from datadiet.training import kinds
 from datadiet.training.loop import Fit
 
@@ -22,8 +22,8 @@ FLOOR = 1e-12  # of a probability, so that its logarithm is a number
 
 
 def features(config: dict, task: Task) -> np.ndarray:
-    """What the head of the untrained model reads of each training example, float32 [N, d], in eval mode."""
-    problem = kinds.prepare(config, task, "cpu")
+    """The input of the untrained model's head for each training example, float32 [N, d], in eval mode, on the run's device."""
+    problem = kinds.prepare(config, task, device.check(config["device"]))
     seen, train = [], problem.splits["train"]
     out = np.empty((len(task.train), encoders.output_layer(problem.model).in_features), np.float32)
     hook = encoders.output_layer(problem.model).register_forward_pre_hook(lambda module, args: seen.append(args[0]))
@@ -31,7 +31,7 @@ def features(config: dict, task: Task) -> np.ndarray:
         with kinds.scoring(problem.model), torch.inference_mode():
             for positions in train.in_order_of_length(np.arange(len(out)), kinds.eval_batch(problem.model)):
                 problem.loss(problem.model, train.batch(positions))
-                out[positions] = seen.pop().float().numpy()
+                out[positions] = seen.pop().float().cpu().numpy()
     finally:
         hook.remove()
     return out

@@ -1,9 +1,9 @@
-"""Growing a training set from a pool that a weak model has labelled: the seed set, what is confident, what of it is added.
+"""Growing a training set from a pool that a weak model has labelled: the seed set, the confident examples, the added ones.
 
     grown, kept, facts = grow(task, settings({"start": 100, "by": "entropy", "add": 200, "source": weak}), 0, arrays_of_weak)
 
 An analogue, on public data, of the augmentation study of Sabbineni, Anand and Minakova (2023), whose data and system are
-proprietary. Scores here look at the weak model's own hypotheses, never at the truth: that is what a pool without labels has.
+proprietary. Scores here look at the weak model's own hypotheses, never at the truth: a pool without labels has no other.
 """
 
 from dataclasses import replace
@@ -20,9 +20,9 @@ START = {"start": 100, "by": None}  # the weak run itself: a seed set, and nothi
 ADD = {
     "start": 100,  # examples of the seed set, a stratified draw by the run's seed
     "by": "random",  # which of the confident ones are added: BY
-    "confident": 0.5,  # share of the pool that is kept, the highest confidence of the weak model first
+    "confident": 0.5,  # share of the pool to choose from, the highest confidence of the weak model first
     "add": 200,  # examples added
-    "labels": "hypotheses",  # what the added ones are trained with; "truth": an oracle, to tell selection from wrong labels
+    "labels": "hypotheses",  # labels of the added ones; "truth": an oracle, to tell selection from wrong labels
     "source": None,  # config of the weak run, without its seed: run s grows from the weak run of its own seed
 }
 BY = ("random", "stratified", "entropy", "margin", "el2n")
@@ -45,7 +45,7 @@ def settings(given: dict) -> dict:
         raise InputError(f"growth.settings: by={out['by']!r}, labels={out.get('labels')!r}; choose by from {', '.join(BY)} (None "
                          "adds nothing) and labels from hypotheses, truth.")
     if out["by"] is not None and out["source"] is None:
-        raise InputError(f"growth.settings: by={out['by']!r} chooses among hypotheses; give the config of the weak run as source.")
+        raise InputError(f"growth.settings: by={out['by']!r} chooses among hypotheses; give the weak run's config as source.")
     if min(out["start"], out.get("add", 1)) < 1 or not 0 < out.get("confident", 1) <= 1:
         raise InputError(f"growth.settings: start={out['start']}, add={out.get('add')}, confident={out.get('confident')}; sizes "
                          "are at least 1, and confident is a share above 0 and at most 1.")
@@ -57,8 +57,8 @@ def seed_set(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
     return stratified(labels, size, seed, f"growth.seed_set: start={size}")
 
 
-def chosen(held: dict, pool: dict, seed: int) -> np.ndarray:
-    """Positions that are added, sorted: chosen by ``pool["by"]`` among the confident, from the arrays of the weak run.
+def chosen(weak: dict, pool: dict, seed: int) -> np.ndarray:
+    """Positions that are added, sorted: chosen by ``pool["by"]`` among the confident, from the arrays `weak` of the weak run.
 
     Confidence is the log probability of the likeliest intent plus the mean of those of the likeliest slots. Entropy, margin and
     EL2N are those of the intent, the last two against the hypothesis: with no truth to look at, all three say how unsure the
@@ -69,9 +69,9 @@ def chosen(held: dict, pool: dict, seed: int) -> np.ndarray:
     InputError
         Fewer confident examples than are to be added.
     """
-    rest = np.setdiff1d(np.arange(len(held["labels"])), seed_set(held["labels"], pool["start"], seed))
-    probs = softmax(held["logits"][-1][rest].astype(np.float64), axis=-1)
-    confidence = np.log(probs.max(1)) + held["slot_confidence"][-1][rest]
+    rest = np.setdiff1d(np.arange(len(weak["labels"])), seed_set(weak["labels"], pool["start"], seed))
+    probs = softmax(weak["logits"][-1][rest].astype(np.float64), axis=-1)
+    confidence = np.log(probs.max(1)) + weak["slot_confidence"][-1][rest]
     confident = np.sort(np.argsort(-confidence, kind="stable")[: round(pool["confident"] * len(rest))])
     if len(confident) < pool["add"]:
         raise InputError(f"growth.chosen: {len(confident)} of the {len(rest)} examples of the pool are confident, {pool['add']} "
@@ -89,8 +89,8 @@ def chosen(held: dict, pool: dict, seed: int) -> np.ndarray:
     return rest[confident[drawn]]
 
 
-def grow(task: Task, pool: dict, seed: int, held: dict | None = None) -> tuple[Task, np.ndarray, dict]:
-    """The task with the labels to train on, the positions to train on, and facts of what was added.
+def grow(task: Task, pool: dict, seed: int, weak: dict | None = None) -> tuple[Task, np.ndarray, dict]:
+    """The task with the labels to train on, the positions to train on, and facts of the added ones.
 
     Parameters
     ----------
@@ -99,8 +99,8 @@ def grow(task: Task, pool: dict, seed: int, held: dict | None = None) -> tuple[T
     pool : dict
         Of :func:`settings`.
     seed : int
-        Draws the seed set, and what is added at random.
-    held : dict, optional
+        Draws the seed set, and random additions.
+    weak : dict, optional
         Arrays of the weak run; none where nothing is added.
 
     Returns
@@ -119,11 +119,11 @@ def grow(task: Task, pool: dict, seed: int, held: dict | None = None) -> tuple[T
     start = seed_set(task.train.labels, pool["start"], seed)
     if pool["by"] is None:
         return task, start, {}
-    added, train = chosen(held, pool, seed), task.train
+    added, train = chosen(weak, pool, seed), task.train
     intents, slots = train.labels.copy(), list(train.inputs["slots"])
-    intents[added] = held["logits"][-1][added].argmax(1)
+    intents[added] = weak["logits"][-1][added].argmax(1)
     true = [slots[i] for i in added]
-    seen = spans.filled(held["slot_predictions"][-1][added], true, task.slot_names.index(spans.OUTSIDE))
+    seen = spans.filled(weak["slot_predictions"][-1][added], true, task.slot_names.index(spans.OUTSIDE))
     for i, row in zip(added, seen, strict=True):
         slots[i] = row
     wrong = intents[added] != train.labels[added]

@@ -1,11 +1,12 @@
 """VoG of every training example of a run: the gradient of the label's logit in the input, at each of the run's checkpoints.
 
-    kept = Checkpoints(problem)
-    kept.keep()                 # at every checkpoint: a copy of the weights as they are now
-    kept.vog()                  # [T, N]: VoG over the checkpoints up to each
+    checkpoints = Checkpoints(problem)
+    checkpoints.add()           # at every checkpoint: a copy of the weights as they are now
+    checkpoints.vog()           # [T, N]: VoG over the checkpoints up to each
 
-The gradients of all examples at all checkpoints are T N L d numbers. What is kept instead is the weights of the T checkpoints, as
-the paper keeps them; at the end each batch of examples goes through all of them, and no more than its own gradients are held.
+The gradients of all examples at all checkpoints are T N L d numbers. Copies are made of the weights of the T checkpoints instead,
+as the paper makes them; at the end each batch of examples goes through all of them, with its own gradients alone in memory. Like
+GraNd, they are float32 also where scoring passes are bfloat16.
 """
 
 import numpy as np
@@ -18,10 +19,10 @@ from datadiet.training import kinds
 
 
 def label_gradients(model, batch: dict, weights: dict | None = None) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Gradient of each example's label logit, before the softmax, in what the model is fed; and where a text has tokens.
+    """Gradient of each example's label logit, before the softmax, in the model's input; and where a text has tokens.
 
-    What it is fed: pixels; of a text, what the embedding of each token gives. Position and type are added to that, so it is the
-    gradient in their sum too.
+    The input: pixels; of a text, the embedding of each token. Position and type are added to that, so it is the gradient in their
+    sum too.
 
     Parameters
     ----------
@@ -73,13 +74,13 @@ class Checkpoints:
     """
 
     def __init__(self, problem: kinds.Problem):
-        if problem.record is not kinds.predict:
-            raise InputError("loop.fit: vog=True is for tasks with one label an example, scored in one pass; leave it out.")
+        if not problem.one_label:
+            raise InputError("loop.fit: vog=True is for tasks whose examples have one label each; leave it out.")
         self.problem, self.weights = problem, []
 
-    def keep(self) -> None:
-        """Keep the weights as they are now."""
-        self.weights.append({name: held.detach().clone() for name, held in self.problem.model.state_dict().items()})
+    def add(self) -> None:
+        """Add a copy of the weights as they are now."""
+        self.weights.append({name: values.detach().clone() for name, values in self.problem.model.state_dict().items()})
 
     def vog(self) -> np.ndarray:
         """VoG over the checkpoints up to each, float64 [T, N]; 0 at the first. In eval mode, in the order of the set."""

@@ -9,15 +9,17 @@ that begins at a token, and 0 where none begins; ``slots`` [B, T] the label ther
 
 import numpy as np
 import torch
+from scipy.special import softmax
 from torch import nn
 from torch.nn.functional import cross_entropy
 
 from datadiet import scores
 from datadiet.data import Split, Task, spans
 from datadiet.errors import InputError
-from datadiet.nets import encoders
+from datadiet.nets import device, encoders
+from datadiet.training.tokens import Tokens
 
-ASIDE = ("labels", "slots", "word")  # of a batch: what the encoder is not given
+ASIDE = ("labels", "slots", "word")  # entries of a batch that the encoder is not given
 
 
 class Joint(nn.Module):
@@ -36,7 +38,7 @@ class Joint(nn.Module):
         self.encoder.set_input_embeddings(embedding)
 
     def features(self, attention_mask, **inputs):  # [B, T] each -> [B, d], [B, T, d]
-        """What the two heads read: a vector an utterance, and one a token."""
+        """The inputs of the two heads: a vector an utterance, and one a token."""
         tokens = self.encoder(attention_mask=attention_mask, **inputs).last_hidden_state
         mask = attention_mask[..., None].to(tokens.dtype)  # [B, T, 1]
         whole = (tokens * mask).sum(1) / mask.sum(1) if self.mean else tokens[:, 0]
@@ -58,7 +60,7 @@ def classifier(encoder: str, n_intents: int, n_slots: int, layers: int | None = 
     if getattr(inner, "pooler", None) is not None:
         inner.pooler = None  # not read, so it must not count as a parameter
     config = inner.config
-    with torch.random.fork_rng(devices=[]):  # the plain draws of the layers are replaced below
+    with device.seeded("cpu", seed):  # the plain draws of the layers are replaced below
         model = Joint(inner, encoder == "minilm-mean", n_intents, n_slots, getattr(config, "hidden_dropout_prob", 0.1))
     draw = torch.Generator().manual_seed(seed)
     for head in (model.classifier, model.slot_classifier):
@@ -67,8 +69,8 @@ def classifier(encoder: str, n_intents: int, n_slots: int, layers: int | None = 
     return model.eval()
 
 
-def columns(task: Task, split: Split, tokens) -> dict[str, list[list[int]]]:
-    """Slot labels and word numbers at the first sub-token of each word of a tokenised split.
+def columns(task: Task, split: Split, found: Tokens) -> dict[str, list[int]]:
+    """Slot labels and word numbers at the first sub-token of each word of a tokenised split, all utterances end to end.
 
     Words cut off by the largest length are left out; so is a word that the tokenizer makes nothing of.
 
@@ -80,16 +82,16 @@ def columns(task: Task, split: Split, tokens) -> dict[str, list[list[int]]]:
     if spans.OUTSIDE not in (task.slot_names or ()):
         raise InputError(f"joint: the slot labels of {task.name!r} have no {spans.OUTSIDE!r} for words outside them; add it.")
     spans.spans(task.slot_names)  # refuses tags that are not BIO
-    out = {"slots": [], "word": []}
-    for row, labels in enumerate(split.inputs["slots"]):
-        word, seen = [], -1
-        for place in tokens.word_ids(row):
-            word.append(place + 1 if place is not None and place != seen else 0)
-            seen = place if place is not None else seen
+    out, ends = {"slots": [], "word": []}, np.cumsum(found.lengths)
+    for row, (places, labels) in enumerate(zip(np.split(found.words, ends[:-1]), split.inputs["slots"], strict=True)):
+        word, last = [], -1
+        for place in places.tolist():  # -1 at tokens outside all words
+            word.append(place + 1 if place not in (-1, last) else 0)
+            last = last if place == -1 else place
         if not any(word):
             raise InputError(f"joint: no word of utterance {split.ids[row]} of {task.name!r} is seen; raise max_length.")
-        out["word"].append(word)
-        out["slots"].append([labels[place - 1] if place else 0 for place in word])
+        out["word"] += word
+        out["slots"] += [labels[place - 1] if place else 0 for place in word]
     return out
 
 
@@ -110,9 +112,9 @@ def example_loss(model: Joint, batch: dict) -> torch.Tensor:
 
 
 def record(model: Joint, batches, n: int) -> dict[str, np.ndarray]:
-    """What scores and measures need of `n` utterances, given as (positions, batch), in the mode the model is in.
+    """Arrays of `n` utterances that scores and measures are computed from, given (positions, batch), in the mode of the model.
 
-    ``logits`` [N, K] of the intent and ``feature_norms`` [N] of what its head reads; ``words`` [N], how many words were seen;
+    ``logits`` [N, K] of the intent and ``feature_norms`` [N] of its head's input; ``words`` [N], how many words were seen;
     ``slot_sums`` and ``slot_squares`` [N], of the lengths of their error vectors; ``slot_confidence`` [N], the mean log
     probability of their likeliest slots; ``slot_predictions`` [N, W], these slots, -1 for a word not seen.
     """
@@ -123,17 +125,19 @@ def record(model: Joint, batches, n: int) -> dict[str, np.ndarray]:
         logits[positions] = model.classifier(whole).float().cpu().numpy()
         out["feature_norms"][positions] = whole.float().norm(dim=-1).cpu().numpy()
         rows, places = (batch["word"] > 0).nonzero(as_tuple=True)
-        probs = torch.softmax(model.slot_classifier(tokens)[rows, places].double(), -1)  # [words, S]
+        slots = model.slot_classifier(tokens)[rows, places].cpu()
+        word, labels, rows, places = (values.cpu() for values in (batch["word"], batch["slots"], rows, places))
+        probs = torch.softmax(slots.double(), -1)  # [words, S], on the processor: Apple's GPUs have no float64
         best, slot = probs.max(-1)
-        probs[torch.arange(len(rows)), batch["slots"][rows, places]] -= 1
+        probs[torch.arange(len(rows)), labels[rows, places]] -= 1
         error = probs.norm(dim=-1)
-        counts = (batch["word"] > 0).sum(1)
+        counts = (word > 0).sum(1)
         for name, values in (("slot_sums", error), ("slot_squares", error**2), ("slot_confidence", best.log() / counts[rows])):
-            sums = torch.zeros(len(counts), dtype=torch.float64, device=rows.device).index_add_(0, rows, values)
-            out[name][positions] = sums.float().cpu().numpy()
-        out["words"][positions] = counts.cpu().numpy()
-        number = batch["word"][rows, places] - 1
-        found.append((positions[rows.cpu().numpy()], number.cpu().numpy(), slot.cpu().numpy()))
+            sums = torch.zeros(len(counts), dtype=torch.float64).index_add_(0, rows, values)
+            out[name][positions] = sums.float().numpy()
+        out["words"][positions] = counts.numpy()
+        number = word[rows, places] - 1
+        found.append((positions[rows.numpy()], number.numpy(), slot.numpy()))
         longest = max(longest, int(number.max()) + 1)
     predictions = np.full((n, longest), -1, np.int16)
     for rows, numbers, slots in found:
@@ -142,8 +146,8 @@ def record(model: Joint, batches, n: int) -> dict[str, np.ndarray]:
 
 
 def el2n(recorded: dict, labels: np.ndarray) -> np.ndarray:
-    """Joint EL2N of what was recorded, the L2 norm of the stacked errors, [N]."""
-    probs = torch.softmax(torch.from_numpy(recorded["logits"]).double(), -1).numpy()
+    """Joint EL2N from recorded arrays, the L2 norm of the stacked errors, [N]."""
+    probs = softmax(recorded["logits"].astype(np.float64), axis=-1)
     parts = (recorded[name] for name in ("slot_sums", "slot_squares", "words"))
     return scores.combined(scores.el2n(probs, labels), *parts, "norm")
 

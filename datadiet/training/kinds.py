@@ -1,4 +1,4 @@
-"""Kinds of tasks: how each is turned into batches, what its loss is, what is recorded of every example, how a model is judged.
+"""Kinds of tasks: batches, the loss of an example, the arrays recorded of every example, and the metrics of a split.
 
     problem = prepare(config, load("trec6"), "cpu")
     problem.loss(problem.model, problem.splits["train"].batch([0, 1, 2]))     # [B], one loss an example
@@ -9,35 +9,38 @@ The training loop knows nothing else of a kind. A new kind is a function that re
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import torch
+from scipy.special import softmax
 from torch import nn
 from torch.nn.functional import cross_entropy
 
 from datadiet import scores
 from datadiet.data import Split, Task
 from datadiet.errors import InputError
+from datadiet.nets import device as devices
 from datadiet.nets import encoders
 from datadiet.nets.images import picture_classifier
 from datadiet.training import fairness, joint, pictures
+from datadiet.training.tokens import tokens
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}  # of passes that train nothing
-PASS = 64  # tokens whose multiplications cost what there is to a forward and backward besides, on a CPU
-EVAL_BATCH = {"cpu": 32, "cuda": 512}  # examples of a scoring pass: what a processor's cache holds, and what keeps a GPU busy
+PASS = 64  # tokens whose multiplications take as long as the rest of a forward and backward on a CPU: calls, small tensors
+WINDOW = 50  # batches that are cut from one sequence of examples in order of length
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A task made ready for the loop.
+    """A task made ready for the loop, its model on the device.
 
     ``splits``: name -> examples with ``labels``, ``batch(positions)``, ``parts(positions)``, ``shuffled(positions, size, rng)``
     and ``in_order_of_length(positions, size)``. ``loss(model, batch)``: one loss an example, [B]. ``record(model, examples)``:
     arrays whose first axis is the examples, among them ``logits`` [N, K] and ``feature_norms`` [N]. ``measure(split, recorded)``:
-    metrics of a split by name, from what was recorded of it. ``score(recorded, labels)``: what dynamic pruning ranks by, [N].
-    ``vary(batch)``: a training batch as the model is to see it this time. ``fixed``: arrays [N] of the training examples that no
-    training changes, stored once.
+    metrics of a split by name, from its recorded arrays. ``score(recorded, labels)``: the score that dynamic pruning ranks by,
+    [N]. ``vary(batch)``: a training batch under this epoch's augmentation. ``fixed``: arrays [N] of the training examples that no
+    training changes, stored once. ``facts``: metrics that are known before training. ``one_label``: whether an example is one
+    input with one label, so that its gradient in the input is one.
     """
 
     model: nn.Module
@@ -48,6 +51,8 @@ class Problem:
     score: Callable = staticmethod(lambda recorded, labels: el2n(recorded, labels))
     vary: Callable = staticmethod(lambda batch: batch)
     fixed: dict = field(default_factory=dict)
+    facts: dict = field(default_factory=dict)
+    one_label: bool = True
 
 
 def prepare(config: dict, task: Task, device) -> Problem:
@@ -56,25 +61,27 @@ def prepare(config: dict, task: Task, device) -> Problem:
     Raises
     ------
     InputError
-        A kind of task that this loop cannot train on.
+        A kind of task that this loop cannot train on; an unknown precision.
     """
     if task.kind not in KINDS:
         raise InputError(
             f"loop.fit: {task.name!r} is a task of kind {task.kind!r}; this loop trains on {', '.join(map(repr, KINDS))}."
         )
+    for name in ("precision", "training_precision"):
+        if config[name] not in devices.PRECISIONS:
+            raise InputError(f"loop.fit: {name} {config[name]!r}; choose one of {', '.join(devices.PRECISIONS)}.")
     problem = KINDS[task.kind](config, task, device)
-    if config["precision"] not in PRECISIONS:
-        raise InputError(f"loop.fit: precision {config['precision']!r}; choose one of {', '.join(PRECISIONS)}.")
-    if (dtype := PRECISIONS[config["precision"]]) is torch.float32:
+    problem.model.to(device)
+    if config["precision"] == "float32":
         return problem
-    return replace(problem, record=_in(dtype, problem.record))
+    return replace(problem, record=_in(config["precision"], problem.record))
 
 
-def _in(dtype: torch.dtype, record: Callable) -> Callable:
-    """`record` with matrix products in `dtype`; logits come out as float32."""
+def _in(precision: str, record: Callable) -> Callable:
+    """`record` with matrix products in `precision`; logits come out as float32."""
 
     def lower(model, examples):
-        with torch.autocast(next(model.parameters()).device.type, dtype):
+        with devices.autocast(next(model.parameters()).device, precision):
             return record(model, examples)
 
     return lower
@@ -83,14 +90,14 @@ def _in(dtype: torch.dtype, record: Callable) -> Callable:
 class Encoded:
     """A split as token ids on the device, batched by length.
 
-    A column holds the tokens of all examples end to end, four bytes each: a million examples are one tensor, a batch is one
-    look-up, and on a GPU nothing travels to it while it trains.
+    A column, a tensor, holds the tokens of all examples end to end, four bytes each: a batch is one look-up, and only the
+    positions of its examples travel to a GPU. ``cut``: how many examples have lost their end.
     """
 
-    def __init__(self, labels: np.ndarray, lengths: np.ndarray, columns: dict[str, torch.Tensor], padding: int, device):
+    def __init__(self, labels: np.ndarray, lengths: np.ndarray, columns: dict, padding: int, device, cut: int = 0):
         self.labels, self.lengths = torch.as_tensor(labels, device=device), lengths  # lengths stay here: no waiting for a GPU
         self.columns = {name: flat.to(device, torch.int32) for name, flat in columns.items()}
-        self.padding, self.device = padding, device
+        self.padding, self.device, self.cut = padding, device, cut
         self._starts = torch.as_tensor(np.cumsum(lengths) - lengths, device=device)
         self._lengths = torch.as_tensor(lengths, device=device)
 
@@ -107,10 +114,10 @@ class Encoded:
 
     def parts(self, positions) -> list:
         """`positions` cut where one more pass costs less than the padding it saves: never on a GPU, which waits for work."""
-        lengths, cost, start = self.lengths[positions], np.zeros(len(positions) + 1), np.zeros(len(positions) + 1, int)
-        if self.labels.is_cuda:
+        if devices.name_of(self.device) != "cpu":
             return [positions]
-        for end in range(1, len(cost)):  # the cheapest way to cut what lies before `end`, by that of every shorter piece
+        lengths, cost, start = self.lengths[positions], np.zeros(len(positions) + 1), np.zeros(len(positions) + 1, int)
+        for end in range(1, len(cost)):  # the cheapest way to cut the examples before `end`, by that of every shorter piece
             longest = np.maximum.accumulate(lengths[:end][::-1])[::-1]
             tried = cost[:end] + np.arange(end, 0, -1) * longest + PASS
             start[end] = tried.argmin()
@@ -121,10 +128,19 @@ class Encoded:
             end = start[end]
         return out[::-1]
 
-    def same(self, i: int, j: int) -> bool:
-        """Whether two examples are the same tokens."""
-        one, other = (self.columns["input_ids"][self._starts[k] : self._starts[k] + self._lengths[k]] for k in (i, j))
-        return torch.equal(one, other)
+    @cached_property
+    def copies(self) -> np.ndarray:
+        """Of a split that is N examples and then N swapped ones: whether example N + i is the same tokens as i, bool [N]."""
+        n, starts = len(self.lengths) // 2, np.cumsum(self.lengths) - self.lengths
+        same = self.lengths[:n] == self.lengths[n:]
+        some = np.flatnonzero(same)  # of equal lengths; these are compared token by token
+        sizes = self.lengths[some]
+        pair = np.repeat(np.arange(len(some)), sizes)
+        place = np.arange(len(pair)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        ids = self.columns["input_ids"].cpu().numpy()
+        differ = ids[starts[some][pair] + place] != ids[starts[n + some][pair] + place]
+        same[some[pair[differ]]] = False
+        return same
 
     def in_order_of_length(self, positions, size):
         order = positions[np.argsort(self.lengths[positions], kind="stable")]
@@ -132,33 +148,41 @@ class Encoded:
 
     def shuffled(self, positions, size, rng):
         """One epoch: random batches whose members have similar lengths, in random order."""
-        positions, pool = rng.permutation(positions), 50 * size
-        pools = [self.in_order_of_length(positions[i : i + pool], size) for i in range(0, len(positions), pool)]
-        # The smaller batch must come from the last pool only, so that an epoch has exactly ceil(n / size) updates.
-        batches = [batch for group in pools for batch in group]
+        positions, window = rng.permutation(positions), WINDOW * size
+        # The smaller batch must come from the last window only, so that an epoch has exactly ceil(n / size) updates.
+        windows = [positions[i : i + window] for i in range(0, len(positions), window)]
+        batches = [batch for some in windows for batch in self.in_order_of_length(some, size)]
         return [batches[i] for i in rng.permutation(len(batches))]
 
 
 def encode(config: dict, task: Task, model, device) -> dict[str, Encoded]:
-    """Tokenise every split once, and trim the model's vocabulary to what occurs in them."""
+    """Every split as tokens, each example's first `max_length`; the model's vocabulary is trimmed to those that occur."""
     in_words = task.kind == "joint"
-    tokenizer = (encoders.word_tokenizer if in_words else encoders.tokenizer)(config["encoder"])
     splits = {name: split for name in ("train", "validation", "test") if (split := getattr(task, name)) is not None}
-    tokens = {}
+    found = {}
     for name, split in splits.items():
-        columns = [split.inputs[c] for c in ("tokens", "text", "text_pair") if c in split.inputs]
-        tokens[name] = tokenizer(*columns, truncation=True, max_length=config["max_length"], is_split_into_words=in_words)
+        texts = [tuple(map(tuple, split.inputs["tokens"]))] if in_words else [
+            tuple(split.inputs[c]) for c in ("text", "text_pair") if c in split.inputs
+        ]
+        found[name] = tokens(config["encoder"], config["max_length"], *texts, in_words=in_words)
+    padding = (encoders.word_tokenizer if in_words else encoders.tokenizer)(config["encoder"]).pad_token_id
     # Ids up to the padding id keep their number: RoBERTa counts positions from it.
-    used = set(range(tokenizer.pad_token_id + 1)) | {t for split in tokens.values() for row in split["input_ids"] for t in row}
-    renamed = encoders.trim_vocabulary(model, torch.tensor(sorted(used)))
-    padding, encoded = int(renamed[tokenizer.pad_token_id]), {}
+    used = np.bincount(np.concatenate([np.arange(padding + 1)] + [each.columns["input_ids"] for each in found.values()]))
+    renamed = encoders.trim_vocabulary(model, torch.from_numpy(np.flatnonzero(used)))
+    encoded = {}
     for name, split in splits.items():
-        columns = dict(tokens[name]) | (joint.columns(task, split, tokens[name]) if in_words else {})
-        lengths = np.array([len(row) for row in columns["input_ids"]])
-        flat = {column: torch.tensor([token for row in rows for token in row]) for column, rows in columns.items()}
-        flat["input_ids"] = renamed[flat["input_ids"]]
-        encoded[name] = Encoded(split.labels, lengths, flat, padding, device)
+        columns = {column: torch.from_numpy(flat) for column, flat in found[name].columns.items()}
+        columns["input_ids"] = renamed[columns["input_ids"].long()]
+        if in_words:
+            columns |= {column: torch.tensor(flat) for column, flat in joint.columns(task, split, found[name]).items()}
+        encoded[name] = Encoded(split.labels, found[name].lengths, columns, int(renamed[padding]), device, found[name].cut)
     return encoded
+
+
+def _facts(model, train: Encoded) -> dict:
+    """``cut``, the share of training examples longer than `max_length`; ``encoder_revision`` of an encoder of the hub."""
+    revision = encoders.revision_of(model)
+    return {"cut": train.cut / len(train.labels)} | ({} if revision is None else {"encoder_revision": revision})
 
 
 def _inputs(batch: dict) -> dict:
@@ -205,8 +229,8 @@ def dropout_on(model):
 
 
 def eval_batch(model) -> int:
-    """How many examples a pass that trains nothing takes at once, where the model is."""
-    return EVAL_BATCH[next(model.parameters()).device.type]
+    """How many examples a pass that trains nothing takes at once, on the device of the model."""
+    return devices.EVAL_BATCH[devices.name_of(next(model.parameters()).device)]
 
 
 def predict(model, encoded: Encoded, wanted: np.ndarray | None = None) -> dict[str, np.ndarray]:
@@ -229,30 +253,22 @@ def predict(model, encoded: Encoded, wanted: np.ndarray | None = None) -> dict[s
 
 
 def accuracy(split: Split, recorded: dict) -> dict[str, float]:
-    """Share of examples whose highest logit is that of their label, and Matthews' correlation of the two."""
-    predicted = recorded["logits"].argmax(1)
-    return {"accuracy": float((predicted == split.labels).mean()), "matthews": matthews(predicted, split.labels)}
+    """Share of examples whose highest logit is that of their label, and Matthews' correlation of the two (0 with one class).
 
-
-def matthews(predicted: np.ndarray, labels: np.ndarray) -> float:
-    r"""Matthews' correlation of predictions with labels, of any number of classes: 0 where either is all one class.
-
-    .. math:: \frac{c s - \sum_k p_k t_k}{\sqrt{(s^2 - \sum_k p_k^2)(s^2 - \sum_k t_k^2)}}
-
-    with s examples, c of them right, p_k predicted as class k and t_k of class k (Gorodkin, 2004). GLUE judges CoLA by it.
-
-    >>> matthews(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 1])), matthews(np.array([1, 1, 1, 1]), np.array([0, 0, 1, 1]))
-    (1.0, 0.0)
+    GLUE judges CoLA by the latter; of more than two classes it is that of Gorodkin (2004).
     """
-    n, size = len(labels), int(max(predicted.max(), labels.max())) + 1
-    guessed, true = (np.bincount(values, minlength=size).astype(float) for values in (predicted, labels))
-    spread = np.sqrt((n**2 - guessed @ guessed) * (n**2 - true @ true))
-    return float((n * (predicted == labels).sum() - guessed @ true) / spread) if spread else 0.0
+    from sklearn.metrics import matthews_corrcoef
+
+    predicted, labels = recorded["logits"].argmax(1), split.labels
+    several = len(np.union1d(predicted, labels)) > 1  # of one class in all, scikit-learn warns
+    matthews = float(matthews_corrcoef(labels, predicted)) if several else 0.0
+    return {"accuracy": float((predicted == labels).mean()), "matthews": matthews}
 
 
 def _texts(config: dict, task: Task, device) -> Problem:
     model = encoders.classifier(config["encoder"], task.n_classes, config["layers"], config["seed"])
-    return Problem(model, encode(config, task, model, device), example_loss, predict, accuracy)
+    splits = encode(config, task, model, device)
+    return Problem(model, splits, example_loss, predict, accuracy, facts=_facts(model, splits["train"]))
 
 
 def _both(split: Split | None) -> Split | None:
@@ -262,10 +278,9 @@ def _both(split: Split | None) -> Split | None:
 
 
 def predict_swaps(model, encoded: Encoded) -> dict[str, np.ndarray]:
-    """What :func:`predict` records of the sentences as they are, and ``swapped_logits`` [N, K] of their counterfactuals."""
-    n = len(encoded.labels) // 2
+    """The arrays of :func:`predict` for the sentences as they are, and ``swapped_logits`` [N, K] of their counterfactuals."""
+    n, copies = len(encoded.labels) // 2, encoded.copies
     # A copy in another batch would round differently, and look as if the swap had moved it.
-    copies = np.array([encoded.same(i, n + i) for i in range(n)])
     seen = predict(model, encoded, np.concatenate([np.arange(n), n + np.flatnonzero(~copies)]))
     swapped = np.where(copies[:, None], seen["logits"][:n], seen["logits"][n:])
     return {name: values[:n] for name, values in seen.items()} | {"swapped_logits": swapped}
@@ -277,7 +292,7 @@ def _swaps(config: dict, task: Task, device) -> Problem:
     def measure(split, recorded):
         return fairness.judge(recorded["logits"], recorded["swapped_logits"], split.labels, split.inputs["gender"])
 
-    return replace(_texts(config, doubled, device), record=predict_swaps, measure=measure)
+    return replace(_texts(config, doubled, device), record=predict_swaps, measure=measure, one_label=False)
 
 
 def _pictures(config: dict, task: Task, device) -> Problem:
@@ -290,8 +305,8 @@ def _pictures(config: dict, task: Task, device) -> Problem:
 
 
 def el2n(recorded: dict, labels: np.ndarray) -> np.ndarray:
-    """EL2N of what was recorded, [N]."""
-    return scores.el2n(torch.softmax(torch.from_numpy(recorded["logits"]).double(), -1).numpy(), labels)
+    """EL2N from recorded arrays, [N]."""
+    return scores.el2n(softmax(recorded["logits"].astype(np.float64), axis=-1), labels)
 
 
 def _joint(config: dict, task: Task, device) -> Problem:
@@ -304,7 +319,8 @@ def _joint(config: dict, task: Task, device) -> Problem:
             return joint.record(model, batches, n)
 
     splits, measure = encode(config, task, model, device), partial(joint.measure, task)
-    return Problem(model, splits, joint.example_loss, record, measure, joint.el2n)
+    facts = _facts(model, splits["train"])
+    return Problem(model, splits, joint.example_loss, record, measure, joint.el2n, facts=facts, one_label=False)
 
 
 KINDS = {"text": _texts, "pair": _texts, "swap": _swaps, "image": _pictures, "joint": _joint}

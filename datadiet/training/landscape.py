@@ -1,7 +1,7 @@
-"""How a network's kernel turns while it trains, and what lies between two of its futures: settings, groups and measures.
+"""How a network's kernel turns while it trains, and the error between two of its futures: settings, groups and measures.
 
     velocity(before, after)                        # how far the kernel of a block of examples turned, 0 = not at all
-    barrier([0.1, 0.4, 0.2])                       # error on the straight line between two networks, above what its ends explain
+    barrier([0.1, 0.4, 0.2])                       # error on the straight line between two networks, above its ends
     epochs_behind([0, 1, 2], [0.5, 0.2, 0.0], 8)   # until which moment two futures end up behind a barrier
 
 Numbers only: the kernels come from `tangent`, the futures from `branch`.
@@ -17,7 +17,7 @@ SETTINGS = {
     "alphas": 5,  # places on the line between two futures, its ends included
     "share": 0.1,  # of the training set: size of the groups whose error is measured on the line
     "block": 50,  # examples of the blocks whose kernel is followed
-    "score": "el2n",  # what the examples are ranked by
+    "score": "el2n",  # the score that ranks the examples
     "at": None,  # the scoring point
     "seeds": [],  # scoring runs whose scores are averaged
     "source": None,  # config of the scoring runs, without its seed
@@ -141,7 +141,7 @@ def epochs_behind(spawned, barriers, end: float, height: float = STABLE) -> floa
     """Until which moment of training two futures that part there end up behind a barrier higher than `height`, in epochs.
 
     Between spawn points the barrier is taken to go in a straight line, and to reach 0 at the end of training, where both
-    futures are one network: what comes back is the last moment at which that line is at `height`. 0 where it is never higher.
+    futures are one network. The last moment at which that line is at `height` comes back, 0 where it is never higher.
 
     Parameters
     ----------

@@ -2,7 +2,7 @@
 
     seen = ready(task, "standardised", "cpu")      # name -> Pictures
     seen["train"].batch([0, 1, 2])["image"]        # [3, C, H, W]
-    seen["train"].norms                            # [N], the norm of what the network sees
+    seen["train"].norms                            # [N], the norm of each image as the network sees it
 
 How pixels are normalised is a setting of a run, because a score that reads the norm of its input reads another norm with each.
 """
@@ -82,8 +82,8 @@ def per_image(train: torch.Tensor):
 def whitened(train: torch.Tensor):
     """Standardised, then every 2 x 2 patch rotated to principal components of variance 1: [N, 4 C, H - 1, W - 1].
 
-    What a fixed first layer of whitening filters hands on, as in the fast residual net of Kirsch's second rerun. Smooth areas,
-    which carry most of a photograph's norm, count for little afterwards; edges and noise count for much.
+    The activations of a fixed first layer of whitening filters, as in the fast residual net of Kirsch's second rerun. Smooth
+    areas, which carry most of a photograph's norm, count for little afterwards; edges and noise count for much.
     """
     first = standardised(train)
     x = first(train)
@@ -105,7 +105,7 @@ INPUTS = {"unit range": unit_range, "standardised": standardised, "per image": p
 
 
 def ready(task: Task, inputs: str, device) -> dict[str, Pictures]:
-    """Every split of an image task as the network sees it; what a normalisation measures, it measures on the training split.
+    """Every split of an image task as the network sees it; the statistics of a normalisation are those of the training split.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def ready(task: Task, inputs: str, device) -> dict[str, Pictures]:
 def shifted(batch: dict) -> dict:
     """A training batch with each image shifted by up to 4 pixels and, half the time, flipped left to right.
 
-    What a shift uncovers is mirrored from inside. Draws from torch's current generator, which the training loop has seeded.
+    Pixels that a shift uncovers are mirrored from inside. Draws from torch's current generator, which the loop has seeded.
     """
     x = batch["image"]
     n, _, height, width = x.shape

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datadiet import data
+from datadiet import data, runs
 from datadiet.data import Split, Task, embedded, flip_labels, load, load_side_table, shrink, sources
 from datadiet.errors import InputError
 
@@ -291,6 +291,19 @@ def test_exactly_the_asked_share_of_labels_is_wrong(n, k, rate, seed, kind):
         assert np.array_equal(noisy.train.labels[changed], (noisy.truth[changed] + 1) % k)
     assert noisy.test is task.test and np.array_equal(noisy.train.ids, task.train.ids)
     assert np.array_equal(flip_labels(task, rate, seed, kind).train.labels, noisy.train.labels)
+
+
+def test_the_flips_of_a_run_are_those_of_seed_0_whatever_its_own():
+    """Every run of a noisy arm sees the same wrong labels; another draw would be another task under the same key."""
+    tasks = [runs.task_of(runs.config(task="digits", noise=0.01, seed=seed)) for seed in (0, 7)]
+    for task in tasks:
+        wrong = np.flatnonzero(task.train.labels != task.truth)
+        assert wrong.tolist() == [19, 48, 89, 209, 320, 366, 607, 756, 776, 971, 1008, 1092]
+        assert task.train.labels[wrong].tolist() == [4, 3, 2, 0, 8, 1, 6, 6, 2, 3, 7, 1]
+
+
+def test_the_rows_that_become_validation_are_the_same_every_time(folder):
+    assert load("no_validation", folder).validation.ids.tolist() == [0, 10, 19, 21, 41, 45, 52, 56, 75, 92]
 
 
 def test_symmetric_flips_reach_every_other_class_alike():

@@ -12,6 +12,7 @@ from datadiet.chapters import ledger, pages
 from datadiet.chapters.arms import scoring
 from datadiet.chapters.dynamic_pruning import figures
 from datadiet.chapters.views import View
+from datadiet.data import Split
 from datadiet.errors import InputError
 from datadiet.nets import encoders
 from datadiet.runs import audit
@@ -533,15 +534,25 @@ def test_an_ablation_that_is_none():
         chapter.runs.wanted(of_words(ablations=["smothing", "rate"]))
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_matthews_is_that_of_scikit_learn(seed):
-    from sklearn.metrics import matthews_corrcoef
+def judged(predicted, labels):
+    split = Split(np.arange(len(labels)), np.asarray(labels), {})
+    return kinds.accuracy(split, {"logits": np.eye(4)[predicted]})
 
+
+@pytest.mark.parametrize("seed", range(5))
+def test_accuracy_and_matthews_are_their_formulas(seed):
+    """Gorodkin (2004): ``(c s - p t) / sqrt((s^2 - p p) (s^2 - t t))``, with counts p of predictions and t of labels."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 4, 50)
     predicted = np.where(rng.random(50) < 0.2 * seed, labels, rng.integers(0, 4, 50))
-    assert kinds.matthews(predicted, labels) == pytest.approx(matthews_corrcoef(labels, predicted))
-    assert kinds.matthews(labels, labels) == pytest.approx(1) and kinds.matthews(np.zeros(50, int), labels) == 0
+    p, t = (np.bincount(values, minlength=4).astype(float) for values in (predicted, labels))
+    truth = (50 * (predicted == labels).sum() - p @ t) / np.sqrt((2500 - p @ p) * (2500 - t @ t))
+    assert judged(predicted, labels) == {"accuracy": np.mean(predicted == labels), "matthews": pytest.approx(truth)}
+
+
+def test_matthews_of_one_class_is_0():
+    for predicted, labels in (([1, 1, 1], [0, 1, 2]), ([0, 1, 2], [1, 1, 1]), ([1, 1], [1, 1])):
+        assert judged(predicted, labels)["matthews"] == 0
 
 
 def test_planned_cost():

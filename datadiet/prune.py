@@ -109,8 +109,8 @@ def largest_remainders(quotas, total: int, least: int = 0) -> np.ndarray:
 
     None is below `least`: where that makes too many, those furthest above their quota give way.
 
-    >>> largest_remainders([2.6, 1.6, 0.8], 5), largest_remainders([4.8, 0.1, 0.1], 5, least=1)
-    (array([2, 2, 1]), array([3, 1, 1]))
+    >>> largest_remainders([2.6, 1.5, 0.9], 5), largest_remainders([4.8, 0.1, 0.1], 5, least=1)
+    (array([3, 1, 1]), array([3, 1, 1]))
     """
     quotas = np.asarray(quotas)
     sizes = np.maximum(np.floor(quotas).astype(np.int64), least)

@@ -45,7 +45,7 @@ def settings(given: dict) -> dict:
         raise InputError(f"growth.settings: by={out['by']!r}, labels={out.get('labels')!r}; choose by from {', '.join(BY)} (None "
                          "adds nothing) and labels from hypotheses, truth.")
     if out["by"] is not None and out["source"] is None:
-        raise InputError(f"growth.settings: by={out['by']!r} chooses among hypotheses; give the weak run's config as source.")
+        raise InputError(f"growth.settings: by={out['by']!r} chooses among hypotheses; give source, the config of the weak run.")
     if min(out["start"], out.get("add", 1)) < 1 or not 0 < out.get("confident", 1) <= 1:
         raise InputError(f"growth.settings: start={out['start']}, add={out.get('add')}, confident={out.get('confident')}; sizes "
                          "are at least 1, and confident is a share above 0 and at most 1.")

@@ -75,7 +75,7 @@ class Checkpoints:
 
     def __init__(self, problem: kinds.Problem):
         if not problem.one_label:
-            raise InputError("loop.fit: vog=True is for tasks whose examples have one label each; leave it out.")
+            raise InputError("loop.fit: vog=True is for tasks with one label an example, scored in one pass; leave it out.")
         self.problem, self.weights = problem, []
 
     def add(self) -> None:

@@ -21,7 +21,7 @@ from datadiet.data import load, shrink
 from datadiet.errors import InputError
 from datadiet.gradnorm import tangent
 from datadiet.nets.images import picture_classifier
-from datadiet.runs import audit
+from datadiet.runs import bill
 from datadiet.training import branch, landscape
 from datadiet.training.loop import Loop, fit
 
@@ -212,7 +212,7 @@ def test_what_a_run_that_branches_records(fitted):
     assert min(min(turned) for turned in metrics["velocity"].values()) > 0
     assert metrics["spawn_epochs"] == [0, 0.5, 1] and metrics["ranked_epoch"] == 1
     assert metrics["updates"] == 8 + 8 + 6 + 4 and metrics["examples"] == 120 + 120 + 92 + 60
-    assert audit._cost(config(), load("digits").train.take(np.arange(60)))["updates"] == metrics["updates"]
+    assert bill._cost(config(), load("digits").train.take(np.arange(60)))["updates"] == metrics["updates"]
 
 
 def test_the_same_config_gives_the_same_run_and_touches_no_global_generator(digits, fitted):
@@ -344,10 +344,10 @@ def test_tables_card_figures_and_the_bill_on_real_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("DATADIET_STORE", str(tmp_path))
     chosen, tables = settings_of("smoke", "loss-landscape", size=40), chapter.runs
     asked = tables.wanted(chosen)
-    bill = audit.plan(asked).set_index("kind")
-    assert bill.loc["branch", "runs"] == 2 and bill.loc["branch", "updates"] == 2 * (4 + 4 + 2) and bill["minutes"].min() > 0
+    due = bill.of(asked).set_index("kind")
+    assert due.loc["branch", "runs"] == 2 and due.loc["branch", "updates"] == 2 * (4 + 4 + 2) and due["minutes"].min() > 0
     table = runs.sweep(asked)
-    assert list(table["rule"]) == ["full"] * 2 + ["branch"] * 2 and not len(audit.plan(asked))
+    assert list(table["rule"]) == ["full"] * 2 + ["branch"] * 2 and not len(bill.of(asked))
     turned, lines, heights = (tidy(chosen, table) for tidy in (tables.velocities, tables.lines, tables.barriers))
     assert len(turned) == 2 * 4 * 2 and list(turned.groupby("epoch")["after"].first()) == [False, True]
     assert len(lines) == 2 * 5 * 2 * 3 and lines["error"].between(0, 1).all() and sorted(lines["alpha"].unique()) == [0, 0.5, 1]

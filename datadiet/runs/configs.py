@@ -112,7 +112,7 @@ KEEP = typed.defaults(WITHIN["keep"]) | {"source": None}  # source: config of th
 def config(keep: dict | None = None, **changes) -> dict:
     """A complete run config: the defaults with `changes`, and with `keep` for a pruned run.
 
-    Every value is held against its setting and stored in one form: 0 and 0.0 are one noise, with one key.
+    Every value is checked by its setting and stored in one form: 0 and 0.0 are one noise, with one key.
 
     Raises
     ------

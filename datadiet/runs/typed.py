@@ -1,4 +1,4 @@
-"""Settings of a run, each with its default, its type and its range: one table says them, and every value is held against it.
+"""Settings of a run, each with its default, its type and its range: one table says them, and every value is checked by it.
 
 table = {"epochs": whole(3, "passes over what is trained on", 0)}
 stored(table, {"epochs": 5})                          # {"epochs": 5}; "five", 5.0, True and -1 are InputErrors

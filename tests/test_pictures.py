@@ -24,7 +24,7 @@ from datadiet.chapters.views import View
 from datadiet.data import load, shrink
 from datadiet.errors import InputError
 from datadiet.nets.images import picture_classifier
-from datadiet.runs import audit, recorded
+from datadiet.runs import bill, recorded
 from datadiet.training import kinds, loop, pictures
 
 
@@ -242,10 +242,10 @@ def tiny(tmp_path, monkeypatch):
 def test_tables_cards_figures_and_the_bill_on_real_runs(tiny):
     matplotlib.use("Agg")
     asked, tables, figures = chapter.runs.wanted(tiny), chapter.runs, chapter.figures
-    bill = audit.plan(asked)
-    assert bill["runs"].sum() == len({runs.key(run) for run in asked}) and bill["minutes"].min() > 0
+    due = bill.of(asked)
+    assert due["runs"].sum() == len({runs.key(run) for run in asked}) and due["minutes"].min() > 0
     table = runs.sweep(asked)
-    assert not len(audit.plan(asked))
+    assert not len(bill.of(asked))
     full = by_seed(table, arm(tiny, "digits", FULL))
     assert list(full.index) == [0, 1] and full.between(0, 1).all()
     for name, fraction, budget in tables.retrained(tiny, "digits"):

@@ -7,7 +7,6 @@ scoring_runs(config(keep={...}))                      # configs of the runs whos
 
 import hashlib
 import json
-import marshal
 import math
 from functools import lru_cache
 
@@ -48,12 +47,12 @@ SINCE = {
     "watch": flag(False, "whether each epoch's end records which training examples are right: forgetting is counted on that"),
     "decay": flag(True, "whether the learning rate rises over the first tenth of the updates and falls to zero, or is constant"),
     "folds": whole(0, "folds of a regression on frozen features, which then stands for fine-tuning: 0, or at least 2 folds", 0),
-    "precision": choice("float32", "of passes that train nothing, scoring among them", PRECISIONS),
+    "precision": choice("float32", "the precision of passes that train nothing, scoring among them", PRECISIONS),
     "vog": flag(False, "whether the gradient in the input is followed between scoring points (VoG)"),
     "test_only": flag(False, "whether an official validation split is left out, where nothing is chosen on it"),
     "quick": flag(False, "whether batches are cut where that saves padding, with quick dropout masks"),
     "device": choice("cpu", "the device that a run trains on", tuple(device.PRECISION)),
-    "training_precision": choice("float32", "of the training passes; where it is not given, that of the device", PRECISIONS),
+    "training_precision": choice("float32", "the precision of training; where it is not given, that of the device", PRECISIONS),
 }
 # What some runs are besides, each a dict or None: names and defaults of the last four stand in the modules that carry them out.
 CHOSEN_BY = {
@@ -167,23 +166,23 @@ def _source(name: str, given: dict) -> dict:
     if not isinstance(given, dict):
         raise InputError(f"runs.config: {name}: source {given!r}; give the config of the scoring runs, without its seed.")
     content = _content(given)
-    complete = config(**given) if content is None else marshal.loads(_completed(content))
+    complete = config(**given) if content is None else json.loads(_completed(content))
     if scoring_runs(complete):
         raise InputError(f"runs.config: {name}: source leans on runs itself; scoring runs have no source of their own.")
     return {setting: value for setting, value in complete.items() if setting != "seed"}
 
 
-def _content(given: dict) -> bytes | None:
-    """A dict as bytes that only an equal dict of equal types has; None where it holds a number of numpy or the like."""
+def _content(given: dict) -> str | None:
+    """A dict as text that only an equal dict of equal types has; None where it holds a number of numpy or the like."""
     try:
-        return marshal.dumps(given, 2)
-    except ValueError:
+        return json.dumps(given, allow_nan=False)
+    except (TypeError, ValueError):
         return None
 
 
 @lru_cache(maxsize=2**10)  # the arms of a chapter have a few sources, each named by hundreds of runs
-def _completed(content: bytes) -> bytes:
-    return marshal.dumps(config(**marshal.loads(content)), 2)
+def _completed(content: str) -> str:
+    return json.dumps(config(**json.loads(content)))
 
 
 def _check_ranking(name: str, out: dict, rules: set) -> None:
@@ -222,8 +221,8 @@ def key(run: dict) -> str:
 
 
 @lru_cache(maxsize=2**15)  # a ledger asks for the keys of the same few thousand configs a dozen times
-def _key_of_content(protocol: int, content: bytes) -> str:
-    return _key(protocol, config(**marshal.loads(content)))
+def _key_of_content(protocol: int, content: str) -> str:
+    return _key(protocol, config(**json.loads(content)))
 
 
 def _key(protocol: int, run: dict) -> str:

@@ -41,7 +41,7 @@ def whole(default, meaning: str, low: int, below: float = math.inf, none: str | 
         _refuse(type(value) is not int or not low <= value < below)  # type: a bool is an int, and never meant as one
         return value
 
-    allowed = f"{meaning}, a whole number from {low}" + (f" to below {below}" if below < math.inf else "")
+    allowed = f"it is {meaning}, a whole number from {low}" + (f" to below {below}" if below < math.inf else "")
     return Setting(default, allowed, form) if none is None else _or_none(default, allowed, form, none)
 
 
@@ -54,8 +54,8 @@ def number(default, meaning: str, low: float = -math.inf, above: float = -math.i
         return float(value) + 0.0  # minus zero is zero
 
     limits = {"from {}": low, "above {}": above, "below {}": below, "at most {}": high}
-    allowed = f"{meaning}, a number " + ", ".join(text.format(limit) for text, limit in limits.items() if abs(limit) < math.inf)
-    return Setting(default, allowed.strip(), form) if none is None else _or_none(default, allowed.strip(), form, none)
+    said = ", ".join(words.format(limit) for words, limit in limits.items() if abs(limit) < math.inf)
+    return Setting(default, f"it is {meaning}, a number {said}".strip(), form)
 
 
 def choice(default, meaning: str, choices: tuple, none: str | None = None) -> Setting:
@@ -65,7 +65,7 @@ def choice(default, meaning: str, choices: tuple, none: str | None = None) -> Se
         _refuse(type(value) is not str or value not in choices)
         return value
 
-    allowed = f"{meaning}, one of {', '.join(choices)}"
+    allowed = f"choose one of {', '.join(choices)}: {meaning}"
     return Setting(default, allowed, form) if none is None else _or_none(default, allowed, form, none)
 
 
@@ -76,7 +76,7 @@ def flag(default: bool, meaning: str) -> Setting:
         _refuse(type(value) is not bool)
         return value
 
-    return Setting(default, f"{meaning}, True or False", form)
+    return Setting(default, f"it says {meaning}, True or False", form)
 
 
 def text(default: str, meaning: str) -> Setting:
@@ -86,7 +86,7 @@ def text(default: str, meaning: str) -> Setting:
         _refuse(not isinstance(value, str) or not value)
         return str(value)
 
-    return Setting(default, f"{meaning}, a name", form)
+    return Setting(default, f"it is {meaning}, a name", form)
 
 
 def _point(value):
@@ -101,17 +101,17 @@ POINT = "an update step (0, 10, ...) or epochs ('1ep', '2ep', ...)"
 
 def point(default, meaning: str, none: str) -> Setting:
     """A scoring point."""
-    return _or_none(default, f"{meaning}, {POINT}", _point, none)
+    return _or_none(default, f"it is {meaning}, {POINT}", _point, none)
 
 
 def points(default: list, meaning: str) -> Setting:
     """A list of scoring points."""
-    return Setting(default, f"{meaning}, a list; each is {POINT}", _each(_point))
+    return Setting(default, f"it is {meaning}, a list; each is {POINT}", _each(_point))
 
 
 def seeds(default: list, meaning: str) -> Setting:
     """A list of seeds."""
-    return Setting(default, f"{meaning}, a list of whole numbers from 0", _each(whole(0, "", 0).form))
+    return Setting(default, f"it is {meaning}, a list of whole numbers from 0", _each(whole(0, "", 0).form))
 
 
 def _each(form: Callable) -> Callable:
@@ -140,7 +140,7 @@ def stored(table: dict[str, Setting], given: dict, where: str = "") -> dict:
             out[name] = table[name].form(_plain(given[name]))
         except (ValueError, OverflowError) as problem:
             seen = f"has {problem}" if isinstance(problem, ValueError) and str(problem) else f"{given[name]!r}"
-            raise InputError(f"runs.config: {where}{name} {seen}; it is {table[name].allowed}.") from None
+            raise InputError(f"runs.config: {where}{name} {seen}; {table[name].allowed}.") from None
     return out
 
 

@@ -124,8 +124,8 @@ def test_equal_configs_have_one_form_and_one_key(one, other):
 
 def test_keys_that_differ():
     cuda, full = {"device": "cuda"}, {"device": "cuda", "training_precision": "float32"}
-    different = [{}, {"noise": 0.1}, {"seed": 1}, {"device": "mps"}, cuda, full, {"training_precision": "bfloat16"}, {"keep": RANKED},
-                 {"keep": RANKED | {"source": SOURCE | cuda}}, {"keep": RANKED | {"source": SOURCE | full}}]
+    different = [{}, {"noise": 0.1}, {"seed": 1}, {"device": "mps"}, cuda, full, {"training_precision": "bfloat16"},
+                 {"keep": RANKED}, {"keep": RANKED | {"source": SOURCE | cuda}}, {"keep": RANKED | {"source": SOURCE | full}}]
     assert len({runs.key(runs.config(**changes)) for changes in different}) == len(different)
 
 

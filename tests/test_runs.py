@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -278,7 +279,7 @@ def test_runs_of_this_machine_whose_data_changed_are_computed_again(words):  # n
         assert list(runs.sweep([config()])["data_checksum"]) == list(old["data_checksum"][:1])
         assert list(runs.sweep([config()], "stored")["data_checksum"]) == list(old["data_checksum"][:1])
     with pytest.warns(UserWarning, match="4 run.s. of this machine were computed with other data .* computed again .words."):
-        new = runs.sweep([config(), pruned(fraction=0.5), config(seed=5)])  # with the two scoring runs that the pruned one leans on
+        new = runs.sweep([config(), pruned(fraction=0.5), config(seed=5)])  # and what it leans on
     assert new["data_checksum"].nunique() == 1 and new["data_checksum"][0] != old["data_checksum"][0]
     assert runs.sweep([config(seed=1)], "stored")["data_checksum"][0] == new["data_checksum"][0]
     with warnings.catch_warnings():
@@ -374,6 +375,12 @@ def test_runs_in_threads_of_a_dask_worker_are_those_of_here(words, monkeypatch):
         np.testing.assert_array_equal(store.arrays(runs.key(run))["logits"], recorded["logits"])
 
 
+def running(group: int) -> list[str]:
+    """Processes of a group that have not ended; those that nobody has waited for have."""
+    stats = [file.read_text().rpartition(")")[2].split() for file in Path("/proc").glob("[0-9]*/stat") if file.is_file()]
+    return [state for state, _, pgrp, *_ in stats if int(pgrp) == group and state not in "ZX"]
+
+
 def test_an_interrupted_sweep_stops_at_once_and_keeps_what_had_ended(words):  # noqa: F811
     """Ctrl-C goes to the whole group of processes: what is stored stays, what is queued is dropped, no worker is left."""
     script = (
@@ -396,8 +403,9 @@ def test_an_interrupted_sweep_stops_at_once_and_keeps_what_had_ended(words):  # 
     assert time.monotonic() - start < 20 and child.returncode not in (0, None) and "KeyboardInterrupt" in said
     table = runs.sweep([config(seed=s, epochs=3) for s in range(400)], engine="stored")
     assert stored <= len(table) < 400
-    with pytest.raises(ProcessLookupError):  # no worker of the group is left
-        os.killpg(child.pid, 0)
+    while (left := running(child.pid)) and time.monotonic() - start < 40:
+        time.sleep(0.1)
+    assert not left
 
 
 def test_results_that_are_there_when_a_sweep_is_interrupted_are_handed_over():
@@ -435,7 +443,7 @@ def test_results_that_are_there_when_a_sweep_is_interrupted_are_handed_over():
 def test_no_import_changes_the_process():
     script = (
         "import os, sys, warnings\n"
-        "import torch, transformers, accelerate, pandas, sklearn\n"  # theirs to answer for
+        "import torch, transformers, accelerate, pandas, sklearn, sympy\n"  # theirs to answer for
         "before = dict(os.environ), list(warnings.filters)\n"
         "import datadiet, datadiet.training.loop, datadiet.gradnorm, datadiet.runs.process, datadiet.cli\n"
         "assert (dict(os.environ), list(warnings.filters)) == before, set(os.environ.items()) ^ set(before[0].items())\n"

@@ -25,7 +25,7 @@ from datadiet.runs import bill
 from datadiet.training import branch, landscape
 from datadiet.training.loop import Loop, fit
 
-SOURCE = {"any": "run"}
+SOURCE = {"task": "digits", "score_at": ["1ep"]}
 BRANCH = {"spawn": [0, 2, "1ep"], "alphas": 3, "share": 0.2, "block": 4, "at": "1ep", "seeds": [1], "source": SOURCE}
 
 
@@ -298,7 +298,7 @@ def test_only_images_branch_and_every_one_needs_a_score(digits):
 
 def test_keys():
     """At its default the setting leaves no trace in a key; a run's key holds the scoring runs that it ranks by."""
-    source = {name: value for name, value in config(branch=None).items() if name != "seed"}
+    source = {name: value for name, value in config(branch=None, score_at=["1ep"]).items() if name != "seed"}
     assert runs.key(config(branch=None)) == runs.key({name: v for name, v in config(branch=None).items() if name != "branch"})
     run = config(BRANCH | {"source": source, "seeds": [1, 2]})
     assert runs.scoring_runs(run) == [source | {"seed": 1}, source | {"seed": 2}]

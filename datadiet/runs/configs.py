@@ -122,7 +122,7 @@ def config(keep: dict | None = None, **changes) -> dict:
     """
     _known("config", changes, DEFAULTS | LATER)
     out = DEFAULTS | LATER | {"score_at": []} | typed.stored(SETTINGS, changes) | {"keep": _within("keep", keep)}
-    out |= {name: _within(name, changes.get(name)) for name in COMPLETE}
+    out |= {name: _within(name, changes[name]) for name in COMPLETE if name in changes}
     if "training_precision" not in changes:
         out["training_precision"] = device.PRECISION[out["device"]]
     if out["folds"] == 1:

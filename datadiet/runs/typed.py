@@ -135,11 +135,13 @@ def stored(table: dict[str, Setting], given: dict, where: str = "") -> dict:
         A value that its setting does not allow; `where` names the dict that it stands in.
     """
     out = dict(given)
-    for name in table.keys() & given.keys():
+    for name, value in given.items():
+        if name not in table:
+            continue
         try:
-            out[name] = table[name].form(_plain(given[name]))
+            out[name] = table[name].form(_plain(value))
         except (ValueError, OverflowError) as problem:
-            seen = f"has {problem}" if isinstance(problem, ValueError) and str(problem) else f"{given[name]!r}"
+            seen = f"has {problem}" if isinstance(problem, ValueError) and str(problem) else f"{value!r}"
             raise InputError(f"runs.config: {where}{name} {seen}; {table[name].allowed}.") from None
     return out
 

@@ -6,6 +6,7 @@ import pandas as pd
 from benchmarks import gradients, growth, harness, tables, training
 from datadiet import paths
 from datadiet.chapters.what_it_costs.runs import exponents, ratios
+from datadiet.runs import process
 
 SUITES = {"tables": (tables, 15), "gradients": (gradients, 9), "growth": (growth, 2), "training": (training, 5)}  # name -> rounds
 
@@ -16,6 +17,7 @@ SUITES = {"tables": (tables, 15), "gradients": (gradients, 9), "growth": (growth
 @click.option("--quick", is_flag=True, help="Small sizes, one round, nothing written: does every line run?")
 def main(suites, rounds, quick):
     """Measure, print the ratios, and write every round to results/benchmarks/SUITE.parquet."""
+    process.ours()  # and of the processes that contestants run in, by their environment
     pd.set_option("display.width", 200, "display.max_columns", 20, "display.max_colwidth", 60)
     for name in suites or SUITES:
         suite, usual = SUITES[name]

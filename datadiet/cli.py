@@ -98,6 +98,9 @@ def profile_option(default):
 @click.version_option(__version__)
 def main():
     """Which training examples matter, and how much data can go: the book, its runs, and your own tables."""
+    from datadiet.runs import process
+
+    process.ours()
 
 
 @main.command()
@@ -144,15 +147,15 @@ def plan(names, profile, changes):
     \b
     Example: datadiet plan pruning-fractions --profile standard -p seeds 10
     """
-    from datadiet.runs import audit
+    from datadiet.runs import bill
 
     _, wanted = asked(names, profile, changes)
-    bill = audit.plan(wanted)
-    if not len(bill):
+    due = bill.of(wanted)
+    if not len(due):
         click.echo(f"All runs of profile {profile} are stored: nothing to compute.")
         return
-    click.echo(bill.round({"minutes": 1}).to_string(index=False))
-    whole = bill[["runs", "updates", "minutes"]].sum()
+    click.echo(due.round({"minutes": 1}).to_string(index=False))
+    whole = due[["runs", "updates", "minutes"]].sum()
     click.echo(f"In all {whole['runs']:.0f} runs, {whole['updates']:.0f} updates, {whole['minutes']:.1f} minutes in one process.")
 
 
@@ -194,10 +197,10 @@ def verify(names, profile, changes, sample):
     \b
     Example: datadiet verify --sample 2
     """
-    from datadiet.runs import audit
+    from datadiet.runs.verify import published_again
 
     _, wanted = asked(names, profile, changes)
-    compared = audit.verify(wanted, sample)
+    compared = published_again(wanted, sample)
     click.echo(compared.to_string(index=False))
     if (compared["outcome"] == "differs").any():
         raise click.exceptions.Exit(1)

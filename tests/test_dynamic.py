@@ -15,7 +15,7 @@ from datadiet.chapters.views import View
 from datadiet.data import Split
 from datadiet.errors import InputError
 from datadiet.nets import encoders
-from datadiet.runs import audit
+from datadiet.runs.bill import _cost
 from datadiet.training import kinds, loop, pruning
 
 
@@ -187,7 +187,7 @@ def test_the_account_of_a_dynamic_run(task):
     metrics = loop.fit(made, task).metrics
     assert metrics["updates"] == 7 + 4 * 2 and metrics["examples"] == 49 + 4 * 10 and metrics["scored"] == 2 * 49
     assert metrics["n_kept"] == round((49 + 40) / 5) and metrics["scoring_seconds"] > 0
-    cost = audit._cost(made, range(49))
+    cost = _cost(made, range(49))
     assert (cost["updates"], cost["trained"], cost["scored"]) == (15, 89, 98)
     coin = loop.fit(config(epochs=5, score_at=[], schedule={"fraction": 0.2, "rule": "random"}), task).metrics
     assert {k: coin[k] for k in ("updates", "examples", "n_kept")} == {k: metrics[k] for k in ("updates", "examples", "n_kept")}
@@ -311,7 +311,7 @@ def made_up(chosen, accuracy, task="words", column="test_accuracy", without=()):
     for place, (arm, configs) in enumerate(chapter.runs.arms(chosen, task).items()):
         level = accuracy.get(arm, accuracy.get(arm[0], 0.8))
         for run in configs:
-            cost, seed = audit._cost(run, range(n)), run["seed"]
+            cost, seed = _cost(run, range(n)), run["seed"]
             value = level[seed] if isinstance(level, list) else level + 0.0001 * (place + 1) * (seed - 2)
             if (arm, seed) not in without:
                 out += rows([run], [value], column, updates=cost["updates"], examples=cost["trained"], scored=cost["scored"],

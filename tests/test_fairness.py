@@ -21,7 +21,7 @@ from datadiet.chapters.views import View
 from datadiet.data import feedback, load
 from datadiet.errors import InputError
 from datadiet.nets import encoders
-from datadiet.runs import audit, recorded, store
+from datadiet.runs import bill, recorded, store
 from datadiet.training import fairness, kinds, loop
 
 MALE = {"he", "him", "his", "mr", "james", "peter", "david", "mark", "waiter", "man", "son", "father", "brother", "husband",
@@ -245,7 +245,7 @@ def test_a_run_on_a_mix_leans_on_its_scoring_runs_and_is_published_with_them(wor
     run = runs.config(**TINY, seed=0, budget="steps", augment={
         "factuals": 0.5, "counterfactuals": 0.5, "factual_rule": "easiest", "counterfactual_rule": "hardest", "score": "ge",
         "at": "1ep", "seeds": [1, 2], "source": source})
-    assert audit.plan([run])["kind"].tolist() == ["scoring", "mix"]
+    assert bill.of([run])["kind"].tolist() == ["scoring", "mix"]
     table = runs.sweep([run])
     split = runs.task_of(run).train
     assert table.loc[0, "n_kept"] == fairness.size(run["augment"], split) and table.loc[0, "updates"] == 2
@@ -397,9 +397,9 @@ def test_no_runs_no_verdict():
 def test_every_arm_takes_the_same_number_of_updates_and_healthy_mixes_at_most_half_of_the_augmented_set():
     configs = [run for configs in ARMS.values() for run in configs]
     split = runs.task_of(configs[0]).train
-    bill = {audit._cost(run, split)["updates"] for run in configs}
+    updates = {bill._cost(run, split)["updates"] for run in configs}
     augmented = fairness.size(fairness.settings(factuals=1.0, counterfactuals=1.0), split)
-    assert len(bill) == 1
+    assert len(updates) == 1
     for a, b in SETTINGS["mixes"]:
         assert fairness.size(fairness.settings(factuals=a, counterfactuals=b), split) <= 0.5 * augmented + 1
     for run in configs:

@@ -17,7 +17,7 @@ from datadiet.chapters.influence_scores.runs import FULL, RANDOM, RETRAINED, SCO
 from datadiet.chapters.views import View
 from datadiet.errors import InputError
 from datadiet.nets.images import picture_classifier
-from datadiet.runs import audit, recorded, store
+from datadiet.runs import bill, recorded, store
 from datadiet.training import inputgrad, kinds, loop
 
 matplotlib.use("Agg")
@@ -374,10 +374,10 @@ def test_a_task_may_differ_and_an_arm_is_known_by_its_name():
 def test_tables_cards_and_figures_on_real_runs(words, monkeypatch):  # noqa: F811
     own, tables = chosen(3), influence_scores.runs
     asked = tables.wanted(own)
-    bill = audit.plan(asked)
+    due = bill.of(asked)
     found = runs.sweep(asked)
-    assert len(found) == bill["runs"].sum() == 45
-    assert bill["scored"].sum() == found["scored"].sum() and bill["updates"].sum() == found["updates"].sum()
+    assert len(found) == due["runs"].sum() == 45
+    assert due["scored"].sum() == found["scored"].sum() and due["updates"].sum() == found["updates"].sum()
     agree = tables.agreement(own, found)
     assert len(agree) == 36 and agree["rho"].between(-1, 1).all() and agree["shared"].between(0, 1).all()
     assert agree["easy"].notna().sum() == 6 and agree["skew"].between(0, 1).all()

@@ -21,11 +21,11 @@ from datadiet.data import load, shrink
 from datadiet.errors import InputError
 from datadiet.gradnorm import tangent
 from datadiet.nets.images import picture_classifier
-from datadiet.runs import audit
+from datadiet.runs import bill
 from datadiet.training import branch, landscape
 from datadiet.training.loop import Loop, fit
 
-SOURCE = {"any": "run"}
+SOURCE = {"task": "digits", "score_at": ["1ep"]}
 BRANCH = {"spawn": [0, 2, "1ep"], "alphas": 3, "share": 0.2, "block": 4, "at": "1ep", "seeds": [1], "source": SOURCE}
 
 
@@ -212,7 +212,7 @@ def test_what_a_run_that_branches_records(fitted):
     assert min(min(turned) for turned in metrics["velocity"].values()) > 0
     assert metrics["spawn_epochs"] == [0, 0.5, 1] and metrics["ranked_epoch"] == 1
     assert metrics["updates"] == 8 + 8 + 6 + 4 and metrics["examples"] == 120 + 120 + 92 + 60
-    assert audit._cost(config(), load("digits").train.take(np.arange(60)))["updates"] == metrics["updates"]
+    assert bill._cost(config(), load("digits").train.take(np.arange(60)))["updates"] == metrics["updates"]
 
 
 def test_the_same_config_gives_the_same_run_and_touches_no_global_generator(digits, fitted):
@@ -298,7 +298,7 @@ def test_only_images_branch_and_every_one_needs_a_score(digits):
 
 def test_keys():
     """At its default the setting leaves no trace in a key; a run's key holds the scoring runs that it ranks by."""
-    source = {name: value for name, value in config(branch=None).items() if name != "seed"}
+    source = {name: value for name, value in config(branch=None, score_at=["1ep"]).items() if name != "seed"}
     assert runs.key(config(branch=None)) == runs.key({name: v for name, v in config(branch=None).items() if name != "branch"})
     run = config(BRANCH | {"source": source, "seeds": [1, 2]})
     assert runs.scoring_runs(run) == [source | {"seed": 1}, source | {"seed": 2}]
@@ -344,10 +344,10 @@ def test_tables_card_figures_and_the_bill_on_real_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("DATADIET_STORE", str(tmp_path))
     chosen, tables = settings_of("smoke", "loss-landscape", size=40), chapter.runs
     asked = tables.wanted(chosen)
-    bill = audit.plan(asked).set_index("kind")
-    assert bill.loc["branch", "runs"] == 2 and bill.loc["branch", "updates"] == 2 * (4 + 4 + 2) and bill["minutes"].min() > 0
+    due = bill.of(asked).set_index("kind")
+    assert due.loc["branch", "runs"] == 2 and due.loc["branch", "updates"] == 2 * (4 + 4 + 2) and due["minutes"].min() > 0
     table = runs.sweep(asked)
-    assert list(table["rule"]) == ["full"] * 2 + ["branch"] * 2 and not len(audit.plan(asked))
+    assert list(table["rule"]) == ["full"] * 2 + ["branch"] * 2 and not len(bill.of(asked))
     turned, lines, heights = (tidy(chosen, table) for tidy in (tables.velocities, tables.lines, tables.barriers))
     assert len(turned) == 2 * 4 * 2 and list(turned.groupby("epoch")["after"].first()) == [False, True]
     assert len(lines) == 2 * 5 * 2 * 3 and lines["error"].between(0, 1).all() and sorted(lines["alpha"].unique()) == [0, 0.5, 1]

@@ -103,8 +103,8 @@ def test_out_of_fold_is_never_fitted_on_the_example(words):  # noqa: F811
     ({"folds": 40}, "fewer folds, or more examples"),
 ])
 def test_what_cannot_be_cross_fitted_says_so(words, change, said):  # noqa: F811
-    run = config(**({"score_at": [0]} | change))
     with pytest.raises(InputError, match=said):
+        run = config(**({"score_at": [0]} | change))
         frozen.out_of_fold(run, runs.task_of(run))
 
 

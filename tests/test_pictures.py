@@ -24,7 +24,7 @@ from datadiet.chapters.views import View
 from datadiet.data import load, shrink
 from datadiet.errors import InputError
 from datadiet.nets.images import picture_classifier
-from datadiet.runs import audit, recorded
+from datadiet.runs import bill, recorded
 from datadiet.training import kinds, loop, pictures, recording
 
 
@@ -158,8 +158,8 @@ def test_only_images_have_an_input_norm():
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"inputs": "raw"}, "inputs 'raw'; choose one of 'unit range'"),
-        ({"optimizer": "adam"}, "optimizer 'adam'; choose 'adamw' or 'sgd'"),
+        ({"inputs": "raw"}, "inputs 'raw'; choose one of unit range"),
+        ({"optimizer": "adam"}, "optimizer 'adam'; choose one of adamw, sgd"),
         ({"encoder": "minilm"}, "'minilm' is none for images; choose one of convnet"),
         ({"layers": 1}, "layers=1 asked of a net for images"),
     ],
@@ -199,10 +199,10 @@ def test_images_have_settings_of_their_own_and_no_tokens():
 
 
 def test_pruned_images_are_chosen_by_the_scoring_runs_or_by_the_arm_that_is_named():
-    by_others = [run["keep"] for run in images.pruned(STANDARD, "digits", "hardest", 0.5)]
+    by_others = [run["keep"] for run in images.pruned(STANDARD, "digits", "hardest", 0.5, at="2ep")]
     assert [keep["seeds"] for keep in by_others] == [[other for other in range(5) if other != seed] for seed in range(5)]
     assert by_others[0]["source"]["shifts"] is False and by_others[0]["source"]["watch"] is False
-    named = images.pruned(STANDARD, "digits", "hardest", 0.5, by=chapter.runs.trained(STANDARD, "digits")[:2])
+    named = images.pruned(STANDARD, "digits", "hardest", 0.5, at="2ep", by=chapter.runs.trained(STANDARD, "digits")[:2])
     assert [run["keep"]["seeds"] for run in named] == [[1], [0], [0, 1], [0, 1], [0, 1]]
     assert named[0]["keep"]["source"] == by_others[0]["source"] | {"watch": True}
 
@@ -242,10 +242,10 @@ def tiny(tmp_path, monkeypatch):
 def test_tables_cards_figures_and_the_bill_on_real_runs(tiny):
     matplotlib.use("Agg")
     asked, tables, figures = chapter.runs.wanted(tiny), chapter.runs, chapter.figures
-    bill = audit.plan(asked)
-    assert bill["runs"].sum() == len({runs.key(run) for run in asked}) and bill["minutes"].min() > 0
+    due = bill.of(asked)
+    assert due["runs"].sum() == len({runs.key(run) for run in asked}) and due["minutes"].min() > 0
     table = runs.sweep(asked)
-    assert not len(audit.plan(asked))
+    assert not len(bill.of(asked))
     full = by_seed(table, arm(tiny, "digits", FULL))
     assert list(full.index) == [0, 1] and full.between(0, 1).all()
     for name, fraction, budget in tables.retrained(tiny, "digits"):

@@ -216,14 +216,14 @@ def test_a_task_may_have_settings_of_its_own():
 
 
 def test_the_chapter_at_tiny_size(tmp_path, monkeypatch):
-    from datadiet.runs import audit
+    from datadiet.runs import bill
 
     monkeypatch.setenv("DATADIET_STORE", str(tmp_path))
     choices = ["random", "stratified", "entropy", "el2n"]
     settings = settings_of("smoke", "weak-pool", choices=choices)
     configs = chapter.runs.wanted(settings)
-    bill = audit.plan(configs)
-    assert bill.set_index("kind").loc["pool", "trained"] == 2 * 2 * len(choices) * 48 + 2 * 32
+    due = bill.of(configs)
+    assert due.set_index("kind").loc["pool", "trained"] == 2 * 2 * len(choices) * 48 + 2 * 32
     table = runs.sweep(configs)
     assert len(table) == 2 * (1 + 2 * len(choices)) and set(table["rule"]) == {"pool"}
     rows = table.set_index("key")

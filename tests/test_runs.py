@@ -2,21 +2,26 @@
 
 import json
 import os
+import platform
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from small import config, settings, words  # noqa: F401
+from small import config, settings, words, write_words  # noqa: F401
 
 from datadiet import paths, prune, runs
-from datadiet.chapters.score_timing.runs import score_timing
+from datadiet.chapters.score_timing.runs import wanted as score_timing
 from datadiet.errors import InputError
-from datadiet.runs import audit, configs, store
+from datadiet.runs import bill, engines, process, store, verify
 
 CLOCKS = ["seconds", "train_seconds", "scoring_seconds", "started"]
 
@@ -37,25 +42,6 @@ def pruned(seed=0, **keep):
     return config(
         seed=seed, score_at=[], keep={"rule": "hardest", "score": "el2n", "at": "1ep", "seeds": [1, 2], "source": source} | keep
     )
-
-
-def test_a_key_is_that_of_the_meaning_not_of_the_order():
-    one, other = config(seed=3), dict(reversed(list(config(seed=3).items())))
-    assert runs.key(one) == runs.key(other) and len(runs.key(one)) == 64
-    assert runs.key(one) != runs.key(config(seed=4))
-
-
-def test_a_key_changes_with_the_protocol(monkeypatch):
-    before = runs.key(config())
-    monkeypatch.setattr(configs, "PROTOCOL", configs.PROTOCOL + 1)
-    assert runs.key(config()) != before
-
-
-def test_unknown_keys_are_refused():
-    with pytest.raises(InputError, match="unknown config key.*epoch.*known.*epochs"):
-        runs.config(epoch=3)
-    with pytest.raises(InputError, match="unknown keep key"):
-        runs.config(keep={"share": 0.5})
 
 
 def test_load_else_compute(words, monkeypatch):  # noqa: F811
@@ -86,8 +72,8 @@ def test_a_pruned_run_brings_its_scoring_runs_and_keeps_what_they_say(words):  #
 def test_noise_and_balance_reach_the_run(words):  # noqa: F811
     run = config(noise=0.2)
     runs.sweep([run])
-    held = store.arrays(runs.key(run))
-    assert (held["truth"] != held["labels"]).sum() == round(0.2 * len(held["labels"]))
+    recorded = store.arrays(runs.key(run))
+    assert (recorded["truth"] != recorded["labels"]).sum() == round(0.2 * len(recorded["labels"]))
     balanced = runs.sweep([pruned(fraction=0.5, balanced=True)])
     assert balanced.loc[0, "balanced"] and balanced.loc[0, "n_kept"] == round(0.5 * 49)
 
@@ -116,11 +102,11 @@ def test_dask_gives_the_table_of_one_process(words, monkeypatch):  # noqa: F811
     pd.testing.assert_frame_equal(comparable(there).drop(columns="threads"), comparable(here).drop(columns="threads"))
 
 
-def test_unknown_engines_are_refused():
+def test_unknown_engines_are_refused(words):  # noqa: F811
     with pytest.raises(InputError, match="unknown engine 'gpu'"):
         runs.sweep([], engine="gpu")
     with pytest.raises(InputError, match="no Dask scheduler answers"):
-        runs._pool("dask://127.0.0.1:9")
+        runs.sweep([config()], engine="dask://127.0.0.1:9")
 
 
 def test_an_unreachable_set_stops_a_sweep_before_anything_is_trained(words, monkeypatch):  # noqa: F811
@@ -132,7 +118,7 @@ def test_an_unreachable_set_stops_a_sweep_before_anything_is_trained(words, monk
 
 def test_a_failing_run_leaves_the_store_as_it_was_and_the_sweep_goes_on(words):  # noqa: F811
     bad = config(seed=1, score_at=[10_000])
-    leaning = pruned(source={k: v for k, v in bad.items() if k != "seed"}, seeds=[1])
+    leaning = pruned(source={k: v for k, v in bad.items() if k != "seed"}, seeds=[1], at=10_000)
     with pytest.raises(runs.SweepFailed, match="2 of 4 runs failed") as caught:
         runs.sweep([config(), bad, leaning, config(seed=2)])
     assert set(caught.value.failures) == {runs.key(bad), runs.key(leaning)}
@@ -140,16 +126,6 @@ def test_a_failing_run_leaves_the_store_as_it_was_and_the_sweep_goes_on(words): 
     table = runs.sweep([config(), bad, leaning, config(seed=2)], engine="stored")
     assert list(table["seed"]) == [0, 2]
     assert len(list((words / "store" / "arrays").iterdir())) == 2
-
-
-def test_a_crash_while_storing_leaves_nothing_visible(words, monkeypatch):  # noqa: F811
-    def full(*args, **kwargs):
-        raise OSError("disk full")
-
-    monkeypatch.setattr(np, "savez_compressed", full)
-    with pytest.raises(runs.SweepFailed, match="disk full"):
-        runs.sweep([config()])
-    assert store.find([runs.key(config())]) == {} and not list((words / "store" / "arrays").iterdir())
 
 
 def test_a_killed_sweep_resumes_to_the_table_of_one_never_killed(words, monkeypatch):  # noqa: F811
@@ -202,7 +178,7 @@ def book(words, monkeypatch):  # noqa: F811
 def test_published_runs_are_the_live_ones(book, monkeypatch):
     run, full = config(grand_size=10, noise=0.1), pruned()
     live = runs.sweep([run, full])
-    held = store.arrays(runs.key(run))
+    recorded = store.arrays(runs.key(run))
     assert store.publish([runs.key(run), runs.key(full), "no such run"]) == 2
     assert store.publish([runs.key(run)]) == 1  # again: nothing is doubled
     monkeypatch.setenv("DATADIET_STORE", str(book / "empty"))
@@ -213,42 +189,7 @@ def test_published_runs_are_the_live_ones(book, monkeypatch):
     pd.testing.assert_frame_equal(runs.published([run, full]), public)
     again = store.arrays(runs.key(run))
     for name in ("ids", "labels", "truth", "logits", "feature_norms", "grand", "grand_positions"):
-        np.testing.assert_array_equal(again[name], held[name])
-
-
-def test_whatever_has_a_row_an_example_is_published(book, monkeypatch):
-    """What a kind of task records beside the logits comes back under its name, with its shape."""
-    rng, run = np.random.default_rng(0), config(score_at=[0, 1])
-    held = {"ids": np.arange(5), "labels": np.arange(5) % 3, "logits": rng.normal(size=(2, 5, 3)).astype(np.float32),
-            "feature_norms": rng.random((2, 5)), "slot_sums": rng.random((2, 5)), "words": np.arange(5),
-            "tags": rng.integers(0, 9, (5, 4)), "test_predictions": np.arange(7)}
-    store.save(runs.key(run), run, {}, {}, held)
-    store.publish([runs.key(run)])
-    monkeypatch.setenv("DATADIET_STORE", str(book / "empty"))
-    again = store.arrays(runs.key(run))
-    assert set(again) == set(held) - {"test_predictions"}  # there is one a test example, not one an example
-    for name in again:
-        np.testing.assert_array_equal(again[name], held[name])
-
-
-def test_an_array_that_fits_nowhere_is_an_error_not_a_loss(book):
-    run = config(score_at=[0])
-    held = {"ids": np.arange(5), "labels": np.arange(5), "logits": np.zeros((1, 5, 3)), "odd": np.arange(4)}
-    store.save(runs.key(run), run, {}, {}, held)
-    with pytest.raises(InputError, match="'odd'.*no row for each of 5"):
-        store.publish([runs.key(run)])
-
-
-def test_a_later_setting_leaves_old_keys_alone(monkeypatch):
-    """What was computed before a setting existed is the run with that setting at its default."""
-    source = {"source": {name: value for name, value in config().items() if name != "seed"}, "seeds": [0], "score": "el2n"}
-    old = [runs.key(config()), runs.key(config(keep=source))]
-    monkeypatch.setattr(configs, "LATER", configs.LATER | {"colour": "red"})
-    assert config()["colour"] == "red"
-    later = {"source": source["source"] | {"colour": "red"}, "seeds": [0], "score": "el2n"}
-    assert [runs.key(config()), runs.key(config(keep=later))] == old
-    blue = {"source": source["source"] | {"colour": "blue"}, "seeds": [0], "score": "el2n"}
-    assert len({*old, runs.key(config(colour="blue")), runs.key(config(keep=blue))}) == 4
+        np.testing.assert_array_equal(again[name], recorded[name])
 
 
 def test_provenance_is_complete(words):  # noqa: F811
@@ -258,40 +199,268 @@ def test_provenance_is_complete(words):  # noqa: F811
     assert len(row["data_checksum"]) == 64 and row["commit"] and row["seconds"] > 0 and row["examples"] == 49
 
 
-def test_arrays_of_a_run_that_is_not_stored(words):  # noqa: F811
-    with pytest.raises(InputError, match="no arrays are stored"):
-        store.arrays("0" * 64)
-
-
 def test_a_plan_counts_what_a_sweep_then_does(words):  # noqa: F811
     chosen = settings()
     configs = score_timing(chosen)
-    bill = audit.plan(configs)
-    assert (bill["minutes"] > 0).all() and not (words / "store").exists()  # planning stores nothing
+    due = bill.of(configs)
+    assert (due["minutes"] > 0).all() and not (words / "store").exists()  # planning stores nothing
     distinct = {runs.key(run) for run in configs}
-    assert bill["runs"].sum() == len(distinct)
+    assert due["runs"].sum() == len(distinct)
     table = runs.sweep(configs).drop_duplicates("key")
-    assert bill["updates"].sum() == table["updates"].sum()
-    assert abs(bill["trained"].sum() - table["examples"].sum()) <= len(table)
-    assert bill["scored"].sum() == table["scored"].sum()
-    assert not len(audit.plan(configs))
+    assert due["updates"].sum() == table["updates"].sum()
+    assert abs(due["trained"].sum() - table["examples"].sum()) <= len(table)
+    assert due["scored"].sum() == table["scored"].sum()
+    assert not len(bill.of(configs))
+
+
+def altered(book, name, change):
+    """Change one column of every published run."""
+    file = book / "results" / "runs.parquet"
+    rows = [row | {name: json.dumps(json.loads(row[name]) | change)} for row in pq.read_table(file).to_pylist()]
+    pq.write_table(pa.Table.from_pylist(rows), file)
 
 
 def test_verify_tells_a_faithful_result_from_a_changed_one(book):
     configs = [config(seed=s) for s in range(3)]
     with pytest.raises(InputError, match="none of these runs is published"):
-        audit.verify(configs)
+        verify.published_again(configs)
     runs.sweep(configs)
     store.publish(map(runs.key, configs))
-    assert set(audit.verify(configs, sample=2)["outcome"]) == {"equal"}
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    file = book / "results" / "runs.parquet"
-    rows = pq.read_table(file).to_pylist()
-    for row in rows:
-        row["metrics"] = json.dumps(json.loads(row["metrics"]) | {"test_accuracy": 0.123})
-    pq.write_table(pa.Table.from_pylist(rows), file)
-    assert set(audit.verify(configs, sample=2)["outcome"]) == {"differs"}
+    again = verify.published_again(configs, sample=2)
+    assert set(again["outcome"]) == {"equal"} and set(again["arrays"]) == {"equal"} and again["same_machine"].all()
+    altered(book, "metrics", {"train_seconds": 1e9})
+    assert set(verify.published_again(configs, sample=2)["outcome"]) == {"equal"}  # times are not compared
+    accuracy = store.published([runs.key(configs[0])])[runs.key(configs[0])]["metrics"]["test_accuracy"]
+    altered(book, "metrics", {"test_accuracy": accuracy + 0.01})
+    assert verify.published_again(configs[:1])["outcome"].tolist() == ["close"]
+    altered(book, "metrics", {"test_accuracy": accuracy, "updates": 8})
+    found = verify.published_again(configs[:1]).iloc[0]
+    assert (found["outcome"], found["metric"], found["published"], found["here"]) == ("differs", "updates", 8, 7)
+    altered(book, "metrics", {"test_accuracy": 0.123, "updates": 7})
+    assert set(verify.published_again(configs, sample=2)["outcome"]) == {"differs"}
     with pytest.raises(InputError, match="at least 1"):
-        audit.verify(configs, sample=0)
+        verify.published_again(configs, sample=0)
+
+
+def test_verify_compares_arrays_and_runs_without_an_accuracy(book):
+    """Out-of-fold and untrained runs have no test accuracy; their arrays are compared all the same."""
+    configs = [config(folds=2, score_at=[0]), config(epochs=0, score_at=[0])]
+    runs.sweep(configs)
+    store.publish(map(runs.key, configs))
+    assert verify.published_again(configs)["outcome"].tolist() == ["equal", "equal"]
+    for run in configs:
+        file = book / "results" / "scores" / f"{runs.key(run)}.parquet"
+        table = pq.read_table(file)
+        logits = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(3 * len(table), np.float32)), 3)
+        pq.write_table(table.set_column(table.column_names.index("logits@0"), "logits@0", logits), file)
+    found = verify.published_again(configs)
+    assert found["outcome"].tolist() == ["differs"] * 2 and found["arrays"].tolist() == ["differ"] * 2
+
+
+def test_an_out_of_fold_run_is_billed_as_such(words):  # noqa: F811
+    due = bill.of([config(folds=2, score_at=[0]), config(seed=1)]).set_index("kind")
+    assert due.loc["out-of-fold", ["updates", "trained", "scored"]].tolist() == [0, 0, 49]
+    assert due.loc["scoring", "updates"] == 7 and (due["minutes"] > 0).all()
+
+
+# --- data that change under a key
+
+
+def change_data(words, seed=1):  # noqa: F811
+    write_words(words / "data", seed=seed)
+    runs._task.cache_clear()
+
+
+def test_runs_of_this_machine_whose_data_changed_are_computed_again(words):  # noqa: F811
+    old = runs.sweep([config(), pruned(fraction=0.5)])
+    change_data(words)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # nothing is to be computed: no set is loaded, nothing is compared
+        assert list(runs.sweep([config()])["data_checksum"]) == list(old["data_checksum"][:1])
+        assert list(runs.sweep([config()], "stored")["data_checksum"]) == list(old["data_checksum"][:1])
+    with pytest.warns(UserWarning, match="4 run.s. of this machine were computed with other data .* computed again .words."):
+        new = runs.sweep([config(), pruned(fraction=0.5), config(seed=5)])  # and what it leans on
+    assert new["data_checksum"].nunique() == 1 and new["data_checksum"][0] != old["data_checksum"][0]
+    assert runs.sweep([config(seed=1)], "stored")["data_checksum"][0] == new["data_checksum"][0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pd.testing.assert_frame_equal(runs.sweep([config(), pruned(fraction=0.5), config(seed=5)]), new)
+
+
+def test_published_runs_of_other_data_are_shown_and_never_leaned_on(book, monkeypatch):
+    scoring = [config(seed=s) for s in range(3)]
+    old = runs.sweep([*scoring, pruned(fraction=0.5)])
+    store.publish(old["key"])
+    monkeypatch.setenv("DATADIET_STORE", str(book / "empty"))
+    change_data(book)
+    with pytest.warns(UserWarning, match="4 published run.s. were computed with other data .* shown as published"):
+        table = runs.sweep([*scoring, pruned(fraction=0.5), config(seed=7)])
+    assert list(table["origin"]) == ["published"] * 4 + ["here"] and table["data_checksum"].nunique() == 2
+    with pytest.raises(InputError, match="published scoring run .* on 'words' was computed with other data"):
+        runs.sweep([pruned(fraction=0.4)])
+    assert runs.sweep([pruned(fraction=0.4)], "stored").attrs["missing"] == 1
+    assert set(verify.published_again(scoring)["outcome"]) == {"data differs"}
+
+
+# --- devices, workers, threads
+
+
+def test_a_device_that_is_not_here_is_an_error_before_anything_is_trained(words, monkeypatch):  # noqa: F811
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    forbid_training(monkeypatch)
+    for engine in ("here", "processes"):
+        with pytest.raises(InputError, match="asks for 'cuda'"):
+            runs.sweep([config(), config(device="cuda")], engine)
+    assert not (words / "store").exists()
+    monkeypatch.undo()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match="asks for 'cuda'"):  # nor does a worker train it elsewhere
+        runs.compute(config(device="cuda"))
+
+
+def test_device_and_precisions_are_columns(words):  # noqa: F811
+    table = runs.sweep([config()])
+    stored = store.find([runs.key(config())])[runs.key(config())]["provenance"]
+    for name, value in {"device": "cpu", "training_precision": "float32", "precision": "float32"}.items():
+        assert table.loc[0, name] == value == stored[name]
+
+
+def test_as_many_workers_as_cores_that_are_ours_and_never_more_than_runs():
+    script = "from datadiet.runs import process; print(*process.workers({'cpu'}, 9), sep=';')"
+    one = sorted(os.sched_getaffinity(0))[0]
+    ran = subprocess.run([sys.executable, "-c", f"import os; os.sched_setaffinity(0, [{one}]); {script}"],
+                         capture_output=True, text=True, check=True)  # fmt: skip
+    assert ran.stdout.strip() == "1;1 workers, one a core"
+    assert process.workers({"cpu"}, 1)[0] == 1
+
+
+def test_one_worker_a_gpu_each_bound_to_its_own(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert process.gpus() == ["0", "1", "2", "3"] and process.workers({"cuda", "cpu"}, 9) == (4, "4 workers, one a GPU")
+    assert process.workers({"cuda"}, 3) == (3, "3 workers, one a run") and process.workers({"mps"}, 3)[0] == 1
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
+    assert process.gpus() == ["2", "5"] and process.workers({"cuda"}, 9)[0] == 2
+    script = (
+        "import os, torch; from multiprocessing import get_context; from datadiet.runs import process\n"
+        "free = get_context('spawn').SimpleQueue(); free.put('5')\n"
+        "process.start_worker(free); print(os.environ['CUDA_VISIBLE_DEVICES'], torch.get_num_threads())"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["5", "1"]
+
+
+def test_a_sweep_says_how_many_workers_it_starts_on_its_bar(words, capfd):  # noqa: F811
+    from datadiet.book import gate
+
+    runs.sweep([config()], engine="processes")
+    said = capfd.readouterr().err
+    assert "runs (1 workers, one a run)" in said and gate.is_progress(said)
+
+
+def test_runs_in_threads_of_a_dask_worker_are_those_of_here(words, monkeypatch):  # noqa: F811
+    distributed = pytest.importorskip("distributed", reason="the dask extra is not installed")
+    six = [config(seed=seed, epochs=2) for seed in range(6)]
+    here = runs.sweep(six)
+    arrays = [store.arrays(runs.key(run)) for run in six]
+    monkeypatch.setenv("DATADIET_STORE", str(words / "other"))
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=3, host="127.0.0.1", dashboard_address=":0") as cluster:
+        there = runs.sweep(six, engine=cluster.scheduler_address.replace("tcp", "dask"))
+    pd.testing.assert_frame_equal(comparable(there).drop(columns="threads"), comparable(here).drop(columns="threads"))
+    for run, recorded in zip(six, arrays, strict=True):
+        np.testing.assert_array_equal(store.arrays(runs.key(run))["logits"], recorded["logits"])
+
+
+def running(group: int) -> list[str]:
+    """Processes of a group that have not ended; those that nobody has waited for have."""
+    stats = [file.read_text().rpartition(")")[2].split() for file in Path("/proc").glob("[0-9]*/stat") if file.is_file()]
+    return [state for state, _, pgrp, *_ in stats if int(pgrp) == group and state not in "ZX"]
+
+
+def test_an_interrupted_sweep_stops_at_once_and_keeps_what_had_ended(words):  # noqa: F811
+    """Ctrl-C goes to the whole group of processes: what is stored stays, what is queued is dropped, no worker is left."""
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1])\nfrom small import config\nfrom datadiet import runs\n"
+        "if __name__ == '__main__':\n    runs.sweep([config(seed=s, epochs=3) for s in range(400)], engine='processes')"
+    )
+    (words / "sweeping.py").write_text(script)
+    child = subprocess.Popen(
+        [sys.executable, str(words / "sweeping.py"), os.path.dirname(__file__)],
+        stderr=subprocess.PIPE, text=True, cwd=paths.root(), start_new_session=True,
+    )  # fmt: skip
+    deadline, stored = time.monotonic() + 200, 0
+    while stored < 3 and time.monotonic() < deadline and child.poll() is None:
+        time.sleep(0.1)
+        stored = len(list((words / "store" / "arrays").glob("*.npz")))
+    assert stored >= 3, "the sweep was to be interrupted half-way"
+    start = time.monotonic()
+    os.killpg(child.pid, signal.SIGINT)
+    said = child.communicate(timeout=60)[1]
+    assert time.monotonic() - start < 20 and child.returncode not in (0, None) and "KeyboardInterrupt" in said
+    table = runs.sweep([config(seed=s, epochs=3) for s in range(400)], engine="stored")
+    assert stored <= len(table) < 400
+    while (left := running(child.pid)) and time.monotonic() - start < 40:
+        time.sleep(0.1)
+    assert not left
+
+
+def test_results_that_are_there_when_a_sweep_is_interrupted_are_handed_over():
+    """No more jobs wait than there is room for; those that have ended by then count, the others are cancelled."""
+    from concurrent.futures import Executor, Future
+
+    class Slow(Executor):
+        submitted = []
+
+        def submit(self, function, *args):
+            future = Future()
+            self.submitted.append(future)
+            if len(self.submitted) == 3:
+                for one in self.submitted[:2]:
+                    one.set_result("done")
+            return future
+
+    seen = []
+
+    def done(run, result):
+        if not seen:
+            seen.append("interrupted")
+            raise KeyboardInterrupt
+        seen.append((run, result()))
+
+    with pytest.raises(KeyboardInterrupt):
+        engines.carry_out(((number, print) for number in range(100)), Slow(), lambda: 3, done)
+    assert sorted(seen[1:]) == [(0, "done"), (1, "done")]
+    assert len(Slow.submitted) == 3 and Slow.submitted[2].cancelled()
+
+
+# --- the caller's process
+
+
+def test_no_import_changes_the_process():
+    script = (
+        "import os, sys, warnings\n"
+        "import torch, transformers, accelerate, pandas, sklearn, sympy\n"  # theirs to answer for
+        "before = dict(os.environ), list(warnings.filters)\n"
+        "import datadiet, datadiet.training.loop, datadiet.gradnorm, datadiet.runs.process, datadiet.cli\n"
+        "assert (dict(os.environ), list(warnings.filters)) == before, set(os.environ.items()) ^ set(before[0].items())\n"
+        "datadiet.runs.process.ours(); assert os.environ['OMP_WAIT_POLICY'] == 'PASSIVE'"
+    )
+    env = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    ran = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_the_variables_that_set_up_a_kernel(monkeypatch):
+    for name in [name for name in os.environ if name.startswith(("MALLOC_", "GLIBC_TUNABLES", "OMP_WAIT_POLICY"))]:
+        monkeypatch.delenv(name)
+    malloc = {"MALLOC_TRIM_THRESHOLD_": "2147483647", "MALLOC_MMAP_THRESHOLD_": "33554432"}
+    glibc = platform.libc_ver()[0] == "glibc"
+    assert process.environment() == {"OMP_WAIT_POLICY": "PASSIVE"} | (malloc if glibc else {})
+    assert "OMP_WAIT_POLICY" not in os.environ
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "1")
+    assert process.environment() == {}

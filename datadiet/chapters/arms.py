@@ -43,19 +43,20 @@ def pruned(
     balanced: bool = False,
     budget: str = "epochs",
     single: bool = False,
+    by: list[dict] | None = None,
 ) -> list[dict]:
     """Retraining runs, a seed each, on the examples that `rule` keeps.
 
     Seed s prunes with scores averaged over the *other* scoring seeds, so that no run is chosen by its own initialisation;
-    ``single`` uses one of the others alone.
+    ``single`` uses one of the others alone. `by`: the scoring runs; None: those of the task.
     """
     seeds, out = range(settings["seeds"]), []
-    source = without_seed(scoring(settings, task)[0])
+    by = scoring(settings, task) if by is None else by
     for seed in seeds:
         keep = {"rule": rule, "fraction": fraction, "offset": offset, "balanced": balanced}
         if rule != "random":
-            others = [(seed + 1) % len(seeds)] if single else [s for s in seeds if s != seed]
-            keep |= {"score": score, "at": at, "seeds": others, "source": source}
+            others = [(seed + 1) % len(seeds)] if single else [run["seed"] for run in by if run["seed"] != seed]
+            keep |= {"score": score, "at": at, "seeds": others, "source": without_seed(by[0])}
         out.append(runs.config(**base(settings, task), budget=budget, seed=seed, keep=keep))
     return out
 

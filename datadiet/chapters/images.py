@@ -3,7 +3,6 @@
 from datadiet import runs
 from datadiet.chapters import arms
 from datadiet.chapters import settings as chapter_settings
-from datadiet.chapters.arms import without_seed
 
 OWN = ("optimizer", "inputs", "shifts")  # settings that only images have
 NO_TOKENS = {"layers": None, "max_length": runs.DEFAULTS["max_length"]}
@@ -36,10 +35,6 @@ def pruned(settings: dict, task: str, rule: str, fraction: float, *, by: list[di
     Seed s prunes with scores averaged over those runs of the arm `by` that have another seed; None: the scoring runs. `more` is
     that of :func:`datadiet.chapters.arms.pruned`.
     """
-    by, out = scoring(settings, task) if by is None else by, []
-    for run in arms.pruned(of_task(settings, task), task, rule, fraction, **more):
-        if rule != "random":
-            seeds = [other["seed"] for other in by if other["seed"] != run["seed"]]
-            run["keep"] |= {"source": without_seed(by[0]), "seeds": seeds}
-        out.append(run | own(settings, task))
-    return out
+    by = scoring(settings, task) if by is None else by
+    plain = arms.pruned(of_task(settings, task), task, rule, fraction, by=by, **more)
+    return [run | own(settings, task) for run in plain]

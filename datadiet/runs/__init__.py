@@ -8,12 +8,11 @@ table = sweep(configs, engine="stored")                                         
 
 import contextlib
 import datetime
-import os
 import sys
+import threading
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
+import warnings
 from functools import cache
-from multiprocessing import get_context
 
 import numpy as np
 import pandas as pd
@@ -22,16 +21,29 @@ from tqdm import tqdm
 from datadiet import prune
 from datadiet.data import flip_labels, load, shrink, without_validation
 from datadiet.errors import InputError
-from datadiet.runs import store
+from datadiet.nets import device
+from datadiet.runs import engines, store
 from datadiet.runs.configs import DEFAULTS, KEEP, LATER, PROTOCOL, chosen_by, config, key, scoring_runs  # noqa: F401 - its names too
 from datadiet.runs.provenance import commit, hardware, versions
 from datadiet.runs.recorded import probabilities, values_from  # noqa: F401 - also this module's, by name
 from datadiet.training import fairness, growth
 
+ONE_AT_A_TIME = threading.Lock()  # runs in threads of one process would draw from the same generator, torch's
 
-def score_values(run: dict, name: str, at) -> np.ndarray:
-    """Score `name` of every training example [N] by one stored scoring run, at its scoring point `at`."""
-    return values_from(store.arrays(key(run)), name, run["score_at"].index(at))
+
+def score_values(run: dict, name: str, at, origin: str | None = None) -> np.ndarray:
+    """Score `name` of every training example [N] by one stored scoring run, at its scoring point `at`.
+
+    `origin`: "here" or "published" looks there alone, as in :func:`datadiet.runs.store.arrays`.
+
+    Raises
+    ------
+    InputError
+        No arrays are stored; not one of its scoring points; a score that it did not record.
+    """
+    if at not in run["score_at"]:
+        raise InputError(f"runs.score_values: the run is not scored at {at!r}; its scoring points are {run['score_at']}.")
+    return values_from(store.arrays(key(run), origin), name, run["score_at"].index(at))
 
 
 @cache
@@ -42,17 +54,36 @@ def _task(name: str, validation: float, size: int | None, noise: float, test_onl
     return task if not noise else flip_labels(task, noise, seed=0)
 
 
+def _set_of(run: dict) -> tuple:
+    """The settings of a run that say which examples and labels it sees."""
+    return run["task"], run["validation"], run["size"], run["noise"], run["test_only"]
+
+
 def task_of(run: dict):
     """The task of a run, shrunk and with flipped labels as its config says."""
-    return _task(run["task"], run["validation"], run["size"], run["noise"], run["test_only"])
+    return _task(*_set_of(run))
 
 
 def compute(run: dict, values: np.ndarray | dict | None = None, progress: bool = False) -> tuple[dict, dict, dict]:
-    """Carry out one run, storing nothing: (metrics, provenance, arrays). `values`: what it takes of the runs it leans on."""
+    """Carry out one run, storing nothing: (metrics, provenance, arrays). `values`: scores or arrays of the runs it leans on.
+
+    Runs in threads of one process wait for each other.
+
+    Raises
+    ------
+    InputError
+        The device that the run asks for is not here; and whatever its training refuses.
+    """
+    with ONE_AT_A_TIME:
+        return _compute(run, values, progress)
+
+
+def _compute(run: dict, values: np.ndarray | dict | None, progress: bool) -> tuple[dict, dict, dict]:
     import torch
 
     from datadiet.training import branch, frozen, loop
 
+    device.check(run["device"])
     started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
     task, keep = task_of(run), run["keep"]
     kept, checksum, facts = None, task.checksum, {}
@@ -70,6 +101,9 @@ def compute(run: dict, values: np.ndarray | dict | None = None, progress: bool =
         fitted = frozen.out_of_fold(run, task) if run["folds"] else loop.fit(run, task, kept, progress)
     provenance = {
         "hardware": hardware(),
+        "device": run["device"],
+        "training_precision": run["training_precision"],
+        "precision": run["precision"],
         "threads": torch.get_num_threads(),
         "commit": commit(),
         "protocol": PROTOCOL,
@@ -83,24 +117,19 @@ def compute(run: dict, values: np.ndarray | dict | None = None, progress: bool =
     return fitted.metrics | facts, provenance, fitted.arrays
 
 
-def _one_thread():
-    import torch
-
-    torch.set_num_threads(1)
-
-
-def _taken(run: dict) -> np.ndarray | dict | None:
+def _taken(run: dict, origin: str | None = None) -> np.ndarray | dict | None:
     """Scores a run prunes with: the mean over its scoring runs of each run's scores. For a pool, the weak run's arrays."""
     sources = scoring_runs(run)
     if run["pool"]:
-        return store.arrays(key(sources[0])) if sources else None
+        return store.arrays(key(sources[0]), origin) if sources else None
     chosen = chosen_by(run)
-    return np.mean([score_values(source, chosen["score"], chosen["at"]) for source in sources], axis=0) if sources else None
+    values = [score_values(source, chosen["score"], chosen["at"], origin) for source in sources]
+    return np.mean(values, axis=0) if sources else None
 
 
-def again(run: dict) -> tuple[dict, dict, dict]:
-    """Compute a run whether or not it is stored, storing nothing; the runs it leans on must be stored."""
-    return compute(run, _taken(run))
+def again(run: dict, origin: str | None = None) -> tuple[dict, dict, dict]:
+    """Compute a run whether or not it is stored, storing nothing. The runs it leans on must be stored, at `origin` if given."""
+    return compute(run, _taken(run, origin))
 
 
 class SweepFailed(RuntimeError):
@@ -115,27 +144,10 @@ class SweepFailed(RuntimeError):
         super().__init__(f"runs.sweep: {len(failures)} of {of} runs failed, the others are stored.\n" + "\n".join(lines))
 
 
-def _pool(engine: str):
-    """An executor, and how to wait for its futures, for `engine`. A sweep starts its workers once: each imports for seconds."""
-    if engine == "processes":
-        # Spawned, because a forked copy of a process that has used torch's threads can hang.
-        pool = ProcessPoolExecutor(max(1, os.cpu_count() or 1), mp_context=get_context("spawn"), initializer=_one_thread)
-        return pool, as_completed
-    try:
-        from distributed import Client
-        from distributed import as_completed as dask_completed
-    except ImportError:
-        raise InputError("runs.sweep: the Dask engine needs the extra: pip install 'datadiet[dask]'") from None
-    try:
-        return Client(engine.replace("dask://", "tcp://"), timeout=10), dask_completed
-    except OSError as problem:
-        raise InputError(f"runs.sweep: no Dask scheduler answers at {engine} ({type(problem).__name__}).") from None
-
-
 def _carry_out(wave: list[dict], workers, bar, failures: dict) -> None:
-    """Compute and store the runs of one wave; a failure is noted and the wave goes on. `workers`: of :func:`_pool`, or None."""
+    """Compute and store the runs of one wave; a failure is noted and the wave goes on. `workers`: of an engine, or None."""
 
-    def keep_result(run, result):
+    def done(run, result):
         try:
             metrics, provenance, arrays = result()
             store.save(key(run), run, metrics, provenance, arrays)
@@ -145,29 +157,68 @@ def _carry_out(wave: list[dict], workers, bar, failures: dict) -> None:
 
     if workers is None:
         for run in wave:
-            keep_result(run, lambda run=run: compute(run, _taken(run)))
+            done(run, lambda run=run: compute(run, _taken(run)))
         return
-    (executor, completed), futures = workers, {}
-    for run in wave:
-        try:
-            futures[executor.submit(compute, run, _taken(run))] = run
-        except Exception as problem:  # a worker was killed in an earlier wave
-            failures[key(run)] = problem
-            bar.update()
-    for future in completed(list(futures)):
-        keep_result(futures[future], future.result)
+    executor, room, _ = workers
+
+    def jobs():
+        for run in wave:
+            try:
+                yield run, compute, run, _taken(run)
+            except Exception as problem:  # the scores that it leans on are not there
+                failures[key(run)] = problem
+                bar.update()
+
+    engines.carry_out(jobs(), executor, room, done)
 
 
 def missing(configs) -> list[dict]:
-    """Runs of `configs`, and scoring runs they lean on, that are not stored; scoring runs first, no run twice."""
+    """The runs that a sweep of `configs` has to compute; scoring runs first, no run twice.
+
+    They are not stored, or of other data than there are now (:func:`sweep` has the rule). Their sets are loaded.
+
+    Raises
+    ------
+    InputError
+        A set that cannot be had; a published scoring run of other data that a run to compute would lean on.
+    """
     wanted = {key(run): run for run in configs}
-    leaned_on = {key(source): source for run in wanted.values() for source in scoring_runs(run)}
-    everything = leaned_on | wanted
-    found = store.find(everything)
-    # A published pruned run needs no scoring runs of its own; a missing one does.
-    needed = {key(source) for k, run in wanted.items() if k not in found for source in scoring_runs(run)}
-    todo = [run for k, run in everything.items() if k not in found and (k in wanted or k in needed)]
-    return sorted(todo, key=lambda run: bool(scoring_runs(run)))
+    leans = {k: {key(source): source for source in scoring_runs(run)} for k, run in wanted.items()}
+    everything = {k: source for sources in leans.values() for k, source in sources.items()} | wanted
+    found, changed = store.find(everything), {}
+    todo = wanted.keys() - found.keys()
+    while True:
+        # A published pruned run needs no scoring runs of its own; one to compute does.
+        needed = {k for pruned in todo for k in leans.get(pruned, ())}
+        todo |= needed - found.keys()
+        here = {_set_of(everything[k]): task_of(everything[k]).checksum for k in everything if k in todo}
+        others = {k for k in (wanted.keys() | needed) - todo if _differs(found[k], here.get(_set_of(everything[k])))}
+        stale = {k for k in others if found[k]["origin"] == "here"}
+        if mixed := sorted(needed & others - stale):
+            raise InputError(
+                f"runs.sweep: the published scoring run {mixed[0][:12]} on {everything[mixed[0]]['task']!r} was computed with "
+                "other data than there are here, and a run that is not published would be chosen by its scores; install the "
+                "releases of requirements.lock (docstrings are those of the installed packages), or use the same data folder."
+            )
+        if not stale:
+            break
+        changed |= {k: everything[k] for k in stale}
+        todo |= stale
+    _say(changed, "run(s) of this machine were computed with other data than there are now: they are computed again")
+    shown = "published run(s) were computed with other data than there are here: they are shown as published, with their checksum"
+    _say({k: everything[k] for k in others}, shown)
+    return sorted((run for k, run in everything.items() if k in todo), key=lambda run: bool(scoring_runs(run)))
+
+
+def _differs(run: dict, checksum: str | None) -> bool:
+    """Whether a stored run is of other data than those of `checksum`; None where the set was not loaded."""
+    return checksum is not None and run["provenance"]["data_checksum"] != checksum
+
+
+def _say(seen: dict, words: str) -> None:
+    if seen:
+        names = ", ".join(sorted({run["task"] for run in seen.values()}))
+        warnings.warn(f"runs.sweep: {len(seen)} {words} ({names}).", stacklevel=4)
 
 
 def sweep(configs, engine: str = "here") -> pd.DataFrame:
@@ -178,8 +229,8 @@ def sweep(configs, engine: str = "here") -> pd.DataFrame:
     configs : iterable of dict
         Made by :func:`config`. Scoring runs that a pruned run needs are computed too.
     engine : str
-        "here" (one after the other), "processes" (one a core), "dask://host:port", or "stored" (compute nothing; absent
-        runs are counted in ``table.attrs["missing"]``).
+        "here" (one after the other), "processes" (one a core, or a GPU), "dask://host:port", or "stored" (compute nothing;
+        absent runs are counted in ``table.attrs["missing"]``).
 
     Returns
     -------
@@ -189,23 +240,38 @@ def sweep(configs, engine: str = "here") -> pd.DataFrame:
     Raises
     ------
     InputError
-        Unknown engine.
+        Unknown engine; a set or a device that a run to compute needs and that is not here, before anything is trained.
     SweepFailed
         After all runs were tried, if any failed. What succeeded is stored; a second call computes only the rest.
+
+    Warns
+    -----
+    UserWarning
+        Stored runs are of other data than there are here.
+
+    Notes
+    -----
+    A run's key names its set, its provenance has the checksum of the data, and the two can part: "docstrings" are those of the
+    installed packages, a data folder can be replaced. The data are compared wherever a set is loaded anyway, which is where a run
+    on it has to be computed; looking up alone loads nothing and compares nothing. Where they differ, a run of this machine is
+    computed again and the new one replaces it. A published run stays as it is, evidence with a checksum of its own, but no run is
+    computed with its scores: that is an InputError. :func:`datadiet.runs.verify.published_again` compares the data of each run.
+
+    Interrupted, a sweep has stored every run that had ended.
     """
     configs = list(configs)
     if engine not in ("here", "processes", "stored") and not engine.startswith("dask://"):
         raise InputError(f"runs.sweep: unknown engine {engine!r}; choose 'here', 'processes', 'dask://host:port' or 'stored'.")
     todo = [] if engine == "stored" else missing(configs)
     failures: dict = {}
-    for run in todo:
-        task_of(run)  # a set that cannot be had is an error now, before anything is trained
+    if engine in ("here", "processes"):
+        for name in {run["device"] for run in todo}:
+            device.check(name)
     if todo:
         with contextlib.ExitStack() as stack:
-            bar = stack.enter_context(tqdm(total=len(todo), desc="runs", unit="run", file=sys.stderr, leave=False))
-            workers = None if engine == "here" else _pool(engine)
-            if workers:
-                stack.enter_context(workers[0])
+            workers = None if engine == "here" else stack.enter_context(engines.started(engine, todo))
+            words = f"runs ({workers[-1]})" if workers else "runs"
+            bar = stack.enter_context(tqdm(total=len(todo), desc=words, unit="run", file=sys.stderr, leave=False))
             _carry_out([run for run in todo if not scoring_runs(run)], workers, bar, failures)
             ready = []
             for run in (run for run in todo if scoring_runs(run)):

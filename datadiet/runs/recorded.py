@@ -18,7 +18,7 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
     return softmax(logits.astype(np.float64), axis=-1)
 
 
-def values_from(held: dict, name: str, t: int) -> np.ndarray:
+def values_from(arrays: dict, name: str, t: int) -> np.ndarray:
     """Score `name` of every training example [N] from a run's arrays, at the t-th of its scoring points.
 
     Beside those of ``scores.SCORES``: "grand_head"; "grand", over all parameters; "input_norm" of images; "forgetting", counted
@@ -36,37 +36,37 @@ def values_from(held: dict, name: str, t: int) -> np.ndarray:
     if name not in NAMES:
         raise InputError(f"recorded.values_from: unknown score {name!r}; known: {', '.join(NAMES)}.")
     if name == "grand":
-        seen, n = len(held.get("grand_positions", ())), len(held["labels"])
+        seen, n = len(arrays.get("grand_positions", ())), len(arrays["labels"])
         if seen < n:
             raise InputError(f"recorded.values_from: GraNd was recorded for {seen} of {n} examples; score with grand_size=None.")
-        return held["grand"][t].astype(np.float64)
+        return arrays["grand"][t].astype(np.float64)
     if name == "input_norm":
-        if name not in held:
+        if name not in arrays:
             raise InputError("recorded.values_from: this run recorded no norm of its inputs; only runs on images do.")
-        return held[name].astype(np.float64)
+        return arrays[name].astype(np.float64)
     if name == "forgetting":
-        if "correct" not in held:
+        if "correct" not in arrays:
             raise InputError("recorded.values_from: this run did not record who was right at each epoch; score with watch=True.")
-        counts = scores.forgetting(held["correct"].T == 1)
-        return np.where(np.isinf(counts), held["correct"].shape[1], counts)
+        counts = scores.forgetting(arrays["correct"].T == 1)
+        return np.where(np.isinf(counts), arrays["correct"].shape[1], counts)
     if name == "aum":
-        return scores.aum(held["logits"][: t + 1], held["labels"])
+        return scores.aum(arrays["logits"][: t + 1], arrays["labels"])
     if name in ("vog", "vog_class"):
-        if "vog" not in held or t < 1:
-            why = "only one gradient was seen by then" if "vog" in held else "the run kept no gradients: score with vog=True"
+        if "vog" not in arrays or t < 1:
+            why = "only one gradient was seen by then" if "vog" in arrays else "the run kept no gradients: score with vog=True"
             raise InputError(f"recorded.values_from: {name!r} at scoring point {t}: {why}; VoG compares two points or more.")
-        values = held["vog"][t].astype(np.float64)
-        return values if name == "vog" else scores.of_class(values, held["labels"])
+        values = arrays["vog"][t].astype(np.float64)
+        return values if name == "vog" else scores.of_class(values, arrays["labels"])
     if name == "ge":
-        if "swapped_logits" not in held:
+        if "swapped_logits" not in arrays:
             raise InputError("recorded.values_from: the run recorded no swapped logits; 'ge' needs a task of kind 'swap'.")
-        return scores.ge(held["logits"][t], held["swapped_logits"][t])
-    probs = probabilities(held["logits"][t])
+        return scores.ge(arrays["logits"][t], arrays["swapped_logits"][t])
+    probs = probabilities(arrays["logits"][t])
     if name in JOINT:
-        if "slot_sums" not in held:
+        if "slot_sums" not in arrays:
             raise InputError(f"recorded.values_from: {name!r} needs slots; only runs on utterances with slots record them.")
-        parts = (held[part][t] for part in ("slot_sums", "slot_squares", "words"))
-        return scores.combined(scores.el2n(probs, held["labels"]), *parts, name.removeprefix("joint_"))
+        parts = (arrays[part][t] for part in ("slot_sums", "slot_squares", "words"))
+        return scores.combined(scores.el2n(probs, arrays["labels"]), *parts, name.removeprefix("joint_"))
     if name == "grand_head":  # the norm of the features stands for the features: GraNd needs nothing else of them
-        return scores.grand_head(probs, held["labels"], held["feature_norms"][t][:, None])
-    return scores.SCORES[name](probs, held["labels"])
+        return scores.grand_head(probs, arrays["labels"], arrays["feature_norms"][t][:, None])
+    return scores.SCORES[name](probs, arrays["labels"])

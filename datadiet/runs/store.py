@@ -10,7 +10,8 @@ id, label, and for each scoring point the logits, the norm of the features and, 
 import json
 import os
 import sqlite3
-import tempfile
+import time
+import uuid
 from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
@@ -26,26 +27,38 @@ ROW = ("key", "config", "metrics", "provenance")
 COLUMNS = {"feature_norm": "feature_norms"}  # the one column that is not called as its array is
 
 
+PATIENCE = 60  # seconds that a connection waits for others
+
+
 def _connect() -> sqlite3.Connection:
     folder = paths.store()
     (folder / "arrays").mkdir(parents=True, exist_ok=True)
-    db = sqlite3.connect(folder / "runs.sqlite", timeout=60)
-    db.execute("PRAGMA journal_mode=WAL")
-    db.execute("CREATE TABLE IF NOT EXISTS runs (key TEXT PRIMARY KEY, config TEXT, metrics TEXT, provenance TEXT)")
-    return db
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        db = sqlite3.connect(folder / "runs.sqlite", timeout=PATIENCE)
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("CREATE TABLE IF NOT EXISTS runs (key TEXT PRIMARY KEY, config TEXT, metrics TEXT, provenance TEXT)")
+            return db
+        except sqlite3.OperationalError as problem:
+            db.close()
+            # Of two that turn a new file to WAL at once, one is told that it is locked and is not made to wait.
+            if problem.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
 
 
 def save(key: str, config: dict, metrics: dict, provenance: dict, arrays: dict) -> None:
-    """Store a finished run: arrays first, then the row that makes it visible."""
+    """Store a finished run: arrays first, then the row that makes it visible. A run stored before is replaced."""
     with closing(_connect()) as db:
         place = paths.store() / "arrays" / f"{key}.npz"
-        handle, temporary = tempfile.mkstemp(dir=place.parent, suffix=".part")
+        temporary = place.with_suffix(f".{uuid.uuid4().hex}.part")
         try:
-            with os.fdopen(handle, "wb") as file:
+            with open(temporary, "xb") as file:  # as open to others as the umask lets it be
                 np.savez_compressed(file, **arrays)
             os.replace(temporary, place)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
         with db:
             db.execute(
@@ -59,9 +72,8 @@ def live(keys) -> dict[str, dict]:
     if not (paths.store() / "runs.sqlite").is_file():
         return {}
     with closing(_connect()) as db:
-        rows = db.execute("SELECT * FROM runs").fetchall()
-    wanted = set(keys)
-    return {row[0]: _row(row, "here") for row in rows if row[0] in wanted}
+        wanted = "SELECT * FROM runs WHERE key IN (SELECT value FROM json_each(?))"
+        return {row[0]: _row(row, "here") for row in db.execute(wanted, [json.dumps(list(keys))])}
 
 
 def published(keys) -> dict[str, dict]:
@@ -69,9 +81,16 @@ def published(keys) -> dict[str, dict]:
     file = paths.root() / "results" / "runs.parquet"
     if not file.is_file():
         return {}
-    wanted = set(keys)
-    rows = pq.read_table(file, columns=list(ROW)).to_pylist()
-    return {row["key"]: _row([row[name] for name in ROW], "published") for row in rows if row["key"] in wanted}
+    stat = file.stat()
+    rows = _published(file, stat.st_mtime_ns, stat.st_size)
+    return {key: _row(rows[key], "published") for key in dict.fromkeys(keys) if key in rows}
+
+
+@lru_cache(maxsize=2)
+def _published(file: Path, *changed: int) -> dict[str, tuple]:
+    """Rows of a file as they lie there, by key; `changed` as for the arrays."""
+    table = pq.read_table(file, columns=list(ROW))
+    return {row[0]: row for row in zip(*(table[name].to_pylist() for name in ROW), strict=True)}
 
 
 def _row(row, origin: str) -> dict:
@@ -85,30 +104,47 @@ def find(keys) -> dict[str, dict]:
     return published(keys) | live(keys)
 
 
-def arrays(key: str) -> dict[str, np.ndarray]:
-    """Arrays of a stored run, live before published.
+def arrays(key: str, origin: str | None = None) -> dict[str, np.ndarray]:
+    """Arrays of a stored run, live before published; with `origin` "here" or "published", those alone. They cannot be written to.
 
     ``ids`` [N], ``labels`` [N], ``truth`` [N] where labels were flipped, ``logits`` [T, N, K], ``feature_norms`` [T, N],
     ``grand`` [T, M] with ``grand_positions`` [M] where recorded, ``test_predictions``, and what else the kind of task records.
+
+    Raises
+    ------
+    InputError
+        None are stored.
     """
-    for place in (paths.store() / "arrays" / f"{key}.npz", paths.root() / "results" / "scores" / f"{key}.parquet"):
+    here, public = paths.store() / "arrays" / f"{key}.npz", paths.root() / "results" / "scores" / f"{key}.parquet"
+    places = {"here": here, "published": public}
+    for place in places.values() if origin is None else [places[origin]]:
         if place.is_file():
-            return _read(place, place.stat().st_mtime_ns)
-    raise InputError(f"store.arrays: no arrays are stored for the run {key[:12]}; compute it with runs.sweep first.")
+            stat = place.stat()
+            return dict(_read(place, stat.st_mtime_ns, stat.st_size))
+    where = {None: "stored", "here": "stored here", "published": "published"}[origin]
+    raise InputError(f"store.arrays: no arrays are {where} for the run {key[:12]}; compute it with runs.sweep first.")
 
 
 @lru_cache(maxsize=32)  # a ledger asks for the same few runs hundreds of times
-def _read(place: Path, changed: int) -> dict[str, np.ndarray]:
-    """Arrays of a file; `changed` is its time stamp, so that a file written again is read again."""
+def _read(place: Path, *changed: int) -> dict[str, np.ndarray]:
+    """Arrays of a file; `changed` are its time stamp and size, so that a file written again is read again."""
     if place.suffix == ".npz":
         with np.load(place) as file:
-            return dict(file)
-    table = pq.read_table(place)
+            out = dict(file)
+    else:
+        out = _from_table(pq.read_table(place, use_threads=False))  # small files: starting threads takes longer
+    for values in out.values():
+        values.setflags(write=False)  # every caller gets the same arrays
+    return out
+
+
+def _from_table(table: pa.Table) -> dict[str, np.ndarray]:
+    """The arrays that :func:`_scores_table` made a table of."""
     rows = {name: _rows(table[name].combine_chunks()) for name in table.column_names}
     out = {"ids": rows.pop("id"), "labels": rows.pop("label")}
-    out |= {name: held for name, held in rows.items() if "@" not in name}
+    out |= {name: values for name, values in rows.items() if "@" not in name}
     for name in dict.fromkeys(name.split("@")[0] for name in rows if "@" in name):
-        out[COLUMNS.get(name, name)] = np.stack([held for column, held in rows.items() if column.split("@")[0] == name])
+        out[COLUMNS.get(name, name)] = np.stack([values for column, values in rows.items() if column.split("@")[0] == name])
     if "grand" in out:
         sample = np.flatnonzero(np.isfinite(out["grand"][0]))
         out |= {"grand": out["grand"][:, sample], "grand_positions": sample}
@@ -130,22 +166,22 @@ def publish(keys) -> int:
     file = folder / "runs.parquet"
     rows = {row["key"]: row for row in (pq.read_table(file).to_pylist() if file.is_file() else [])}
     for key, run in found.items():
-        held = arrays(key)
+        recorded = arrays(key, "here")
         rows[key] = {"key": key, **{name: json.dumps(run[name], sort_keys=True) for name in ROW[1:]}}
-        if "logits" in held:
-            _write(_scores_table(held, run["config"]["score_at"]), folder / "scores" / f"{key}.parquet")
+        if "logits" in recorded:
+            _write(_scores_table(recorded, run["config"]["score_at"]), folder / "scores" / f"{key}.parquet")
     _write(pa.Table.from_pylist([rows[key] for key in sorted(rows)]), file)
     return len(found)
 
 
-def _scores_table(held: dict, points: list) -> pa.Table:
+def _scores_table(arrays: dict, points: list) -> pa.Table:
     """Everything that has a row an example: [N] and [N, M] as they are, [T, N] and [T, N, K] as a column a scoring point."""
-    n, columns = len(held["ids"]), {"id": held["ids"], "label": held["labels"]}
-    if "grand" in held:  # recorded for a sample; elsewhere NaN
+    n, columns = len(arrays["ids"]), {"id": arrays["ids"], "label": arrays["labels"]}
+    if "grand" in arrays:  # recorded for a sample; elsewhere NaN
         whole = np.full((len(points), n), np.nan, np.float32)
-        whole[:, held["grand_positions"]] = held["grand"]
-        held = held | {"grand": whole}
-    for name, values in held.items():
+        whole[:, arrays["grand_positions"]] = arrays["grand"]
+        arrays = arrays | {"grand": whole}
+    for name, values in arrays.items():
         if name in ("ids", "labels", "grand_positions", "test_predictions"):
             continue
         if values.shape[:2] == (len(points), n):

@@ -1,0 +1,99 @@
+"""Where runs are computed: in worker processes of this machine, or on a Dask cluster.
+
+with started("processes", todo) as (executor, room, words):       # words: "2 workers, one a core"
+    carry_out(jobs, executor, room, done)
+"""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from multiprocessing import get_context
+
+from datadiet.errors import InputError
+from datadiet.runs import process
+
+
+@contextmanager
+def started(engine: str, todo: list[dict]):
+    """An executor of `engine`, how many runs it takes at a time (a function), and how it is made up, in words.
+
+    Raises
+    ------
+    InputError
+        No scheduler answers, or the Dask extra is not installed.
+    """
+    with _processes(todo) if engine == "processes" else _dask(engine) as parts:
+        yield parts
+
+
+@contextmanager
+def _processes(todo: list[dict]):
+    context, devices = get_context("spawn"), {run["device"] for run in todo}  # a forked copy of torch's threads can hang
+    count, words = process.workers(devices, len(todo))
+    free = None
+    if "cuda" in devices:
+        free = context.SimpleQueue()
+        for name in process.gpus()[:count]:
+            free.put(name)
+    executor = ProcessPoolExecutor(count, context, process.start_worker, (free,))
+    try:
+        yield executor, lambda: count + 1, words  # one waits, so that no worker does
+    except BaseException:
+        for worker in (executor._processes or {}).values():  # Python 3.14 has executor.terminate_workers
+            worker.terminate()
+        raise
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _dask(engine: str):
+    try:
+        from distributed import Client
+    except ImportError:
+        raise InputError("runs.sweep: the Dask engine needs the extra: pip install 'datadiet[dask]'") from None
+    try:
+        client = Client(engine.replace("dask://", "tcp://"), timeout=10)
+    except OSError as problem:
+        raise InputError(f"runs.sweep: no Dask scheduler answers at {engine} ({type(problem).__name__}).") from None
+    with client:
+        executor = client.get_executor(pure=False)
+        try:  # twice as many as there are threads: a cluster that grows with its work sees that there is more
+            yield executor, lambda: 2 * max(1, sum(client.nthreads().values())), f"{len(client.nthreads())} Dask workers"
+        finally:
+            executor.shutdown(wait=False)
+
+
+def carry_out(jobs: Iterable[tuple], executor: Executor, room: Callable, done: Callable) -> None:
+    """Submit `jobs`, (run, function, argument ...) each, no more than `room()` at a time; ``done(run, result)`` as they end.
+
+    ``result()`` returns what the job returned or raises what it raised. Interrupted, nothing more is started, and what has ended
+    by then is still handed to `done`.
+    """
+    jobs, under_way = iter(jobs), {}
+
+    def submit(run, *job):
+        try:
+            future = executor.submit(*job)
+        except Exception as problem:  # a worker was killed, which ends its executor
+            future = Future()
+            future.set_exception(problem)
+        under_way[future] = run
+
+    def hand_over(futures):
+        for future in futures:
+            done(under_way[future], future.result)
+            del under_way[future]
+
+    try:
+        while True:
+            while len(under_way) < room() and (job := next(jobs, None)) is not None:
+                submit(*job)
+            if not under_way:
+                return
+            hand_over(wait(under_way, return_when=FIRST_COMPLETED).done)
+    except BaseException:
+        for future in under_way:
+            future.cancel()
+        hand_over([future for future in under_way if future.done() and not future.cancelled()])
+        raise

@@ -5,6 +5,7 @@ datadiet score mine.csv --text question --label topic && datadiet prune mine.sco
 """
 
 import difflib
+import os
 from pathlib import Path
 
 import click
@@ -103,6 +104,13 @@ def main():
     process.ours()
 
 
+def kernels_are_ours() -> None:
+    """Notebooks run in processes of their own, which inherit the environment of this one."""
+    from datadiet.runs import process
+
+    os.environ.update(process.environment())
+
+
 @main.command()
 @profile_option("lab")
 @click.option("--force", is_flag=True, help="Execute and render even what is unchanged.")
@@ -114,6 +122,7 @@ def book(profile, force):
     """
     from datadiet.book import build
 
+    kernels_are_ours()
     build.build(profile, force)
 
 
@@ -134,6 +143,7 @@ def run(chapter, profile, changes, out):
 
     if out and (out.suffix != ".ipynb" or not out.parent.is_dir()):
         raise InputError(f"--out: {out} must end in .ipynb and lie in a folder that exists.")
+    kernels_are_ours()
     click.echo(build.run(chapter, parsed(changes), profile, out))
 
 

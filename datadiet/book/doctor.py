@@ -17,7 +17,6 @@ from datadiet.runs import provenance
 SHOWN = (
     "torch",
     "transformers",
-    "accelerate",
     "datasets",
     "numpy",
     "scikit-learn",

@@ -1,4 +1,4 @@
-"""The process that runs are computed in: memory that is freed stays, threads that wait sleep, and how many workers there are.
+"""The process that runs are computed in: memory that is freed stays, threads that wait sleep, nothing is reported to the hub.
 
 A training step frees memory that the next one asks for again. By default glibc hands large blocks back to the system each time,
 and the system clears every page before it gives it out anew; `benchmarks` measures what that costs. On a GPU torch's own
@@ -20,7 +20,7 @@ MOST = 2**31 - 1  # bytes of freed memory that are kept
 
 def ours() -> None:
     """Set up this process as one of the book's, before torch is imported. Results are the same to the bit."""
-    os.environ.update(_sleep())
+    os.environ.update(_variables())
     keep_freed()
 
 
@@ -29,13 +29,15 @@ def environment() -> dict[str, str]:
 
     Those that the environment has already are left out.
     """
-    return _sleep() | ({"MALLOC_TRIM_THRESHOLD_": str(MOST), "MALLOC_MMAP_THRESHOLD_": str(LARGEST)} if _can_keep() else {})
+    return _variables() | ({"MALLOC_TRIM_THRESHOLD_": str(MOST), "MALLOC_MMAP_THRESHOLD_": str(LARGEST)} if _can_keep() else {})
 
 
-def _sleep() -> dict[str, str]:
-    # Read by torch when it is first imported: threads that wait for each other sleep instead of spinning. Where another process
-    # wants the same cores, spinning makes small models many times slower, and a class shares its machines.
-    return {} if "OMP_WAIT_POLICY" in os.environ else {"OMP_WAIT_POLICY": "PASSIVE"}
+def _variables() -> dict[str, str]:
+    # OMP_... is read by torch when it is first imported: threads that wait for each other sleep instead of spinning. Where another
+    # process wants the same cores, spinning makes small models many times slower, and a class shares its machines.
+    # HF_... is read by the hub's client when it is first imported: it then does not report what is fetched.
+    wanted = {"OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    return {name: value for name, value in wanted.items() if name not in os.environ}
 
 
 def _can_keep() -> bool:

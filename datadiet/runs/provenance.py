@@ -8,7 +8,7 @@ from functools import cache
 
 from datadiet import __version__, paths
 
-RELEASES = ("torch", "transformers", "accelerate", "numpy")
+RELEASES = ("torch", "transformers", "numpy")
 
 
 @cache

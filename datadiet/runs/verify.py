@@ -10,8 +10,6 @@ from datadiet import runs
 from datadiet.errors import InputError
 from datadiet.runs import store
 
-SAME = ("hardware", "threads", "versions")  # of the provenance: on the same ones a run comes out equal
-
 
 def published_again(configs, sample: int = 3, seed: int = 0, tolerance: float = 0.02) -> pd.DataFrame:
     """Compute a random sample of the published runs among `configs` anew, storing nothing, and compare.
@@ -55,7 +53,7 @@ def _compared(run: dict, old: dict, tolerance: float) -> dict:
         return {"same_machine": None, "metric": "", "published": np.nan, "here": np.nan, "arrays": "", "outcome": "data differs"}
     metrics, provenance, arrays = runs.again(run, "published")
     before, after = numbers(old["metrics"]), numbers(metrics)
-    distances = {name: _distance(before.get(name), after.get(name)) for name in sorted(before.keys() | after.keys())}
+    distances = {name: _distance(value, after.get(name)) for name, value in sorted(before.items())}  # later metrics are new
     largest = max(distances, key=distances.get)
     distance = distances[largest]
     counts_equal = not any(distances[name] for name in distances if isinstance(before.get(name), int))
@@ -64,13 +62,21 @@ def _compared(run: dict, old: dict, tolerance: float) -> dict:
     near = all(one.shape == other.shape and np.allclose(one, other, tolerance, tolerance, equal_nan=True) for one, other in pairs)
     close = counts_equal and distance <= tolerance and (near or metrics["updates"] > 0)
     return {
-        "same_machine": all(old["provenance"][name] == provenance[name] for name in SAME),
+        "same_machine": _same_machine(old["provenance"], provenance),
         "metric": largest if distance else "",
         "published": before.get(largest, np.nan) if distance else np.nan,
         "here": after.get(largest, np.nan) if distance else np.nan,
         "arrays": "equal" if same else "differ",
         "outcome": "equal" if same and not distance else "close" if close else "differs",
     }
+
+
+def _same_machine(old: dict, new: dict) -> bool:
+    """Whether two runs were made on the same hardware, with as many threads, by the same releases of all that both name."""
+    releases = old["versions"].keys() & new["versions"].keys()
+    return (old["hardware"], old["threads"]) == (new["hardware"], new["threads"]) and all(
+        old["versions"][name] == new["versions"][name] for name in releases
+    )
 
 
 def _distance(one, other) -> float:

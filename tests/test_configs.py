@@ -10,7 +10,7 @@ import pytest
 from datadiet import runs
 from datadiet.errors import InputError
 from datadiet.runs import configs
-from datadiet.training import kinds, pictures
+from datadiet.training import pictures
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = {"epochs": 2, "score_at": [0, "1ep"]}
@@ -177,7 +177,6 @@ def test_a_later_setting_at_its_default_leaves_no_trace_in_a_key(name):
 
 def test_choices_are_those_of_the_modules_that_carry_them_out():
     assert configs.INPUTS == tuple(pictures.INPUTS)
-    assert configs.PRECISIONS == tuple(kinds.PRECISIONS)
     assert set(configs.WITHIN) == {"keep", *configs.COMPLETE}
     from datadiet import dynamic
     from datadiet.training import fairness, growth, landscape

@@ -19,7 +19,6 @@ from datadiet.runs.typed import choice, flag, number, point, points, seeds, text
 from datadiet.training import fairness, growth, landscape
 
 PROTOCOL = 1  # raised when the same config comes to mean another run
-PRECISIONS = ("float32", "bfloat16")
 INPUTS = ("unit range", "standardised", "per image", "whitened")  # those of pictures.INPUTS, which loads torch
 
 FIRST = {
@@ -47,12 +46,12 @@ SINCE = {
     "watch": flag(False, "whether each epoch's end records which training examples are right: forgetting is counted on that"),
     "decay": flag(True, "whether the learning rate rises over the first tenth of the updates and falls to zero, or is constant"),
     "folds": whole(0, "folds of a regression on frozen features, which then stands for fine-tuning: 0, or at least 2 folds", 0),
-    "precision": choice("float32", "the precision of passes that train nothing, scoring among them", PRECISIONS),
+    "precision": choice("float32", "the precision of passes that train nothing, scoring among them", device.PRECISIONS),
     "vog": flag(False, "whether the gradient in the input is followed between scoring points (VoG)"),
     "test_only": flag(False, "whether an official validation split is left out, where nothing is chosen on it"),
     "quick": flag(False, "whether batches are cut where that saves padding, with quick dropout masks"),
     "device": choice("cpu", "the device that a run trains on", tuple(device.PRECISION)),
-    "training_precision": choice("float32", "the precision of training; where it is not given, that of the device", PRECISIONS),
+    "training_precision": choice("float32", "the precision of training; where it is not given, that of the device", device.PRECISIONS),
 }
 # What some runs are besides, each a dict or None: names and defaults of the last four stand in the modules that carry them out.
 CHOSEN_BY = {

@@ -33,8 +33,8 @@ def environment() -> dict[str, str]:
 
 
 def _variables() -> dict[str, str]:
-    # OMP_... is read by torch when it is first imported: threads that wait for each other sleep instead of spinning. Where another
-    # process wants the same cores, spinning makes small models many times slower, and a class shares its machines.
+    # OMP_... is read by torch when it is first imported: threads that wait for each other sleep instead of spinning. Where
+    # another process wants the same cores, spinning makes small models many times slower, and a class shares its machines.
     # HF_... is read by the hub's client when it is first imported: it then does not report what is fetched.
     wanted = {"OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_DISABLE_TELEMETRY": "1"}
     return {name: value for name, value in wanted.items() if name not in os.environ}

@@ -51,7 +51,7 @@ SINCE = {
     "test_only": flag(False, "whether an official validation split is left out, where nothing is chosen on it"),
     "quick": flag(False, "whether batches are cut where that saves padding, with quick dropout masks"),
     "device": choice("cpu", "the device that a run trains on", tuple(device.PRECISION)),
-    "training_precision": choice("float32", "the precision of training; where it is not given, that of the device", device.PRECISIONS),
+    "training_precision": choice("float32", "the precision of training; not given, that of the device", device.PRECISIONS),
 }
 # What some runs are besides, each a dict or None: names and defaults of the last four stand in the modules that carry them out.
 CHOSEN_BY = {

@@ -440,11 +440,95 @@ def test_inputs_with_gradients_and_custom_functions(draw):
     assert batch["x"].grad is None and extra.grad is None
 
 
-def test_gradient_checkpointing(draw):
+def checkpointed(use_reentrant):
     body = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 3))
-    model = Net(lambda self, x: self.last(checkpoint(self.body, self.first(x), use_reentrant=False)),
-                first=nn.Linear(4, 3), body=body, last=nn.Linear(3, 2))
-    check(randomise(model, draw), rows(draw, 4, 4), squared)
+    return Net(lambda self, x: self.last(checkpoint(self.body, self.first(x), use_reentrant=use_reentrant)),
+               first=nn.Linear(4, 3), body=body, last=nn.Linear(3, 2))
+
+
+def test_gradient_checkpointing(draw):
+    check(randomise(checkpointed(False), draw), rows(draw, 4, 4), squared)
+
+
+def test_reentrant_checkpointing_is_refused(draw):
+    model, batch = randomise(checkpointed(True), draw), rows(draw, 4, 4)
+    refuse("use_reentrant=False", model, batch)
+    with pytest.raises(InputError, match="use_reentrant=False"):
+        reference_grad_norms(model, batch, squared)
+
+
+# The order of the examples --------------------------------------------------------------------------------------------
+
+ORDERS = {  # of a batch of rows x: another one of the same examples
+    "sorted down": lambda x: x.flatten(1).sum(1).argsort(descending=True),
+    "sorted up": lambda x: x.flatten(1).sum(1).argsort(),
+    "reversed": lambda x: torch.arange(len(x)).flip(0),
+    "rolled": lambda x: torch.arange(len(x)).roll(1),
+    "first two": lambda x: torch.cat([torch.arange(len(x))[:2].flip(0), torch.arange(len(x))[2:]]),
+    "last two": lambda x: torch.cat([torch.arange(len(x))[:-2], torch.arange(len(x))[-2:].flip(0)]),
+}
+
+
+def reordering(order, first):
+    """A model that computes in another order, and gives its logits in that of the batch."""
+    def forward(self, x):
+        new = order(x)
+        return self.last(torch.tanh(self.first(x[new])))[new.argsort()]
+
+    return Net(forward, first=first, last=nn.Linear(5, 3))
+
+
+@pytest.mark.parametrize("kind", ORDERS)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_a_model_that_reorders_its_batch_is_refused(kind, dtype, draw):
+    """Values would be right here, norms would be those of other examples."""
+    batch = rows(draw, 6, 3, 4)
+    batch["x"] = batch["x"][batch["x"].sum((1, 2)).argsort()][[3, 1, 0, 5, 2, 4]].to(dtype)  # neither end where it belongs
+    refuse("at the input of a Linear: the model reorders its batch",
+           randomise(reordering(ORDERS[kind], nn.Linear(4, 5)), draw, dtype=dtype), batch)
+
+
+@pytest.mark.parametrize("axes", [0, 1])
+def test_reordered_tokens_are_refused(axes, draw):
+    batch = {"ids": torch.stack([torch.randperm(6, generator=draw) for _ in range(1 + 3 * axes)], 1).squeeze(1),
+             "y": torch.randn(6, generator=draw, dtype=torch.float64)}
+    refuse("at the input of a Embedding: the model reorders",
+           randomise(reordering(ORDERS["rolled"], nn.Embedding(6, 5)), draw), batch, ids_loss)
+
+
+def test_the_end_that_stays_does_not_hide_the_order(draw):
+    """Where the longest comes first, only the last example moves."""
+    batch = rows(draw, 5, 4)
+    for place in (0, 4):
+        batch["x"] = batch["x"][batch["x"].sum(1).argsort(descending=True)]
+        batch["x"] = batch["x"][[0, 2, 3, 4, 1] if place else [3, 0, 1, 2, 4]]
+        model = randomise(reordering(ORDERS["sorted down"], nn.Linear(4, 5)), draw)
+        refuse(f"batch position {place} lies in another row", model, batch)
+
+
+def test_a_model_that_keeps_the_order_is_not_taken_for_another(draw):
+    """Equal examples, single ones, half precision, train mode, and a sort that finds everything in its place."""
+    batch = rows(draw, 6, 4)
+    batch["x"] = batch["x"][batch["x"].sum(1).argsort()]
+    check(randomise(reordering(ORDERS["sorted up"], nn.Linear(4, 5)), draw), batch, squared)
+    equal = {name: t[[0, 1, 0, 0, 1, 0]] for name, t in rows(draw, 6, 3, 4).items()}
+    for dtype in (torch.float64, torch.bfloat16):
+        net = randomise(nn.Sequential(*[nn.Linear(4, 4) for _ in range(12)]), draw, dtype=dtype)
+        grad_norms(net, equal | {"x": equal["x"].to(dtype)}, squared)
+    model = reordering(ORDERS["reversed"], nn.Sequential(nn.Linear(4, 5), nn.Dropout(0.5)))
+    grad_norms(randomise(model, draw).train(), rows(draw, 6, 4), squared)  # masks differ: nothing to compare by
+
+
+@pytest.mark.parametrize("b", [0, 2])
+def test_an_activation_has_moved_if_another_row_is_nearer_by_far(b, draw):
+    x = torch.randn(3, 2, 4, generator=draw)
+    other = (x[b] + x[1]) / 2
+    assert not gradnorm._moved(x, b, x[b]) and gradnorm._moved(x, b, x[1]) and not gradnorm._moved(x, b, other)
+    assert not gradnorm._moved(x, b, x[b] + 0.005 * x[1]) and not gradnorm._moved(x, b, x[1][:, :2])
+    for scale, moved in ((1.008, False), (1.012, True)):  # 1 % is as far as rounding may go
+        assert gradnorm._moved(torch.stack([x[0], scale * x[0], x[0]]), b, scale * x[0]) == moved
+
+
 
 
 # Positions: one output for the whole batch ----------------------------------------------------------------------------
@@ -599,13 +683,13 @@ def test_error_inside_the_model_leaves_it_as_it_was(draw):
 
     def loss(model, batch):
         calls.append(len(batch["y"]))
-        if len(calls) == 2:
+        if len(calls) == 3:
             model[1](model[0](batch["x"])[:, :2])  # a layer that fails in the middle of the pass with the batch
         return squared(model, batch)
 
     with pytest.raises(RuntimeError):
         grad_norms(model, rows(draw, 3, 4), loss)
-    assert calls == [1, 3]
+    assert calls == [1, 1, 3]
     same_state(before, state(model))
 
 

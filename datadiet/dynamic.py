@@ -12,7 +12,7 @@
         for positions in batches(schedule.positions(epoch)):
             losses = ...                                                # one a position, of the forward pass made anyway
             (weights[positions] * losses).mean().backward()
-            schedule.observe(positions, losses.detach())
+            schedule.observe(positions, losses.detach().float().cpu())
 """
 
 import math
@@ -22,6 +22,7 @@ import numpy as np
 
 from datadiet import prune
 from datadiet.errors import InputError
+from datadiet.scores._checks import as_array
 
 STREAM = 7_210_001  # keeps these draws apart from others of the same seed
 # What a run's config may say of its schedule, by rule, with the defaults.
@@ -224,7 +225,7 @@ class Soft:
         InputError
             Not one finite loss a position, or a position that is none.
         """
-        positions = np.asarray(positions)
+        positions = as_array("dynamic.Soft.observe", "positions", positions)
         if positions.ndim != 1 or positions.dtype.kind not in "iu" or ((positions < 0) | (positions >= self.n)).any():
             raise InputError(f"dynamic.Soft.observe: positions must be whole numbers from 0 to {self.n - 1}, [B]; "
                              f"shape {positions.shape} of type {positions.dtype} was given.")
@@ -309,7 +310,7 @@ def _check(where: str, name: str, value, kind, fits, what: str) -> None:
 
 def _numbers(where: str, what: str, values, n: int) -> np.ndarray:
     """`values` as float64 [n], all finite."""
-    seen = np.asarray(values)
+    seen = as_array(f"dynamic.{where}", what, values)
     if seen.shape != (n,) or seen.dtype.kind not in "fiu" or not np.isfinite(seen).all():
         raise InputError(f"dynamic.{where}: {what} have shape {seen.shape} and type {seen.dtype}; give one finite number "
                          f"for each of {n} examples, [{n}].")

@@ -484,7 +484,7 @@ def test_a_model_that_reorders_its_batch_is_refused(kind, dtype, draw):
     """Values would be right here, norms would be those of other examples."""
     batch = rows(draw, 6, 3, 4)
     batch["x"] = batch["x"][batch["x"].sum((1, 2)).argsort()][[3, 1, 0, 5, 2, 4]].to(dtype)  # neither end where it belongs
-    refuse("at the input of a Linear: the model reorders its batch",
+    refuse("at the input of a layer .Linear.: the model reorders its batch",
            randomise(reordering(ORDERS[kind], nn.Linear(4, 5)), draw, dtype=dtype), batch)
 
 
@@ -492,7 +492,7 @@ def test_a_model_that_reorders_its_batch_is_refused(kind, dtype, draw):
 def test_reordered_tokens_are_refused(axes, draw):
     batch = {"ids": torch.stack([torch.randperm(6, generator=draw) for _ in range(1 + 3 * axes)], 1).squeeze(1),
              "y": torch.randn(6, generator=draw, dtype=torch.float64)}
-    refuse("at the input of a Embedding: the model reorders",
+    refuse("at the input of a layer .Embedding.: the model reorders",
            randomise(reordering(ORDERS["rolled"], nn.Embedding(6, 5)), draw), batch, ids_loss)
 
 

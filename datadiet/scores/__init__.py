@@ -234,7 +234,8 @@ def joint_el2n(intent_probs, intents, slot_probs, slots, mask, combine: str = "n
         raise InputError(f"scores.{name}: combine={combine!r}; choose 'norm', 'sum', 'mean' or 'rms'.")
     rows, intents = _checks.labelled(name, "intent_probs", intent_probs, {2: "[N, K]"}, intents, labels_are="intents")
     mask = _checks.array(name, "mask", mask, {2: "[N, T]"}, "b")
-    slots, slot_probs = np.asarray(slots), np.asarray(slot_probs)
+    slots = _checks.as_array(f"scores.{name}", "slots", slots)
+    slot_probs = _checks.as_array(f"scores.{name}", "slot_probs", slot_probs)
     if not (len(mask) == len(intents) and slots.shape == mask.shape == slot_probs.shape[:-1]):
         raise InputError(f"scores.{name}: for {len(intents)} intents, mask {mask.shape}, slots {slots.shape} and "
                          f"slot_probs {slot_probs.shape}; give [N, T], [N, T] and [N, T, S].")

@@ -170,9 +170,11 @@ def test_stratified_is_as_even_as_the_bins_allow(values, fraction, seed):
         return
     low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
     width = (high - low) / 50
-    bins = [49 if not score < high else min(49, int((score - low) / width)) for score in scores]
-    there = np.bincount(bins, minlength=50) if width else np.array([len(scores)])
-    kept = np.bincount(np.array(bins)[keep(scores, fraction, "stratified", seed=seed)], minlength=50) if width else np.array([size])
+    if not width:  # equal scores: one bin
+        assert len(keep(scores, fraction, "stratified", seed=seed)) == size
+        return
+    bins = np.array([49 if score >= high else min(49, int((score - low) / width)) for score in scores])
+    there, kept = (np.bincount(bins[part], minlength=50) for part in (..., keep(scores, fraction, "stratified", seed=seed)))
     assert kept.sum() == size and (kept[kept < there] >= kept.max() - 1).all()
 
 

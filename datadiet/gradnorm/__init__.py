@@ -225,8 +225,8 @@ class _Catch:
         for b, lone in self.own.pop((module, call), ()) if own else ():
             if _moved(x.detach(), b, lone[0]):
                 raise InputError(f"gradnorm: the activation of the example at batch position {b} lies in another row at the "
-                                 f"input of a layer ({type(module).__name__}): the model reorders its batch; keep examples in their "
-                                 "order (a packed sequence: enforce_sorted=False), or use reference_grad_norms.")
+                                 f"input of a layer ({type(module).__name__}): the model reorders its batch; keep examples in "
+                                 "their order (a packed sequence: enforce_sorted=False), or use reference_grad_norms.")
         if not y.requires_grad:
             y = _Onward.apply(torch.zeros((), requires_grad=True), y.detach(), None)
         elif (back := layers.way_back(module, x, y)) is not None:
@@ -243,7 +243,8 @@ class _Catch:
         if self.parts is None:
             return
         if x._version != version:  # torch, too, refuses to go back through such a layer
-            raise InputError(f"gradnorm: the input of a layer ({type(module).__name__}) was changed in place after it; work on a copy.")
+            raise InputError(f"gradnorm: the input of a layer ({type(module).__name__}) was changed in place after it; work on a "
+                             "copy.")
         with torch.no_grad(), torch.autocast(g.device.type, enabled=False):
             x, g = layers.wide(x), layers.wide(g)
             once = {name for name, p in self.layers[module].items() if self.uses[p] == 1}

@@ -91,6 +91,7 @@ class Dynamic:
         _check("Dynamic", "every", every, Integral, lambda v: v >= 1, "epochs of a cycle, 1 or more")
         _check("Dynamic", "alpha", alpha, Real, lambda v: 0 < v <= 1, "the weight of the newest score, above 0 and at most 1")
         _check("Dynamic", "spread", spread, Real, lambda v: 0 <= v < math.inf, "the weight of the spread bonus, 0 or more")
+        _check("Dynamic", "seed", seed, Integral, lambda v: v >= 0, "a whole number, 0 or more")
         if rule not in ("hardest", "random"):
             raise InputError(f"dynamic.Dynamic: rule={rule!r}; choose 'hardest' or 'random'.")
         if rule == "random" and (alpha != 1 or spread):
@@ -208,6 +209,7 @@ class Soft:
         _check("Soft", "epochs", epochs, Integral, lambda v: v >= 1, "the number of epochs, at least 1")
         _check("Soft", "drop", drop, Real, lambda v: 0 <= v < 1, "the share of the group to leave out, from 0 to below 1")
         _check("Soft", "full_last", full_last, Real, lambda v: 0 <= v <= 1, "the share of epochs on everything, from 0 to 1")
+        _check("Soft", "seed", seed, Integral, lambda v: v >= 0, "a whole number, 0 or more")
         self.n, self.epochs, self.drop, self.seed = n, epochs, drop, seed
         self.pruned_until = epochs - math.ceil(full_last * epochs)
         self._losses = np.full(n, np.inf)
@@ -295,12 +297,12 @@ def bill(schedule: dict, n: int, epochs: int) -> tuple[list[int], int]:
 
     Exact but for "soft", whose sizes depend on the losses: it is put down with half of the examples below the mean.
     """
-    plan = of(schedule, n, epochs, 0)
-    if isinstance(plan, Soft):
-        pruned = round((1 - plan.drop / 2) * n)
-        return [pruned if 0 < epoch < plan.pruned_until else n for epoch in range(epochs)], 0
-    scored = [n - (plan.size(epoch - 1) if schedule.get("reuse") else 0) for epoch in range(epochs) if plan.due(epoch)]
-    return plan.planned(0, epochs), sum(scored)
+    made = of(schedule, n, epochs, 0)
+    if isinstance(made, Soft):
+        pruned = round((1 - made.drop / 2) * n)
+        return [pruned if 0 < epoch < made.pruned_until else n for epoch in range(epochs)], 0
+    scored = [n - (made.size(epoch - 1) if schedule.get("reuse") else 0) for epoch in range(epochs) if made.due(epoch)]
+    return made.planned(0, epochs), sum(scored)
 
 
 def _check(where: str, name: str, value, kind, fits, what: str) -> None:

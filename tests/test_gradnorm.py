@@ -66,6 +66,7 @@ def check(model, batch, loss, slow=(), rtol=None):
     assert torch.is_grad_enabled()
     kinds = sorted(str(w.message).split("parameters of ")[1].split(" take")[0] for w in seen)
     assert kinds == sorted(slow), [str(w.message) for w in seen]
+    assert all(w.filename == __file__ for w in seen)  # the caller's line, not one of ours
     truth = reference_grad_norms(model, batch, loss)
     rtol = rtol or (1e-9 if truth.dtype == torch.float64 else 1e-5)
     assert norms.shape == truth.shape and norms.dtype == truth.dtype and not norms.requires_grad
@@ -262,6 +263,96 @@ def test_tables_of_pixels_are_tables_of_patches(options, draw):
     g = torch.randn(module(x).shape, generator=draw, dtype=torch.float64)
     squares = [torch.autograd.grad((module(x[b:b + 1]) * g[b:b + 1]).sum(), module.weight)[0].square().sum() for b in range(3)]
     torch.testing.assert_close(layers._pixel_tables(module, x, g), torch.stack(squares), rtol=1e-11, atol=0)
+
+
+@pytest.mark.parametrize("options", [{"padding": 1}, {"padding": 1, "stride": 2}, {"padding": "same", "groups": 2},
+                                     {"padding": 1, "padding_mode": "reflect"}], ids=str)
+@pytest.mark.parametrize("at_once", [1, 2, 3, 7])
+def test_examples_are_taken_some_at_a_time(options, at_once, draw, monkeypatch):
+    """Chunks that come out even and uneven: the slow truth is one gradient an example."""
+    module = nn.Conv2d(4, 6, 3, **options).double()
+    x = torch.randn(7, 4, 6, 6, generator=draw, dtype=torch.float64)
+    g = torch.randn(module(x).shape, generator=draw, dtype=torch.float64)
+    squares = [torch.autograd.grad((module(x[b:b + 1]) * g[b:b + 1]).sum(), module.weight)[0].square().sum() for b in range(7)]
+    sizes, dot = [], layers._dot
+    monkeypatch.setattr(layers, "_dot", lambda a, b: (sizes.append(len(a)), dot(a, b))[1])
+    monkeypatch.setattr(layers, "CACHED", at_once * module.weight.numel() // 4)
+    torch.testing.assert_close(layers._whole_gradients(module, x, g), torch.stack(squares), rtol=1e-11, atol=0)
+    expected = [at_once] * (7 // at_once) + [7 % at_once] * (7 % at_once > 0)
+    assert sizes == expected
+    if module.padding_mode == "zeros":
+        sizes.clear()
+        per_example = module.groups * max(g[0, 0].numel(), layers._in_a_class(module, x)) ** 2
+        monkeypatch.setattr(layers, "CACHED", at_once * per_example)
+        torch.testing.assert_close(layers._pixel_tables(module, x, g), torch.stack(squares), rtol=1e-11, atol=0)
+        assert sizes == [size for size in expected for _ in range(4 if module.stride == (2, 2) else 1)]
+    monkeypatch.setattr(layers, "CACHED", 0)  # one example needs more than there is room for
+    torch.testing.assert_close(layers._whole_gradients(module, x, g), torch.stack(squares), rtol=1e-11, atol=0)
+
+
+@pytest.mark.parametrize("make, least", [
+    (lambda: nn.Linear(10, 5), 3), (lambda: nn.Linear(10, 5, bias=False), 3),  # 15 T < 50
+    (lambda: nn.Conv2d(4, 12, 3, groups=2), 4),  # 6 channels from 18 numbers: 24 T < 108
+    (lambda: nn.Conv2d(4, 4, 1), 1), (lambda: nn.Linear(4, 4), 1),  # 8 T < 16: as much work is not less
+])
+def test_tables_are_taken_while_they_are_less_work_than_the_gradient(make, least):
+    module = make()
+    assert [length for length in range(1, 40) if layers._tables(module, length)] == list(range(1, least + 1))
+
+
+def test_the_table_of_an_input_is_made_once(draw):
+    """Query, key and value share theirs; an input that was changed, cut or replaced has another."""
+    x, last = torch.randn(2, 5, 3, generator=draw), {}
+    first = layers._table(x, last)
+    torch.testing.assert_close(first, torch.einsum("bsd,btd->bst", x, x))
+    assert layers._table(x, last) is first and layers._table(x.view_as(x), last) is first
+    for other in (x[:, :4], x.clone(), x.add_(1), x[:, 1:]):
+        table = layers._table(other, last)
+        assert table is not first
+        torch.testing.assert_close(table, torch.einsum("bsd,btd->bst", other, other))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 1.0])
+def test_positions_that_a_gradient_reaches(share, draw):
+    g = torch.randn(4, 9, 3, generator=draw) * (torch.rand(4, 9, 1, generator=draw) < share)
+    g[0, -1] = 0
+    found = layers.reached(g)
+    assert found.tolist() == [t for t in range(9) if any(g[b, t].any() for b in range(4))]
+    weight = torch.randn(3, 5, generator=draw)
+    torch.testing.assert_close(layers._back_from_reached(weight, g), g @ weight)
+    g[0, -1, 2] = 1
+    assert layers.reached(g) is None
+    torch.testing.assert_close(layers._back_from_reached(weight, g), g @ weight)
+
+
+@pytest.mark.parametrize("far", [0.0, 1e4, -1e4])
+@pytest.mark.parametrize("names", [{"weight"}, {"bias"}, {"weight", "bias"}])
+@pytest.mark.parametrize("shape", [(), (7, 9)])
+def test_batch_norm_loses_no_digits_far_from_zero(far, names, shape, draw):
+    """Single precision against the definition in double: also where one channel of several lies far from zero."""
+    module = (nn.BatchNorm2d if shape else nn.BatchNorm1d)(3).eval()
+    module.running_var.copy_(torch.tensor([0.7, 1.3, 2.0]))
+    for where in ([0], [2], [0, 1, 2]):
+        mean = torch.randn(3, generator=draw)
+        mean[where] += far
+        module.running_mean.copy_(mean)
+        x = torch.randn(6, 3, *shape, generator=draw) + mean.view(-1, *[1] * len(shape))
+        g = torch.randn(x.shape, generator=draw)
+        wide, std = [t.double().reshape(6, 3, -1) for t in (x, g)], (module.running_var.double() + module.eps).sqrt()
+        centred = (wide[0] - mean.double()[:, None]) / std[:, None]
+        slow = {"weight": (centred * wide[1]).sum(2).square().sum(1), "bias": wide[1].sum(2).square().sum(1)}
+        expected = sum(slow[name] for name in names)
+        torch.testing.assert_close(layers._of_batch_norm(module, names, x, g).double(), expected, rtol=2e-4, atol=1e-6)
+
+
+def test_batch_norm_has_one_answer_on_both_ways(draw):
+    """A mean of 15 standard deviations goes by sums, one of 17 by differences: the norms do not tell."""
+    module = nn.BatchNorm1d(3).double().eval()
+    for distance in (15.0, 17.0):
+        module.running_mean.copy_(torch.tensor([0.0, distance, -1.0]))
+        x, g = (torch.randn(5, 3, 8, generator=draw, dtype=torch.float64) for _ in range(2))
+        whole = layers.gradient(module, "weight", x, g).square().sum(1) + layers.gradient(module, "bias", x, g).square().sum(1)
+        torch.testing.assert_close(layers.squares(module, {"weight", "bias"}, x, g, {}), whole, rtol=1e-10, atol=0)
 
 
 def test_the_least_work_is_chosen():
@@ -655,6 +746,49 @@ def test_losses_that_are_not_one_an_example(draw):
                        (lambda m, b: squared(m, b) / len(b["y"]), "alone but .* batch of 3"),
                        (lambda m, b: squared(m, b).detach(), "depends on no trainable parameter")):
         refuse(words, model, batch, bad)
+
+
+@pytest.mark.parametrize("b", [0, 2])
+def test_how_far_a_loss_alone_may_be_from_that_in_the_batch(b, draw):
+    """A fifth, which is more than rounding in half precision does; of the first example and of the last."""
+    model, batch = randomise(nn.Linear(4, 2), draw), rows(draw, 3, 4)
+    batch["y"] += 9
+
+    def scaled(factor):
+        def loss(model, batch):
+            losses = squared(model, batch)
+            return losses if len(losses) == 1 else losses * torch.tensor([factor if i == b else 1.0 for i in range(3)]).double()
+        return loss
+
+    for factor in (0.85, 1.22):
+        grad_norms(model, batch, scaled(factor))
+    for factor in (0.8, 1.3):
+        refuse(f"batch position {b} has loss .* alone but .* batch of 3", model, batch, scaled(factor))
+
+
+def test_what_was_shown_serves_for_the_same_case_only(draw):
+    """Another length, type, mode, model or set of trained parameters is looked at anew; another number of examples is not."""
+    model, alone = randomise(nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2)), draw), {}
+    passes = []
+
+    def loss(model, batch):
+        passes.append(len(batch["y"]))
+        return squared(model, batch)
+
+    def asks(model, batch):
+        passes.clear()
+        grad_norms(model, batch, loss, alone=alone)
+        return passes
+
+    assert asks(model, rows(draw, 5, 4)) == [1, 1, 5] and asks(model, rows(draw, 5, 4)) == [5]
+    assert asks(model, rows(draw, 3, 4)) == [3] and asks(model, rows(draw, 1, 4)) == [1]
+    assert asks(model, rows(draw, 3, 6, 4)) == [1, 1, 3] and asks(model, rows(draw, 3, 6, 4)) == [3]
+    assert asks(model.train(), rows(draw, 3, 4)) == [1, 1, 3]
+    model.eval()[0].requires_grad_(False)
+    assert asks(model, rows(draw, 3, 4)) == [1, 1, 3]
+    assert asks(randomise(nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2)), draw), rows(draw, 1, 4)) == [1, 1]
+    assert asks(model, rows(draw, 3, 4) | {"more": torch.zeros(3)}) == [1, 1, 3]
+    assert asks(model, rows(draw, 3, 4) | {"more": torch.zeros(3).long()}) == [1, 1, 3]
 
 
 def test_losses_that_are_not_finite(draw):

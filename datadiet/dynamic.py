@@ -6,7 +6,7 @@
             schedule.update(el2n(probabilities_of_all_examples, labels))
         for batch in loader(data, schedule.positions(epoch)): ...
 
-    schedule = Soft(len(data), epochs)                                  # drop at random what the model does well on
+    schedule = Soft(len(data), epochs)                                  # drop at random examples of low loss
     for epoch in range(epochs):
         weights = schedule.weights(epoch)
         for positions in batches(schedule.positions(epoch)):
@@ -25,7 +25,7 @@ from datadiet.errors import InputError
 from datadiet.scores._checks import as_array
 
 STREAM = 7_210_001  # keeps these draws apart from others of the same seed
-# What a run's config may say of its schedule, by rule, with the defaults.
+# Settings of a schedule in a run's config, by rule, with the defaults.
 CYCLES = {"rule": "random", "fraction": 0.5, "warmup": 1, "every": 2}
 SETTINGS = {
     # "dropout": on while scoring, as in the code released with NLU on Data Diets; the training loop sees to it.
@@ -98,7 +98,7 @@ class Dynamic:
             raise InputError(f"dynamic.Dynamic: alpha={alpha}, spread={spread} mean nothing to rule='random'; leave them out.")
         if spread and alpha == 1:
             raise InputError(f"dynamic.Dynamic: spread={spread} with alpha=1: one score has no spread; lower alpha.")
-        prune.keep(np.zeros(n), fraction, rule, offset=offset)  # refuses what it could not carry out later
+        prune.keep(np.zeros(n), fraction, rule, offset=offset)  # refuses shares it could not keep later
         self.n, self.fraction, self.rule, self.warmup, self.every = n, fraction, rule, warmup, every
         self.offset, self.alpha, self.spread, self.seed = offset, alpha, spread, seed
         self.updates = 0
@@ -131,7 +131,7 @@ class Dynamic:
         self.updates += 1
 
     def ranked_by(self) -> np.ndarray:
-        """What the next cycle ranks by, [n]: the smoothed score."""
+        """The smoothed score, [n]: the next cycle ranks by it."""
         if not self.spread or self.updates < 2:
             return self._mean
         return self._mean + self.spread * np.sqrt(self._variance / (1 - self._squares))
@@ -187,7 +187,7 @@ class Soft:
     full_last : float
         Share of the epochs, at the end and rounded up, that train on everything, in [0, 1]. (The paper's delta is 1 minus it.)
     seed : int
-        Draws what is left out.
+        Draws the examples that are left out.
 
     Raises
     ------

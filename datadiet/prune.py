@@ -25,7 +25,7 @@ def keep(scores, fraction: float, rule: str = "hardest", offset: float = 0.0, la
     Parameters
     ----------
     scores : array [N]
-        Higher = harder. ``inf`` is allowed (forgetting gives it to what was never learned), NaN is not.
+        Higher = harder. ``inf`` is allowed (forgetting gives it to examples never learned), NaN is not.
     fraction : float
         Share to keep, in (0, 1]. Sizes are rounded as Python's ``round`` does: a half goes to the even number.
     rule : str
@@ -56,8 +56,8 @@ def keep(scores, fraction: float, rule: str = "hardest", offset: float = 0.0, la
     Notes
     -----
     "stratified" is coverage-centric selection, Zheng et al. (2023): the range of the scores left after the offset is
-    cut into 50 bins of equal width, the budget is spread evenly over the bins that hold anything, what small bins
-    cannot use goes to the larger ones, and examples are drawn at random within a bin. Infinite scores fall into the
+    cut into 50 bins of equal width, the budget is spread evenly over the bins that are not empty, the share that small
+    bins cannot use goes to the larger ones, and examples are drawn at random within a bin. Infinite scores fall into the
     hardest bin.
 
     Examples

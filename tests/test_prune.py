@@ -44,10 +44,26 @@ def test_the_ranking_is_that_of_a_slow_sort(rule, classes):
         assert keep(scores, fraction, rule, labels=labels).tolist() == sorted(expected)
 
 
-def test_classes_that_lose_as_much_are_served_in_their_order():
-    labels = np.repeat(np.arange(40), 3)  # 1.5 examples of each: twenty classes keep two
-    counts = np.bincount(labels[keep(np.zeros(120), 0.5, labels=labels)])
-    assert counts.tolist() == [2] * 20 + [1] * 20
+def test_classes_that_lose_most_are_served_first_and_equals_in_their_order():
+    """Slow truth of largest remainder: quotas 0.3, 0.5, 1.1 ... cut to whole numbers, the rest to those cut the most."""
+    rng = np.random.default_rng()
+    for _ in range(20):
+        counts = rng.choice([3, 5, 11, 18, 24], 60)
+        quotas = [count / 10 for count in counts]
+        expected = [int(quota) for quota in quotas]
+        most = sorted(range(60), key=lambda c: (round(expected[c] - quotas[c], 6), c))
+        for c in most[: round(counts.sum() / 10) - sum(expected)]:
+            expected[c] += 1
+        labels = np.repeat(np.arange(60), counts)
+        kept = keep(np.zeros(len(labels)), 0.1, labels=labels)
+        assert np.bincount(labels[kept], minlength=60).tolist() == expected
+
+
+def test_a_class_that_keeps_nothing_spends_no_draw():
+    """The draws of the other classes are those they would have had alone."""
+    labels = np.array([0] + [1] * 9)
+    draw = np.random.default_rng(3).permutation(9)[:3] + 1
+    assert keep(np.zeros(10), 0.3, "random", labels=labels, seed=3).tolist() == sorted(draw)
 
 
 def test_the_slack_for_rounded_offsets():

@@ -109,7 +109,7 @@ def reference_grad_norms(model: nn.Module, batch: dict, loss) -> torch.Tensor:
         with torch.enable_grad():
             one = _losses(loss, model, {name: t[b:b + 1] for name, t in batch.items()}, 1, first=b)
             if not b:
-                _users(one)  # refuses what torch could not go back through
+                _users(one)  # refuses a checkpoint that torch could not go back through
             gradients = torch.autograd.grad(one.sum(), parameters, allow_unused=True)
         squares = [layers.wide(g.to_dense()).square().sum() for g in gradients if g is not None]
         norms.append(sum(squares, layers.wide(torch.zeros_like(one[0]))).sqrt().detach())

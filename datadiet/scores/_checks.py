@@ -1,4 +1,4 @@
-"""Checks that every score makes of its arrays; each raises InputError: "scores.NAME: what was seen; what to change"."""
+"""Checks that every score makes of its arrays; each raises InputError: "scores.NAME: the fault; the remedy"."""
 
 import numpy as np
 

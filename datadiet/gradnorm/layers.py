@@ -1,4 +1,4 @@
-"""The rule of each layer: squared gradient norms of each example, from its activation x at the input and gradient g at the output.
+"""The rule of each layer: squared gradient norms, from the activation x at the input and the gradient g at the output.
 
 For a linear layer over T tokens, dL/dW = sum_t g_t x_t', so |dL/dW|^2 = sum_{s,t} (g_s . g_t) (x_s . x_t): two T x T tables give
 the norm. A rule takes the tables or forms the gradient, whichever is less work.

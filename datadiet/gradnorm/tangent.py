@@ -94,7 +94,7 @@ def _checked(model: nn.Module, images: torch.Tensor) -> dict[str, nn.Parameter]:
 def between(one: dict, other: dict, alpha: float) -> dict:
     """State ``(1 - alpha) one + alpha other`` of two models, to be loaded into a third; counters are taken from `one`.
 
-    Running statistics of BatchNorm are mixed as the weights are, and are not those that the mixed network would measure: follow with
+    Running statistics of BatchNorm are mixed as the weights are; the mixed network would measure others: follow with
     :func:`measure_statistics`.
 
     >>> between({"w": torch.tensor([0.0])}, {"w": torch.tensor([2.0])}, 0.25)

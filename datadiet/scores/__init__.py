@@ -6,7 +6,8 @@
     vog(gradients)                 # gradients [T, N, ...] of the label's logit in the input; see `history`
 
 Letters: N examples, K classes, R runs (or times), T recordings, d features; h [d] is the activation at the input of the
-classifier's last linear layer, p [K] the predicted probabilities, y [K] the label as a one-hot vector, p_y the probability of the label.
+classifier's last linear layer, p [K] the predicted probabilities, y [K] the label as a one-hot vector, p_y the probability
+of the label.
 
 Inputs of any real type (float16 too) are raised to float64 before anything is computed, and none is changed.
 Probabilities are used as given: a row may miss the sum 1 by 0.004, as bfloat16 does, and is not rescaled.
@@ -250,7 +251,7 @@ def joint_el2n(intent_probs, intents, slot_probs, slots, mask, combine: str = "n
 
 
 def combined(e_intent, word_sum, word_squares, n_words, combine: str) -> np.ndarray:
-    """:func:`joint_el2n` from four numbers an utterance, as a run records them: e_I, the sums of e_t and e_t^2, n; float64 [N]."""
+    """:func:`joint_el2n` from e_I, the sums of e_t and e_t^2, and n, as a run records them of each utterance; float64 [N]."""
     parts = (np.asarray(part, np.float64) for part in (e_intent, word_sum, word_squares, n_words))
     e_intent, word_sum, word_squares, n_words = parts
     if combine == "sum":

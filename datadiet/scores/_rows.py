@@ -1,8 +1,8 @@
 """Errors, leads, the label's entry and means over runs: the parts of scores of rows of predictions.
 
 A table is scored a block of rows at a time, so that all arrays made of a block stay in the processor's cache. A block is turned
-so that each class is one long row: numpy is slow on many short ones. The blocks of a large table are shared out among the cores; no
-row depends on another, so the result does not depend on the number of cores.
+so that each class is one long row: numpy is slow on many short ones. The blocks of a large table are shared out among the cores;
+no row depends on another, so the result does not depend on the number of cores.
 """
 
 import os

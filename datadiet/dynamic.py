@@ -256,7 +256,7 @@ class Soft:
     def planned(self, epoch: int, epochs: int) -> list[int]:
         """Sizes of the epochs from `epoch` on: this one as drawn, later pruned ones taken to be like it, the last ones full."""
         now = len(self.positions(epoch))
-        return [now if each == epoch or each < self.pruned_until else self.n for each in range(epoch, epochs)]
+        return [now if each < self.pruned_until else self.n for each in range(epoch, epochs)]
 
 
 def settings(schedule: dict) -> dict:

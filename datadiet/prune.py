@@ -97,7 +97,7 @@ def _stratified(scores: np.ndarray, size: int, rng: np.random.Generator) -> np.n
     finite = scores[np.isfinite(scores)]
     low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
     width = (high - low) / BINS or 1.0  # equal scores: one bin
-    bins = np.minimum((np.minimum(scores, high) - low) / width, BINS - 1).astype(np.int64)
+    bins = np.minimum((scores - low) / width, BINS - 1).astype(np.int64)  # infinity, too, is in the last
     members = sorted((np.flatnonzero(bins == b) for b in np.unique(bins)), key=len)  # the smallest bin is served first
     chosen = []
     for done, bin_members in enumerate(members):

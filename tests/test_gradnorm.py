@@ -1,6 +1,5 @@
 """Every case against the batch-of-one reference, on fresh random input."""
 
-import doctest
 import os
 import warnings
 
@@ -616,6 +615,10 @@ def test_an_activation_has_moved_if_another_row_is_nearer_by_far(b, draw):
     other = (x[b] + x[1]) / 2
     assert not gradnorm._moved(x, b, x[b]) and gradnorm._moved(x, b, x[1]) and not gradnorm._moved(x, b, other)
     assert not gradnorm._moved(x, b, x[b] + 0.005 * x[1]) and not gradnorm._moved(x, b, x[1][:, :2])
+    for share, moved in ((0.24, True), (0.26, False)):  # nearer by far: four times
+        near = torch.stack([x[0], x[0] + share * x[1], x[0]])
+        near[b] = x[0] + x[1]
+        assert gradnorm._moved(near[[b, 1]], 0, x[0]) == moved
     for scale, moved in ((1.008, False), (1.012, True)):  # 1 % is as far as rounding may go
         assert gradnorm._moved(torch.stack([x[0], scale * x[0], x[0]]), b, scale * x[0]) == moved
 
@@ -825,7 +828,3 @@ def test_error_inside_the_model_leaves_it_as_it_was(draw):
         grad_norms(model, rows(draw, 3, 4), loss)
     assert calls == [1, 1, 3]
     same_state(before, state(model))
-
-
-def test_docstrings():
-    assert doctest.testmod(gradnorm).failed == 0

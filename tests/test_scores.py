@@ -298,6 +298,31 @@ def test_bad_histories_and_inputs(call, message):
         call()
 
 
+@pytest.mark.parametrize("call, said", [
+    (lambda one: scores.el2n(one, [0]), "probs has shape .* [N, K] or [R, N, K]."),
+    (lambda one: scores.aum(one, [0]), "logits has shape .* [T, N, K], time first (a single recording as logits[None])."),
+    (lambda one: scores.datamap(one, [0]), "probs has shape .* [T, N, K], time first."),
+    (lambda one: scores.grand_head(GOOD, [0, 1], one), "features has shape .* [N, d] or [R, N, d]."),
+    (lambda one: scores.ge(GOOD, one), "swapped_logits has shape .* [N, K] or [R, N, K]."),
+    (lambda one: scores.forgetting(one), "correct has shape .* [T, N], time first."),
+    (lambda one: scores.vog(np.zeros((2, 3, 2)), one), "mask has shape .* [N, L]."),
+    (lambda one: scores.vog(one), "gradients has shape .* [T, N, ...], time first"),
+    (lambda one: scores.RunningVog().add(one), "gradients has shape .* [N, ...]"),
+    (lambda one: scores.of_class(GOOD, one), "values has shape .* [N]."),
+    (lambda one: scores.of_class([1.0], GOOD.astype(int)), "labels has shape .* [N]."),
+    (lambda one: scores.input_norm(one), "x has shape .* [N, ...]"),
+])
+def test_a_wrong_rank_is_told_with_the_name_and_the_right_one(call, said):
+    name, axes = said.split(" has shape .* ")
+    with pytest.raises(InputError, match=rf"^scores\.\w+: {name} has shape \(.*\); it must be {re.escape(axes)}"):
+        call(np.ones(1))
+
+
+def test_inputs_of_many_axes():
+    assert scores.input_norm(np.ones((2, *[1] * 7))).tolist() == [1, 1]
+    assert scores.vog(np.ones((2, 3, *[1] * 7))).tolist() == [0, 0, 0]
+
+
 @pytest.mark.parametrize("change, message", [
     ({"combine": "max"}, "combine='max'"),
     ({"intents": [0, 2]}, "intents of shape"),
@@ -310,7 +335,7 @@ def test_bad_histories_and_inputs(call, message):
     ({"slot_probs": [[[0.5, 0.5]], [[0.5]]]}, "scores.joint_el2n: slot_probs cannot be read as an array"),
     ({"slots": [[0, 1], [1]]}, "scores.joint_el2n: slots cannot be read as an array"),
     ({"intents": [0]}, r"^scores.joint_el2n: intents has shape \(1,\) but intent_probs \(2, 2\)"),
-    ({"slot_probs": np.full((2, 2, 1), 1.0)}, r"slot_probs \(words under the mask\) has shape \(3, 1\), a single class"),
+    ({"slot_probs": np.full((2, 2, 1), 1.0)}, r"^scores.joint_el2n: slot_probs \(words under the mask\) has shape \(3, 1\), a single class"),
 ])
 def test_bad_joint_input(change, message):
     good = {"intent_probs": GOOD, "intents": [0, 1], "slot_probs": np.full((2, 2, 2), 0.5), "slots": [[0, 1], [1, 0]],

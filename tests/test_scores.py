@@ -123,6 +123,19 @@ def test_joint_el2n_norm_is_the_norm_of_the_stacked_error():
     np.testing.assert_allclose(scores.joint_el2n(intent, intents, slot, slots, mask), expected)
 
 
+@pytest.mark.parametrize("n, length", [(4, 2), (2, 5)])
+def test_joint_el2n_counts_words_along_the_utterance(n, length):
+    """More utterances than words, and more words than utterances; utterance i has min(i + 1, length) words, each of error sqrt(1/2)."""
+    words = np.minimum(np.arange(n) + 1, length)
+    mask, error = np.arange(length) < words[:, None], np.sqrt(0.5)
+    given = np.full((n, 2), 0.5), [0] * n, np.full((n, length, 2), 0.5), np.zeros((n, length), int)
+    for combine, expected in (("norm", error * np.sqrt(1 + words)), ("sum", error * (1 + words)), ("mean", error), ("rms", error)):
+        np.testing.assert_allclose(scores.joint_el2n(*given, mask, combine), np.broadcast_to(expected, n))
+    mask[1] = False
+    with pytest.raises(InputError, match=rf"mask \({n}, {length}\) leaves utterance 1 without a word"):
+        scores.joint_el2n(*given, mask)
+
+
 # --- All scores at once
 
 @given(predictions())
@@ -335,7 +348,7 @@ def test_inputs_of_many_axes():
     ({"slot_probs": [[[0.5, 0.5]], [[0.5]]]}, "scores.joint_el2n: slot_probs cannot be read as an array"),
     ({"slots": [[0, 1], [1]]}, "scores.joint_el2n: slots cannot be read as an array"),
     ({"intents": [0]}, r"^scores.joint_el2n: intents has shape \(1,\) but intent_probs \(2, 2\)"),
-    ({"slot_probs": np.full((2, 2, 1), 1.0)}, r"^scores.joint_el2n: slot_probs \(words under the mask\) has shape \(3, 1\), a single class"),
+    ({"slot_probs": np.ones((2, 2, 1))}, r"^scores.joint_el2n: slot_probs \(words under the mask\) has shape \(3, 1\), a single"),
 ])
 def test_bad_joint_input(change, message):
     good = {"intent_probs": GOOD, "intents": [0, 1], "slot_probs": np.full((2, 2, 2), 0.5), "slots": [[0, 1], [1, 0]],

@@ -125,11 +125,12 @@ def test_joint_el2n_norm_is_the_norm_of_the_stacked_error():
 
 @pytest.mark.parametrize("n, length", [(4, 2), (2, 5)])
 def test_joint_el2n_counts_words_along_the_utterance(n, length):
-    """More utterances than words, and more words than utterances; utterance i has min(i + 1, length) words, each of error sqrt(1/2)."""
+    """More utterances than words, and more words than utterances; utterance i has i + 1 words at most, of error sqrt(1/2) each."""
     words = np.minimum(np.arange(n) + 1, length)
     mask, error = np.arange(length) < words[:, None], np.sqrt(0.5)
     given = np.full((n, 2), 0.5), [0] * n, np.full((n, length, 2), 0.5), np.zeros((n, length), int)
-    for combine, expected in (("norm", error * np.sqrt(1 + words)), ("sum", error * (1 + words)), ("mean", error), ("rms", error)):
+    whole = {"norm": error * np.sqrt(1 + words), "sum": error * (1 + words), "mean": error, "rms": error}
+    for combine, expected in whole.items():
         np.testing.assert_allclose(scores.joint_el2n(*given, mask, combine), np.broadcast_to(expected, n))
     mask[1] = False
     with pytest.raises(InputError, match=rf"mask \({n}, {length}\) leaves utterance 1 without a word"):

@@ -125,7 +125,7 @@ def test_joint_el2n_norm_is_the_norm_of_the_stacked_error():
 
 @pytest.mark.parametrize("n, length", [(4, 2), (2, 5)])
 def test_joint_el2n_counts_words_along_the_utterance(n, length):
-    """More utterances than words, and more words than utterances; utterance i has i + 1 words at most, of error sqrt(1/2) each."""
+    """More utterances than words, and more words than utterances; utterance i has up to i + 1 words of error sqrt(1/2) each."""
     words = np.minimum(np.arange(n) + 1, length)
     mask, error = np.arange(length) < words[:, None], np.sqrt(0.5)
     given = np.full((n, 2), 0.5), [0] * n, np.full((n, length, 2), 0.5), np.zeros((n, length), int)

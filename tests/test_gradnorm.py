@@ -15,7 +15,7 @@ from transformers import RobertaForSequenceClassification as Roberta
 
 from datadiet import gradnorm
 from datadiet.errors import InputError
-from datadiet.gradnorm import grad_norms, layers, reference_grad_norms
+from datadiet.gradnorm import grad_norms, layers, reference_grad_norms, tangent
 from datadiet.nets.images import ResNet
 
 
@@ -354,6 +354,25 @@ def test_batch_norm_has_one_answer_on_both_ways(draw):
         torch.testing.assert_close(layers.squares(module, {"weight", "bias"}, x, g, {}), whole, rtol=1e-10, atol=0)
 
 
+def test_a_way_back_of_its_own_is_taken_where_it_is_right():
+    """A 1 x 1 kernel that skips pixels, without groups or padding; tokens of a Linear; BatchNorm. Else the library's."""
+    def taken(module, *shape):
+        x = torch.randn(2, *shape)
+        return layers.way_back(module.eval(), x, module(x)) is not None
+
+    assert taken(nn.Conv2d(4, 4, 1, stride=2), 4, 6, 6) and taken(nn.Conv2d(4, 4, 1, stride=(1, 2)), 4, 6, 6)
+    assert not taken(nn.Conv2d(4, 4, 1), 4, 6, 6) and not taken(nn.Conv2d(4, 4, 2, stride=2), 4, 6, 6)
+    assert not taken(nn.Conv2d(4, 4, 1, stride=2, groups=2), 4, 6, 6)
+    assert not taken(nn.Conv2d(4, 4, 1, stride=2, padding=1), 4, 6, 6)
+    assert taken(nn.Linear(4, 3), 5, 4) and not taken(nn.Linear(4, 3), 4) and not taken(nn.Linear(4, 3), 2, 5, 4)
+    assert taken(nn.BatchNorm1d(4), 4) and taken(nn.BatchNorm2d(4), 4, 2, 2) and not taken(nn.LayerNorm(4), 5, 4)
+
+
+def test_the_librarys_gradients_serve_kernels_that_are_wide_and_images_that_are_large():
+    for module, size, there in ((nn.Conv2d(4, 12, 3), 8, True), (nn.Conv2d(64, 64, 3), 4, False), (nn.Conv2d(4, 12, 1), 8, False)):
+        assert layers._by_library(module, module(torch.empty(1, module.in_channels, size, size))) is there
+
+
 def test_the_least_work_is_chosen():
     """Wide images: the gradient itself. Deep in the network, where images are small: tables of pixels, if these are few."""
     def by_pixels(channels, high, size, **options):
@@ -389,6 +408,14 @@ def test_changing_what_went_in_is_refused(layer, draw):
     refuse("changed in place", model, rows(draw, 5, 4))
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         reference_grad_norms(model, rows(draw, 5, 4), squared)
+
+
+def test_a_kernel_wants_every_module_in_eval_mode():
+    net = nn.Sequential(nn.Linear(4, 3), nn.Dropout(0.5), nn.Linear(3, 2)).eval()
+    net[1].train()
+    for kernel in (tangent.tangent_kernel, tangent.reference_tangent_kernel):
+        with pytest.raises(InputError, match="in train mode"):
+            kernel(net, torch.ones(2, 4))
 
 
 # Layers by hand -------------------------------------------------------------------------------------------------------
@@ -495,6 +522,16 @@ def test_unused_and_detached_layers(draw):
     model = Net(lambda self, x: self.last(self.first(x).detach()) + self.second(x), first=nn.Linear(4, 3),
                 second=nn.Linear(4, 2), last=nn.Linear(3, 2), never=nn.Linear(9, 9))
     check(randomise(model, draw), rows(draw, 4, 4), squared)
+
+
+def test_layers_under_no_grad(draw):
+    """Trainable, but no gradient comes to them: they count for nothing."""
+    def forward(self, x):
+        with torch.no_grad():
+            h = self.first(x)
+        return self.last(h)
+
+    check(randomise(Net(forward, first=nn.Linear(4, 3), last=nn.Linear(3, 2)), draw), rows(draw, 4, 4), squared)
 
 
 def test_input_by_keyword_and_user_hooks(draw):
@@ -733,7 +770,7 @@ def test_batches_without_examples(draw):
     model = randomise(nn.Linear(4, 2), draw)
     batch = rows(draw, 3, 4)
     for bad in ({}, {name: t[:0] for name, t in batch.items()}, batch | {"y": batch["y"][:2]},
-                batch | {"y": torch.tensor(1.0)}, batch | {"y": [1, 2, 3]}):
+                batch | {"y": torch.tensor(1.0)}, {"y": torch.tensor(1.0)}, batch | {"y": [1, 2, 3]}, {"y": [1, 2, 3]}):
         refuse("first axes of the batch", model, bad)
         with pytest.raises(InputError, match="first axes of the batch"):
             reference_grad_norms(model, bad, squared)
@@ -785,7 +822,8 @@ def test_what_was_shown_serves_for_the_same_case_only(draw):
 
     assert asks(model, rows(draw, 5, 4)) == [1, 1, 5] and asks(model, rows(draw, 5, 4)) == [5]
     assert asks(model, rows(draw, 3, 4)) == [3] and asks(model, rows(draw, 1, 4)) == [1]
-    assert asks(model, rows(draw, 3, 6, 4)) == [1, 1, 3] and asks(model, rows(draw, 3, 6, 4)) == [3]
+    for length in (5, 6):
+        assert asks(model, rows(draw, 3, length, 4)) == [1, 1, 3] and asks(model, rows(draw, 3, length, 4)) == [3]
     assert asks(model.train(), rows(draw, 3, 4)) == [1, 1, 3]
     model.eval()[0].requires_grad_(False)
     assert asks(model, rows(draw, 3, 4)) == [1, 1, 3]

@@ -335,6 +335,9 @@ def test_a_wrong_rank_is_told_with_the_name_and_the_right_one(call, said):
 def test_inputs_of_many_axes():
     assert scores.input_norm(np.ones((2, *[1] * 7))).tolist() == [1, 1]
     assert scores.vog(np.ones((2, 3, *[1] * 7))).tolist() == [0, 0, 0]
+    for call in (scores.input_norm, lambda x: scores.vog(x[None]), scores.RunningVog().add):  # one more
+        with pytest.raises(InputError, match="it must be"):
+            call(np.ones((2, *[1] * 8)))
 
 
 @pytest.mark.parametrize("change, message", [

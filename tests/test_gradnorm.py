@@ -251,6 +251,7 @@ def test_convolutions(options, draw):
     {"kernel_size": 1},
     {"kernel_size": 3, "padding": 1, "stride": 2},
     {"kernel_size": 1, "stride": 2},
+    {"kernel_size": 3, "stride": 3},
     {"kernel_size": (2, 3), "padding": (3, 2), "stride": (3, 2), "dilation": (2, 1), "groups": 2},
     {"kernel_size": (1, 2), "padding": 1, "stride": 4, "dilation": (1, 3)},
     {"kernel_size": (4, 3), "padding": "same", "dilation": (1, 2)},
@@ -369,7 +370,8 @@ def test_a_way_back_of_its_own_is_taken_where_it_is_right():
 
 
 def test_the_librarys_gradients_serve_kernels_that_are_wide_and_images_that_are_large():
-    for module, size, there in ((nn.Conv2d(4, 12, 3), 8, True), (nn.Conv2d(64, 64, 3), 4, False), (nn.Conv2d(4, 12, 1), 8, False)):
+    cases = ((nn.Conv2d(4, 12, 3), 8, True), (nn.Conv2d(64, 64, 3), 4, False), (nn.Conv2d(4, 12, 1), 8, False))
+    for module, size, there in cases:
         assert layers._by_library(module, module(torch.empty(1, module.in_channels, size, size))) is there
 
 
@@ -408,6 +410,15 @@ def test_changing_what_went_in_is_refused(layer, draw):
     refuse("changed in place", model, rows(draw, 5, 4))
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         reference_grad_norms(model, rows(draw, 5, 4), squared)
+
+
+def test_statistics_are_those_of_the_batches_alone(draw):
+    """Measured a second time on other batches, the first ones are forgotten; every batch counts as much."""
+    net, images = nn.Sequential(nn.BatchNorm2d(3)).eval(), torch.randn(4, 5, 3, 2, 2, generator=draw)
+    tangent.measure_statistics(net, images[2:] + 7)
+    tangent.measure_statistics(net, images[:3])
+    torch.testing.assert_close(net[0].running_mean, images[:3].mean((0, 1, 3, 4)))
+    torch.testing.assert_close(net[0].running_var, images[:3].transpose(1, 2).flatten(2).var(2).mean(0))
 
 
 def test_a_kernel_wants_every_module_in_eval_mode():

@@ -377,7 +377,7 @@ def test_an_entry_below_0_is_refused_however_little(name, below):
     """Though the sum of its row is 1, or within the tolerance."""
     score = {**scores.SCORES, "datamap": lambda probs, labels: scores.datamap(probs[None], labels)}[name]
     for row in ([1 - below, below, 0.0], [0.5, 0.5, below], [below, 0.0, 1.0]):
-        with pytest.raises(InputError, match=f"least entry {below:.6g}"):
+        with pytest.raises(InputError, match=rf"^scores\.{name}: probs of shape .* least entry {below:.6g}"):
             score(np.array([[0.25, 0.25, 0.5], row]), [0, 1])
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datadiet.errors import InputError
-from datadiet.prune import RULES, keep
+from datadiet.prune import RULES, keep, largest_remainders
 
 tied = st.lists(st.integers(0, 4).map(float) | st.just(np.inf), min_size=1, max_size=40).map(np.array)
 distinct = st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=40, unique=True).map(np.array)
@@ -61,9 +61,13 @@ def test_classes_that_lose_most_are_served_first_and_equals_in_their_order():
 
 def test_a_class_that_keeps_nothing_spends_no_draw():
     """The draws of the other classes are those they would have had alone."""
-    labels = np.array([0] + [1] * 9)
-    draw = np.random.default_rng(3).permutation(9)[:3] + 1
-    assert keep(np.zeros(10), 0.3, "random", labels=labels, seed=3).tolist() == sorted(draw)
+    draw = np.random.default_rng(3).permutation(16)[:2] + 4
+    assert keep(np.zeros(20), 0.1, "random", labels=np.repeat([0, 1], [4, 16]), seed=3).tolist() == sorted(draw)
+
+
+def test_where_a_least_makes_too_many_those_furthest_above_their_quota_give_way():
+    assert largest_remainders([3.9, 2.1, 0.0, 0.0], 6, least=1).tolist() == [3, 1, 1, 1]
+    assert largest_remainders([2.1, 3.9, 0.0, 0.0], 6, least=1).tolist() == [1, 3, 1, 1]
 
 
 def test_the_slack_for_rounded_offsets():

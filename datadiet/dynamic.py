@@ -6,13 +6,13 @@
             schedule.update(el2n(probabilities_of_all_examples, labels))
         for batch in loader(data, schedule.positions(epoch)): ...
 
-    schedule = Soft(len(data), epochs)                                  # drop at random what the model does well on
+    schedule = Soft(len(data), epochs)                                  # drop at random examples of low loss
     for epoch in range(epochs):
         weights = schedule.weights(epoch)
         for positions in batches(schedule.positions(epoch)):
             losses = ...                                                # one a position, of the forward pass made anyway
             (weights[positions] * losses).mean().backward()
-            schedule.observe(positions, losses.detach())
+            schedule.observe(positions, losses.detach().float().cpu())
 """
 
 import math
@@ -22,9 +22,10 @@ import numpy as np
 
 from datadiet import prune
 from datadiet.errors import InputError
+from datadiet.scores._checks import as_array
 
 STREAM = 7_210_001  # keeps these draws apart from others of the same seed
-# What a run's config may say of its schedule, by rule, with the defaults.
+# Settings of a schedule in a run's config, by rule, with the defaults.
 CYCLES = {"rule": "random", "fraction": 0.5, "warmup": 1, "every": 2}
 SETTINGS = {
     # "dropout": on while scoring, as in the code released with NLU on Data Diets; the training loop sees to it.
@@ -90,13 +91,14 @@ class Dynamic:
         _check("Dynamic", "every", every, Integral, lambda v: v >= 1, "epochs of a cycle, 1 or more")
         _check("Dynamic", "alpha", alpha, Real, lambda v: 0 < v <= 1, "the weight of the newest score, above 0 and at most 1")
         _check("Dynamic", "spread", spread, Real, lambda v: 0 <= v < math.inf, "the weight of the spread bonus, 0 or more")
+        _check("Dynamic", "seed", seed, Integral, lambda v: v >= 0, "a whole number, 0 or more")
         if rule not in ("hardest", "random"):
             raise InputError(f"dynamic.Dynamic: rule={rule!r}; choose 'hardest' or 'random'.")
         if rule == "random" and (alpha != 1 or spread):
             raise InputError(f"dynamic.Dynamic: alpha={alpha}, spread={spread} mean nothing to rule='random'; leave them out.")
         if spread and alpha == 1:
             raise InputError(f"dynamic.Dynamic: spread={spread} with alpha=1: one score has no spread; lower alpha.")
-        prune.keep(np.zeros(n), fraction, rule, offset=offset)  # refuses what it could not carry out later
+        prune.keep(np.zeros(n), fraction, rule, offset=offset)  # refuses shares it could not keep later
         self.n, self.fraction, self.rule, self.warmup, self.every = n, fraction, rule, warmup, every
         self.offset, self.alpha, self.spread, self.seed = offset, alpha, spread, seed
         self.updates = 0
@@ -129,7 +131,7 @@ class Dynamic:
         self.updates += 1
 
     def ranked_by(self) -> np.ndarray:
-        """What the next cycle ranks by, [n]: the smoothed score."""
+        """The smoothed score, [n]: the next cycle ranks by it."""
         if not self.spread or self.updates < 2:
             return self._mean
         return self._mean + self.spread * np.sqrt(self._variance / (1 - self._squares))
@@ -185,7 +187,7 @@ class Soft:
     full_last : float
         Share of the epochs, at the end and rounded up, that train on everything, in [0, 1]. (The paper's delta is 1 minus it.)
     seed : int
-        Draws what is left out.
+        Draws the examples that are left out.
 
     Raises
     ------
@@ -207,6 +209,7 @@ class Soft:
         _check("Soft", "epochs", epochs, Integral, lambda v: v >= 1, "the number of epochs, at least 1")
         _check("Soft", "drop", drop, Real, lambda v: 0 <= v < 1, "the share of the group to leave out, from 0 to below 1")
         _check("Soft", "full_last", full_last, Real, lambda v: 0 <= v <= 1, "the share of epochs on everything, from 0 to 1")
+        _check("Soft", "seed", seed, Integral, lambda v: v >= 0, "a whole number, 0 or more")
         self.n, self.epochs, self.drop, self.seed = n, epochs, drop, seed
         self.pruned_until = epochs - math.ceil(full_last * epochs)
         self._losses = np.full(n, np.inf)
@@ -224,7 +227,7 @@ class Soft:
         InputError
             Not one finite loss a position, or a position that is none.
         """
-        positions = np.asarray(positions)
+        positions = as_array("dynamic.Soft.observe", "positions", positions)
         if positions.ndim != 1 or positions.dtype.kind not in "iu" or ((positions < 0) | (positions >= self.n)).any():
             raise InputError(f"dynamic.Soft.observe: positions must be whole numbers from 0 to {self.n - 1}, [B]; "
                              f"shape {positions.shape} of type {positions.dtype} was given.")
@@ -253,7 +256,7 @@ class Soft:
     def planned(self, epoch: int, epochs: int) -> list[int]:
         """Sizes of the epochs from `epoch` on: this one as drawn, later pruned ones taken to be like it, the last ones full."""
         now = len(self.positions(epoch))
-        return [now if each == epoch or each < self.pruned_until else self.n for each in range(epoch, epochs)]
+        return [now if each < self.pruned_until else self.n for each in range(epoch, epochs)]
 
 
 def settings(schedule: dict) -> dict:
@@ -294,12 +297,12 @@ def bill(schedule: dict, n: int, epochs: int) -> tuple[list[int], int]:
 
     Exact but for "soft", whose sizes depend on the losses: it is put down with half of the examples below the mean.
     """
-    plan = of(schedule, n, epochs, 0)
-    if isinstance(plan, Soft):
-        pruned = round((1 - plan.drop / 2) * n)
-        return [pruned if 0 < epoch < plan.pruned_until else n for epoch in range(epochs)], 0
-    scored = [n - (plan.size(epoch - 1) if schedule.get("reuse") else 0) for epoch in range(epochs) if plan.due(epoch)]
-    return plan.planned(0, epochs), sum(scored)
+    made = of(schedule, n, epochs, 0)
+    if isinstance(made, Soft):
+        pruned = round((1 - made.drop / 2) * n)
+        return [pruned if 0 < epoch < made.pruned_until else n for epoch in range(epochs)], 0
+    scored = [n - (made.size(epoch - 1) if schedule.get("reuse") else 0) for epoch in range(epochs) if made.due(epoch)]
+    return made.planned(0, epochs), sum(scored)
 
 
 def _check(where: str, name: str, value, kind, fits, what: str) -> None:
@@ -309,7 +312,7 @@ def _check(where: str, name: str, value, kind, fits, what: str) -> None:
 
 def _numbers(where: str, what: str, values, n: int) -> np.ndarray:
     """`values` as float64 [n], all finite."""
-    seen = np.asarray(values)
+    seen = as_array(f"dynamic.{where}", what, values)
     if seen.shape != (n,) or seen.dtype.kind not in "fiu" or not np.isfinite(seen).all():
         raise InputError(f"dynamic.{where}: {what} have shape {seen.shape} and type {seen.dtype}; give one finite number "
                          f"for each of {n} examples, [{n}].")

@@ -5,9 +5,12 @@
     kept = keep(scores, 0.5, "easiest", labels=labels)       # the easiest half of every class
 """
 
+from numbers import Integral, Real
+
 import numpy as np
 
 from datadiet.errors import InputError
+from datadiet.scores._checks import as_array
 
 RULES = ("hardest", "easiest", "middle", "random", "stratified")
 BINS = 50  # of "stratified": as in the released code of Zheng et al. (2023)
@@ -22,7 +25,7 @@ def keep(scores, fraction: float, rule: str = "hardest", offset: float = 0.0, la
     Parameters
     ----------
     scores : array [N]
-        Higher = harder. ``inf`` is allowed (forgetting gives it to what was never learned), NaN is not.
+        Higher = harder. ``inf`` is allowed (forgetting gives it to examples never learned), NaN is not.
     fraction : float
         Share to keep, in (0, 1]. Sizes are rounded as Python's ``round`` does: a half goes to the even number.
     rule : str
@@ -53,8 +56,8 @@ def keep(scores, fraction: float, rule: str = "hardest", offset: float = 0.0, la
     Notes
     -----
     "stratified" is coverage-centric selection, Zheng et al. (2023): the range of the scores left after the offset is
-    cut into 50 bins of equal width, the budget is spread evenly over the bins that hold anything, what small bins
-    cannot use goes to the larger ones, and examples are drawn at random within a bin. Infinite scores fall into the
+    cut into 50 bins of equal width, the budget is spread evenly over the bins that are not empty, the share that small
+    bins cannot use goes to the larger ones, and examples are drawn at random within a bin. Infinite scores fall into the
     hardest bin.
 
     Examples
@@ -66,7 +69,7 @@ def keep(scores, fraction: float, rule: str = "hardest", offset: float = 0.0, la
     >>> keep([0.1, 0.9, 0.5, 0.7], 0.5, labels=["a", "b", "a", "b"])
     array([1, 2])
     """
-    scores, labels = _checked(scores, fraction, rule, offset, labels)
+    scores, labels = _checked(scores, fraction, rule, offset, labels, seed)
     n = len(scores)
     groups = [np.arange(n)] if labels is None else [np.flatnonzero(labels == c) for c in np.unique(labels)]
     sizes = largest_remainders([fraction * len(group) for group in groups], round(fraction * n))
@@ -94,7 +97,7 @@ def _stratified(scores: np.ndarray, size: int, rng: np.random.Generator) -> np.n
     finite = scores[np.isfinite(scores)]
     low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
     width = (high - low) / BINS or 1.0  # equal scores: one bin
-    bins = np.minimum((np.minimum(scores, high) - low) / width, BINS - 1).astype(np.int64)
+    bins = np.minimum((scores - low) / width, BINS - 1).astype(np.int64)  # infinity, too, is in the last
     members = sorted((np.flatnonzero(bins == b) for b in np.unique(bins)), key=len)  # the smallest bin is served first
     chosen = []
     for done, bin_members in enumerate(members):
@@ -121,20 +124,22 @@ def largest_remainders(quotas, total: int, least: int = 0) -> np.ndarray:
     return sizes
 
 
-def _checked(scores, fraction, rule, offset, labels):
+def _checked(scores, fraction, rule, offset, labels, seed):
     """Scores as float64 [N] and labels as an array [N] or None."""
     if rule not in RULES:
         raise InputError(f"prune.keep: rule={rule!r}; choose one of {', '.join(RULES)}.")
-    if not 0 < fraction <= 1:
-        raise InputError(f"prune.keep: fraction={fraction}; it is the share to keep, above 0 and at most 1.")
-    if not 0 <= offset < 1:
-        raise InputError(f"prune.keep: offset={offset}; it is the share to skip, from 0 to below 1.")
+    if isinstance(fraction, bool) or not isinstance(fraction, Real) or not 0 < fraction <= 1:
+        raise InputError(f"prune.keep: fraction={fraction!r}; it is the share to keep, above 0 and at most 1.")
+    if not isinstance(offset, Real) or not 0 <= offset < 1:
+        raise InputError(f"prune.keep: offset={offset!r}; it is the share to skip, from 0 to below 1.")
     if offset and rule in ("middle", "random"):
         raise InputError(f"prune.keep: offset={offset} means nothing to rule={rule!r}; leave it at 0, or choose "
                          "'hardest', 'easiest' or 'stratified'.")
     if offset + fraction > 1 + 1e-9:
         raise InputError(f"prune.keep: offset={offset} and fraction={fraction} add up to more than 1; lower one.")
-    seen = np.asarray(scores)
+    if not isinstance(seed, Integral) or seed < 0:
+        raise InputError(f"prune.keep: seed={seed!r}; it is a whole number, 0 or more.")
+    seen = as_array("prune.keep", "scores", scores)
     if seen.ndim != 1 or seen.dtype.kind not in "fiu" or not len(seen):
         raise InputError(f"prune.keep: scores have shape {seen.shape} and type {seen.dtype}; give one "
                          "number for each of at least one example, [N].")
@@ -147,7 +152,7 @@ def _checked(scores, fraction, rule, offset, labels):
         raise InputError(f"prune.keep: fraction={fraction} of {len(seen)} examples rounds to none; raise it.")
     if labels is None:
         return seen, None
-    labels = np.asarray(labels)
+    labels = as_array("prune.keep", "labels", labels)
     if labels.shape != seen.shape:
         raise InputError(f"prune.keep: labels have shape {labels.shape}, scores {seen.shape}; give one label a score.")
     if labels.dtype.kind == "O" and all(isinstance(label, str) for label in labels):

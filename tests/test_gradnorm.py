@@ -1,6 +1,5 @@
 """Every case against the batch-of-one reference, on fresh random input."""
 
-import doctest
 import os
 import warnings
 
@@ -16,7 +15,7 @@ from transformers import RobertaForSequenceClassification as Roberta
 
 from datadiet import gradnorm
 from datadiet.errors import InputError
-from datadiet.gradnorm import grad_norms, layers, reference_grad_norms
+from datadiet.gradnorm import grad_norms, layers, reference_grad_norms, tangent
 from datadiet.nets.images import ResNet
 
 
@@ -66,6 +65,7 @@ def check(model, batch, loss, slow=(), rtol=None):
     assert torch.is_grad_enabled()
     kinds = sorted(str(w.message).split("parameters of ")[1].split(" take")[0] for w in seen)
     assert kinds == sorted(slow), [str(w.message) for w in seen]
+    assert all(w.filename == __file__ for w in seen)  # the caller's line, not one of ours
     truth = reference_grad_norms(model, batch, loss)
     rtol = rtol or (1e-9 if truth.dtype == torch.float64 else 1e-5)
     assert norms.shape == truth.shape and norms.dtype == truth.dtype and not norms.requires_grad
@@ -251,6 +251,7 @@ def test_convolutions(options, draw):
     {"kernel_size": 1},
     {"kernel_size": 3, "padding": 1, "stride": 2},
     {"kernel_size": 1, "stride": 2},
+    {"kernel_size": 3, "stride": 3},
     {"kernel_size": (2, 3), "padding": (3, 2), "stride": (3, 2), "dilation": (2, 1), "groups": 2},
     {"kernel_size": (1, 2), "padding": 1, "stride": 4, "dilation": (1, 3)},
     {"kernel_size": (4, 3), "padding": "same", "dilation": (1, 2)},
@@ -262,6 +263,116 @@ def test_tables_of_pixels_are_tables_of_patches(options, draw):
     g = torch.randn(module(x).shape, generator=draw, dtype=torch.float64)
     squares = [torch.autograd.grad((module(x[b:b + 1]) * g[b:b + 1]).sum(), module.weight)[0].square().sum() for b in range(3)]
     torch.testing.assert_close(layers._pixel_tables(module, x, g), torch.stack(squares), rtol=1e-11, atol=0)
+
+
+@pytest.mark.parametrize("options", [{"padding": 1}, {"padding": 1, "stride": 2}, {"padding": "same", "groups": 2},
+                                     {"padding": 1, "padding_mode": "reflect"}], ids=str)
+@pytest.mark.parametrize("at_once", [1, 2, 5, 7])
+def test_examples_are_taken_some_at_a_time(options, at_once, draw, monkeypatch):
+    """Chunks that come out even and uneven: the slow truth is one gradient an example."""
+    module = nn.Conv2d(4, 6, 3, **options).double()
+    x = torch.randn(7, 4, 6, 6, generator=draw, dtype=torch.float64)
+    g = torch.randn(module(x).shape, generator=draw, dtype=torch.float64)
+    squares = [torch.autograd.grad((module(x[b:b + 1]) * g[b:b + 1]).sum(), module.weight)[0].square().sum() for b in range(7)]
+    sizes, dot = [], layers._dot
+    monkeypatch.setattr(layers, "_dot", lambda a, b: (sizes.append(len(a)), dot(a, b))[1])
+    monkeypatch.setattr(layers, "CACHED", at_once * module.weight.numel() // 4)
+    torch.testing.assert_close(layers._whole_gradients(module, x, g), torch.stack(squares), rtol=1e-11, atol=0)
+    expected = [at_once] * (7 // at_once) + [7 % at_once] * (7 % at_once > 0)
+    assert sizes == expected
+    if module.padding_mode == "zeros":
+        sizes.clear()
+        per_example = module.groups * max(g[0, 0].numel(), layers._in_a_class(module, x)) ** 2
+        monkeypatch.setattr(layers, "CACHED", at_once * per_example)
+        torch.testing.assert_close(layers._pixel_tables(module, x, g), torch.stack(squares), rtol=1e-11, atol=0)
+        assert sizes == [size for size in expected for _ in range(4 if module.stride == (2, 2) else 1)]
+    monkeypatch.setattr(layers, "CACHED", 0)  # one example needs more than there is room for
+    torch.testing.assert_close(layers._whole_gradients(module, x, g), torch.stack(squares), rtol=1e-11, atol=0)
+
+
+@pytest.mark.parametrize("make, least", [
+    (lambda: nn.Linear(10, 5), 3), (lambda: nn.Linear(10, 5, bias=False), 3),  # 15 T < 50
+    (lambda: nn.Conv2d(4, 12, 3, groups=2), 4),  # 6 channels from 18 numbers: 24 T < 108
+    (lambda: nn.Conv2d(4, 4, 1), 1), (lambda: nn.Linear(4, 4), 1),  # 8 T < 16: as much work is not less
+])
+def test_tables_are_taken_while_they_are_less_work_than_the_gradient(make, least):
+    module = make()
+    assert [length for length in range(1, 40) if layers._tables(module, length)] == list(range(1, least + 1))
+
+
+def test_the_table_of_an_input_is_made_once(draw):
+    """Query, key and value share theirs; an input that was changed, cut or replaced has another."""
+    x, last = torch.randn(2, 5, 3, generator=draw), {}
+    first = layers._table(x, last)
+    torch.testing.assert_close(first, torch.einsum("bsd,btd->bst", x, x))
+    assert layers._table(x, last) is first and layers._table(x.view_as(x), last) is first
+    for other in (x[:, :4], x.clone(), x.add_(1), x[:, 1:]):
+        table = layers._table(other, last)
+        assert table is not first
+        torch.testing.assert_close(table, torch.einsum("bsd,btd->bst", other, other))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 1.0])
+def test_positions_that_a_gradient_reaches(share, draw):
+    g = torch.randn(4, 9, 3, generator=draw) * (torch.rand(4, 9, 1, generator=draw) < share)
+    g[0, -1] = 0
+    found = layers.reached(g)
+    assert found.tolist() == [t for t in range(9) if any(g[b, t].any() for b in range(4))]
+    weight = torch.randn(3, 5, generator=draw)
+    torch.testing.assert_close(layers._back_from_reached(weight, g), g @ weight)
+    g[0, -1, 2] = 1
+    assert layers.reached(g) is None
+    torch.testing.assert_close(layers._back_from_reached(weight, g), g @ weight)
+
+
+@pytest.mark.parametrize("far", [0.0, 1e4, -1e4])
+@pytest.mark.parametrize("names", [{"weight"}, {"bias"}, {"weight", "bias"}])
+@pytest.mark.parametrize("shape", [(), (7, 9)])
+def test_batch_norm_loses_no_digits_far_from_zero(far, names, shape, draw):
+    """Single precision against the definition in double: also where one channel of several lies far from zero."""
+    module = (nn.BatchNorm2d if shape else nn.BatchNorm1d)(3).eval()
+    module.running_var.copy_(torch.tensor([0.7, 1.3, 2.0]))
+    for where in ([0], [2], [0, 1, 2]):
+        mean = torch.randn(3, generator=draw)
+        mean[where] += far
+        module.running_mean.copy_(mean)
+        x = torch.randn(6, 3, *shape, generator=draw) + mean.view(-1, *[1] * len(shape))
+        g = torch.randn(x.shape, generator=draw)
+        wide, std = [t.double().reshape(6, 3, -1) for t in (x, g)], (module.running_var.double() + module.eps).sqrt()
+        centred = (wide[0] - mean.double()[:, None]) / std[:, None]
+        slow = {"weight": (centred * wide[1]).sum(2).square().sum(1), "bias": wide[1].sum(2).square().sum(1)}
+        expected = sum(slow[name] for name in names)
+        torch.testing.assert_close(layers._of_batch_norm(module, names, x, g).double(), expected, rtol=2e-4, atol=1e-6)
+
+
+def test_batch_norm_has_one_answer_on_both_ways(draw):
+    """A mean of 15 standard deviations goes by sums, one of 17 by differences: the norms do not tell."""
+    module = nn.BatchNorm1d(3).double().eval()
+    for distance in (15.0, 17.0):
+        module.running_mean.copy_(torch.tensor([0.0, distance, -1.0]))
+        x, g = (torch.randn(5, 3, 8, generator=draw, dtype=torch.float64) for _ in range(2))
+        whole = layers.gradient(module, "weight", x, g).square().sum(1) + layers.gradient(module, "bias", x, g).square().sum(1)
+        torch.testing.assert_close(layers.squares(module, {"weight", "bias"}, x, g, {}), whole, rtol=1e-10, atol=0)
+
+
+def test_a_way_back_of_its_own_is_taken_where_it_is_right():
+    """A 1 x 1 kernel that skips pixels, without groups or padding; tokens of a Linear; BatchNorm. Else the library's."""
+    def taken(module, *shape):
+        x = torch.randn(2, *shape)
+        return layers.way_back(module.eval(), x, module(x)) is not None
+
+    assert taken(nn.Conv2d(4, 4, 1, stride=2), 4, 6, 6) and taken(nn.Conv2d(4, 4, 1, stride=(1, 2)), 4, 6, 6)
+    assert not taken(nn.Conv2d(4, 4, 1), 4, 6, 6) and not taken(nn.Conv2d(4, 4, 2, stride=2), 4, 6, 6)
+    assert not taken(nn.Conv2d(4, 4, 1, stride=2, groups=2), 4, 6, 6)
+    assert not taken(nn.Conv2d(4, 4, 1, stride=2, padding=1), 4, 6, 6)
+    assert taken(nn.Linear(4, 3), 5, 4) and not taken(nn.Linear(4, 3), 4) and not taken(nn.Linear(4, 3), 2, 5, 4)
+    assert taken(nn.BatchNorm1d(4), 4) and taken(nn.BatchNorm2d(4), 4, 2, 2) and not taken(nn.LayerNorm(4), 5, 4)
+
+
+def test_the_librarys_gradients_serve_kernels_that_are_wide_and_images_that_are_large():
+    cases = ((nn.Conv2d(4, 12, 3), 8, True), (nn.Conv2d(64, 64, 3), 4, False), (nn.Conv2d(4, 12, 1), 8, False))
+    for module, size, there in cases:
+        assert layers._by_library(module, module(torch.empty(1, module.in_channels, size, size))) is there
 
 
 def test_the_least_work_is_chosen():
@@ -299,6 +410,23 @@ def test_changing_what_went_in_is_refused(layer, draw):
     refuse("changed in place", model, rows(draw, 5, 4))
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         reference_grad_norms(model, rows(draw, 5, 4), squared)
+
+
+def test_statistics_are_those_of_the_batches_alone(draw):
+    """Measured a second time on other batches, the first ones are forgotten; every batch counts as much."""
+    net, images = nn.Sequential(nn.BatchNorm2d(3)).eval(), torch.randn(4, 5, 3, 2, 2, generator=draw)
+    tangent.measure_statistics(net, images[2:] + 7)
+    tangent.measure_statistics(net, images[:3])
+    torch.testing.assert_close(net[0].running_mean, images[:3].mean((0, 1, 3, 4)))
+    torch.testing.assert_close(net[0].running_var, images[:3].transpose(1, 2).flatten(2).var(2).mean(0))
+
+
+def test_a_kernel_wants_every_module_in_eval_mode():
+    net = nn.Sequential(nn.Linear(4, 3), nn.Dropout(0.5), nn.Linear(3, 2)).eval()
+    net[1].train()
+    for kernel in (tangent.tangent_kernel, tangent.reference_tangent_kernel):
+        with pytest.raises(InputError, match="in train mode"):
+            kernel(net, torch.ones(2, 4))
 
 
 # Layers by hand -------------------------------------------------------------------------------------------------------
@@ -407,6 +535,16 @@ def test_unused_and_detached_layers(draw):
     check(randomise(model, draw), rows(draw, 4, 4), squared)
 
 
+def test_layers_under_no_grad(draw):
+    """Trainable, but no gradient comes to them: they count for nothing."""
+    def forward(self, x):
+        with torch.no_grad():
+            h = self.first(x)
+        return self.last(h)
+
+    check(randomise(Net(forward, first=nn.Linear(4, 3), last=nn.Linear(3, 2)), draw), rows(draw, 4, 4), squared)
+
+
 def test_input_by_keyword_and_user_hooks(draw):
     """Hooks of the user change what goes in and what comes out; theirs stay and are counted in."""
     model = Net(lambda self, x: self.last(input=torch.tanh(self.first(input=x))), first=nn.Linear(4, 3),
@@ -440,11 +578,99 @@ def test_inputs_with_gradients_and_custom_functions(draw):
     assert batch["x"].grad is None and extra.grad is None
 
 
-def test_gradient_checkpointing(draw):
+def checkpointed(use_reentrant):
     body = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 3))
-    model = Net(lambda self, x: self.last(checkpoint(self.body, self.first(x), use_reentrant=False)),
-                first=nn.Linear(4, 3), body=body, last=nn.Linear(3, 2))
-    check(randomise(model, draw), rows(draw, 4, 4), squared)
+    return Net(lambda self, x: self.last(checkpoint(self.body, self.first(x), use_reentrant=use_reentrant)),
+               first=nn.Linear(4, 3), body=body, last=nn.Linear(3, 2))
+
+
+def test_gradient_checkpointing(draw):
+    check(randomise(checkpointed(False), draw), rows(draw, 4, 4), squared)
+
+
+def test_reentrant_checkpointing_is_refused(draw):
+    model, batch = randomise(checkpointed(True), draw), rows(draw, 4, 4)
+    refuse("use_reentrant=False", model, batch)
+    with pytest.raises(InputError, match="use_reentrant=False"):
+        reference_grad_norms(model, batch, squared)
+
+
+# The order of the examples --------------------------------------------------------------------------------------------
+
+ORDERS = {  # of a batch of rows x: another one of the same examples
+    "sorted down": lambda x: x.flatten(1).sum(1).argsort(descending=True),
+    "sorted up": lambda x: x.flatten(1).sum(1).argsort(),
+    "reversed": lambda x: torch.arange(len(x)).flip(0),
+    "rolled": lambda x: torch.arange(len(x)).roll(1),
+    "first two": lambda x: torch.cat([torch.arange(len(x))[:2].flip(0), torch.arange(len(x))[2:]]),
+    "last two": lambda x: torch.cat([torch.arange(len(x))[:-2], torch.arange(len(x))[-2:].flip(0)]),
+}
+
+
+def reordering(order, first):
+    """A model that computes in another order, and gives its logits in that of the batch."""
+    def forward(self, x):
+        new = order(x)
+        return self.last(torch.tanh(self.first(x[new])))[new.argsort()]
+
+    return Net(forward, first=first, last=nn.Linear(5, 3))
+
+
+@pytest.mark.parametrize("kind", ORDERS)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_a_model_that_reorders_its_batch_is_refused(kind, dtype, draw):
+    """Values would be right here, norms would be those of other examples."""
+    batch = rows(draw, 6, 3, 4)
+    batch["x"] = batch["x"][batch["x"].sum((1, 2)).argsort()][[3, 1, 0, 5, 2, 4]].to(dtype)  # neither end where it belongs
+    refuse("at the input of a layer .Linear.: the model reorders its batch",
+           randomise(reordering(ORDERS[kind], nn.Linear(4, 5)), draw, dtype=dtype), batch)
+
+
+@pytest.mark.parametrize("axes", [0, 1])
+def test_reordered_tokens_are_refused(axes, draw):
+    batch = {"ids": torch.stack([torch.randperm(6, generator=draw) for _ in range(1 + 3 * axes)], 1).squeeze(1),
+             "y": torch.randn(6, generator=draw, dtype=torch.float64)}
+    refuse("at the input of a layer .Embedding.: the model reorders",
+           randomise(reordering(ORDERS["rolled"], nn.Embedding(6, 5)), draw), batch, ids_loss)
+
+
+def test_the_end_that_stays_does_not_hide_the_order(draw):
+    """Where the longest comes first, only the last example moves."""
+    batch = rows(draw, 5, 4)
+    for place in (0, 4):
+        batch["x"] = batch["x"][batch["x"].sum(1).argsort(descending=True)]
+        batch["x"] = batch["x"][[0, 2, 3, 4, 1] if place else [3, 0, 1, 2, 4]]
+        model = randomise(reordering(ORDERS["sorted down"], nn.Linear(4, 5)), draw)
+        refuse(f"batch position {place} lies in another row", model, batch)
+
+
+def test_a_model_that_keeps_the_order_is_not_taken_for_another(draw):
+    """Equal examples, single ones, half precision, train mode, and a sort that finds everything in its place."""
+    batch = rows(draw, 6, 4)
+    batch["x"] = batch["x"][batch["x"].sum(1).argsort()]
+    check(randomise(reordering(ORDERS["sorted up"], nn.Linear(4, 5)), draw), batch, squared)
+    equal = {name: t[[0, 1, 0, 0, 1, 0]] for name, t in rows(draw, 6, 3, 4).items()}
+    for dtype in (torch.float64, torch.bfloat16):
+        net = randomise(nn.Sequential(*[nn.Linear(4, 4) for _ in range(12)]), draw, dtype=dtype)
+        grad_norms(net, equal | {"x": equal["x"].to(dtype)}, squared)
+    model = reordering(ORDERS["reversed"], nn.Sequential(nn.Linear(4, 5), nn.Dropout(0.5)))
+    grad_norms(randomise(model, draw).train(), rows(draw, 6, 4), squared)  # masks differ: nothing to compare by
+
+
+@pytest.mark.parametrize("b", [0, 2])
+def test_an_activation_has_moved_if_another_row_is_nearer_by_far(b, draw):
+    x = torch.randn(3, 2, 4, generator=draw)
+    other = (x[b] + x[1]) / 2
+    assert not gradnorm._moved(x, b, x[b]) and gradnorm._moved(x, b, x[1]) and not gradnorm._moved(x, b, other)
+    assert not gradnorm._moved(x, b, x[b] + 0.005 * x[1]) and not gradnorm._moved(x, b, x[1][:, :2])
+    for share, moved in ((0.24, True), (0.26, False)):  # nearer by far: four times
+        near = torch.stack([x[0], x[0] + share * x[1], x[0]])
+        near[b] = x[0] + x[1]
+        assert gradnorm._moved(near[[b, 1]], 0, x[0]) == moved
+    for scale, moved in ((1.008, False), (1.012, True)):  # 1 % is as far as rounding may go
+        assert gradnorm._moved(torch.stack([x[0], scale * x[0], x[0]]), b, scale * x[0]) == moved
+
+
 
 
 # Positions: one output for the whole batch ----------------------------------------------------------------------------
@@ -555,7 +781,7 @@ def test_batches_without_examples(draw):
     model = randomise(nn.Linear(4, 2), draw)
     batch = rows(draw, 3, 4)
     for bad in ({}, {name: t[:0] for name, t in batch.items()}, batch | {"y": batch["y"][:2]},
-                batch | {"y": torch.tensor(1.0)}, batch | {"y": [1, 2, 3]}):
+                batch | {"y": torch.tensor(1.0)}, {"y": torch.tensor(1.0)}, batch | {"y": [1, 2, 3]}, {"y": [1, 2, 3]}):
         refuse("first axes of the batch", model, bad)
         with pytest.raises(InputError, match="first axes of the batch"):
             reference_grad_norms(model, bad, squared)
@@ -571,6 +797,50 @@ def test_losses_that_are_not_one_an_example(draw):
                        (lambda m, b: squared(m, b) / len(b["y"]), "alone but .* batch of 3"),
                        (lambda m, b: squared(m, b).detach(), "depends on no trainable parameter")):
         refuse(words, model, batch, bad)
+
+
+@pytest.mark.parametrize("b", [0, 2])
+def test_how_far_a_loss_alone_may_be_from_that_in_the_batch(b, draw):
+    """A fifth, which is more than rounding in half precision does; of the first example and of the last."""
+    model, batch = randomise(nn.Linear(4, 2), draw), rows(draw, 3, 4)
+    batch["y"] += 9
+
+    def scaled(factor):
+        def loss(model, batch):
+            losses = squared(model, batch)
+            return losses if len(losses) == 1 else losses * torch.tensor([factor if i == b else 1.0 for i in range(3)]).double()
+        return loss
+
+    for factor in (0.85, 1.22):
+        grad_norms(model, batch, scaled(factor))
+    for factor in (0.8, 1.3):
+        refuse(f"batch position {b} has loss .* alone but .* batch of 3", model, batch, scaled(factor))
+
+
+def test_what_was_shown_serves_for_the_same_case_only(draw):
+    """Another length, type, mode, model or set of trained parameters is looked at anew; another number of examples is not."""
+    model, alone = randomise(nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2)), draw), {}
+    passes = []
+
+    def loss(model, batch):
+        passes.append(len(batch["y"]))
+        return squared(model, batch)
+
+    def asks(model, batch):
+        passes.clear()
+        grad_norms(model, batch, loss, alone=alone)
+        return passes
+
+    assert asks(model, rows(draw, 5, 4)) == [1, 1, 5] and asks(model, rows(draw, 5, 4)) == [5]
+    assert asks(model, rows(draw, 3, 4)) == [3] and asks(model, rows(draw, 1, 4)) == [1]
+    for length in (5, 6):
+        assert asks(model, rows(draw, 3, length, 4)) == [1, 1, 3] and asks(model, rows(draw, 3, length, 4)) == [3]
+    assert asks(model.train(), rows(draw, 3, 4)) == [1, 1, 3]
+    model.eval()[0].requires_grad_(False)
+    assert asks(model, rows(draw, 3, 4)) == [1, 1, 3]
+    assert asks(randomise(nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2)), draw), rows(draw, 1, 4)) == [1, 1]
+    assert asks(model, rows(draw, 3, 4) | {"more": torch.zeros(3)}) == [1, 1, 3]
+    assert asks(model, rows(draw, 3, 4) | {"more": torch.zeros(3).long()}) == [1, 1, 3]
 
 
 def test_losses_that_are_not_finite(draw):
@@ -599,15 +869,11 @@ def test_error_inside_the_model_leaves_it_as_it_was(draw):
 
     def loss(model, batch):
         calls.append(len(batch["y"]))
-        if len(calls) == 2:
+        if len(calls) == 3:
             model[1](model[0](batch["x"])[:, :2])  # a layer that fails in the middle of the pass with the batch
         return squared(model, batch)
 
     with pytest.raises(RuntimeError):
         grad_norms(model, rows(draw, 3, 4), loss)
-    assert calls == [1, 3]
+    assert calls == [1, 1, 3]
     same_state(before, state(model))
-
-
-def test_docstrings():
-    assert doctest.testmod(gradnorm).failed == 0

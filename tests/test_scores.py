@@ -1,5 +1,6 @@
 """Every score on rows small enough to check by hand, then what all scores must share."""
 
+import math
 import multiprocessing
 import os
 import re
@@ -14,7 +15,7 @@ from scipy.stats import rankdata
 
 from datadiet import scores
 from datadiet.errors import InputError
-from datadiet.scores import _checks, _rows
+from datadiet.scores import _rows
 
 SQRT2 = np.sqrt(2)
 LABELS_USED = ("el2n", "cross_entropy", "margin")
@@ -120,6 +121,20 @@ def test_joint_el2n_norm_is_the_norm_of_the_stacked_error():
     stacked = [np.concatenate([off_intent[i], *off_slot[i, mask[i]]]) for i in range(5)]
     expected = [np.linalg.norm(error) for error in stacked]
     np.testing.assert_allclose(scores.joint_el2n(intent, intents, slot, slots, mask), expected)
+
+
+@pytest.mark.parametrize("n, length", [(4, 2), (2, 5)])
+def test_joint_el2n_counts_words_along_the_utterance(n, length):
+    """More utterances than words, and more words than utterances; utterance i has up to i + 1 words of error sqrt(1/2) each."""
+    words = np.minimum(np.arange(n) + 1, length)
+    mask, error = np.arange(length) < words[:, None], np.sqrt(0.5)
+    given = np.full((n, 2), 0.5), [0] * n, np.full((n, length, 2), 0.5), np.zeros((n, length), int)
+    whole = {"norm": error * np.sqrt(1 + words), "sum": error * (1 + words), "mean": error, "rms": error}
+    for combine, expected in whole.items():
+        np.testing.assert_allclose(scores.joint_el2n(*given, mask, combine), np.broadcast_to(expected, n))
+    mask[1] = False
+    with pytest.raises(InputError, match=rf"mask \({n}, {length}\) leaves utterance 1 without a word"):
+        scores.joint_el2n(*given, mask)
 
 
 # --- All scores at once
@@ -297,6 +312,34 @@ def test_bad_histories_and_inputs(call, message):
         call()
 
 
+@pytest.mark.parametrize("call, said", [
+    (lambda one: scores.el2n(one, [0]), "probs has shape .* [N, K] or [R, N, K]."),
+    (lambda one: scores.aum(one, [0]), "logits has shape .* [T, N, K], time first (a single recording as logits[None])."),
+    (lambda one: scores.datamap(one, [0]), "probs has shape .* [T, N, K], time first."),
+    (lambda one: scores.grand_head(GOOD, [0, 1], one), "features has shape .* [N, d] or [R, N, d]."),
+    (lambda one: scores.ge(GOOD, one), "swapped_logits has shape .* [N, K] or [R, N, K]."),
+    (lambda one: scores.forgetting(one), "correct has shape .* [T, N], time first."),
+    (lambda one: scores.vog(np.zeros((2, 3, 2)), one), "mask has shape .* [N, L]."),
+    (lambda one: scores.vog(one), "gradients has shape .* [T, N, ...], time first"),
+    (lambda one: scores.RunningVog().add(one), "gradients has shape .* [N, ...]"),
+    (lambda one: scores.of_class(GOOD, one), "values has shape .* [N]."),
+    (lambda one: scores.of_class([1.0], GOOD.astype(int)), "labels has shape .* [N]."),
+    (lambda one: scores.input_norm(one), "x has shape .* [N, ...]"),
+])
+def test_a_wrong_rank_is_told_with_the_name_and_the_right_one(call, said):
+    name, axes = said.split(" has shape .* ")
+    with pytest.raises(InputError, match=rf"^scores\.\w+: {name} has shape \(.*\); it must be {re.escape(axes)}"):
+        call(np.ones(1))
+
+
+def test_inputs_of_many_axes():
+    assert scores.input_norm(np.ones((2, *[1] * 7))).tolist() == [1, 1]
+    assert scores.vog(np.ones((2, 3, *[1] * 7))).tolist() == [0, 0, 0]
+    for call in (scores.input_norm, lambda x: scores.vog(x[None]), scores.RunningVog().add):  # one more
+        with pytest.raises(InputError, match="it must be"):
+            call(np.ones((2, *[1] * 8)))
+
+
 @pytest.mark.parametrize("change, message", [
     ({"combine": "max"}, "combine='max'"),
     ({"intents": [0, 2]}, "intents of shape"),
@@ -306,6 +349,10 @@ def test_bad_histories_and_inputs(call, message):
     ({"mask": [[1, 1], [1, 0]]}, "give booleans"),
     ({"slot_probs": np.ones((2, 2, 2))}, "has sum 2"),
     ({"slot_probs": np.ones((2, 2))}, r"slot_probs \(2, 2\)"),
+    ({"slot_probs": [[[0.5, 0.5]], [[0.5]]]}, "scores.joint_el2n: slot_probs cannot be read as an array"),
+    ({"slots": [[0, 1], [1]]}, "scores.joint_el2n: slots cannot be read as an array"),
+    ({"intents": [0]}, r"^scores.joint_el2n: intents has shape \(1,\) but intent_probs \(2, 2\)"),
+    ({"slot_probs": np.ones((2, 2, 1))}, r"^scores.joint_el2n: slot_probs \(words under the mask\) has shape \(3, 1\), a single"),
 ])
 def test_bad_joint_input(change, message):
     good = {"intent_probs": GOOD, "intents": [0, 1], "slot_probs": np.full((2, 2, 2), 0.5), "slots": [[0, 1], [1, 0]],
@@ -314,11 +361,76 @@ def test_bad_joint_input(change, message):
         scores.joint_el2n(**good | change)
 
 
-def test_the_tolerance_for_row_sums_is_where_it_is_said_to_be():
-    row = np.array([[0.5, 0.5 + 0.99 * _checks.ROW_SUM_TOLERANCE]])
-    scores.el2n(row, [0])
-    with pytest.raises(InputError, match="sum to 1"):
-        scores.el2n(row + 0.02 * _checks.ROW_SUM_TOLERANCE, [0])
+@pytest.mark.parametrize("name", [*scores.SCORES, "datamap"])
+def test_the_tolerance_for_row_sums_is_where_it_is_said_to_be(name):
+    score = {**scores.SCORES, "datamap": lambda probs, labels: scores.datamap(probs[None], labels)}[name]
+    for off in (0.00399, -0.00399, 0.0021, -0.0021):
+        score(np.array([[0.5, 0.5], [0.5, 0.5 + off]]), [0, 0])
+    for off in (0.00401, -0.00401, 0.0079, -0.0079):
+        with pytest.raises(InputError, match=r"row \((0, 1|1,)\) .*sum to 1 within 0.004"):
+            score(np.array([[0.5, 0.5], [0.5, 0.5 + off]]), [0, 0])
+
+
+@pytest.mark.parametrize("name", [*scores.SCORES, "datamap"])
+@pytest.mark.parametrize("below", [-1e-3, -1e-9])
+def test_an_entry_below_0_is_refused_however_little(name, below):
+    """Though the sum of its row is 1, or within the tolerance."""
+    score = {**scores.SCORES, "datamap": lambda probs, labels: scores.datamap(probs[None], labels)}[name]
+    for row in ([1 - below, below, 0.0], [0.5, 0.5, below], [below, 0.0, 1.0]):
+        with pytest.raises(InputError, match=rf"^scores\.{name}: probs of shape .* least entry {below:.6g}"):
+            score(np.array([[0.25, 0.25, 0.5], row]), [0, 1])
+
+
+def test_a_probability_that_rounding_made_larger_than_1_is_certain():
+    """Its logarithm is 0: a loss is never below 0, nor an entropy."""
+    probs = np.array([[1.003, 0.0], [1.0, 0.0], [0.0, 1.002]])
+    for name, expected in (("cross_entropy", [0, 0, 0]), ("entropy", [0, 0, 0])):
+        seen = scores.SCORES[name](probs, [0, 0, 1])
+        np.testing.assert_array_equal(seen, expected)
+        assert not np.signbit(seen).any(), "not even a minus at the zero"
+
+
+@given(predictions())
+@settings(max_examples=60, deadline=None)
+def test_every_score_is_its_formula(drawn):
+    """Slow truth: the formulas of the docstrings, an example at a time, in plain Python."""
+    probs, labels = drawn
+    for n, y in enumerate(labels):
+        each = []
+        for p in (probs if probs.ndim == 3 else probs[None])[:, n].tolist():
+            others = [q for k, q in enumerate(p) if k != y]
+            each.append({
+                "el2n": math.sqrt(sum((q - (k == y)) ** 2 for k, q in enumerate(p))),
+                "cross_entropy": -math.log(max(p[y], sys.float_info.min)),
+                "margin": max(others) - p[y],
+                "entropy": -sum(q * math.log(q) for q in p if q > 0),
+                "least_confidence": 1 - max(p),
+            })
+        for name, score in scores.SCORES.items():
+            truth = sum(one[name] for one in each) / len(each)
+            assert score(probs, labels)[n] == pytest.approx(truth, rel=1e-9, abs=1e-9), name
+
+
+BY_NAME = {
+    "aum": lambda bad: scores.aum(bad, [0]),
+    "datamap": lambda bad: scores.datamap(bad, [0]),
+    "forgetting": scores.forgetting,
+    "input_norm": scores.input_norm,
+    "ge": lambda bad: scores.ge(bad, GOOD),
+    "joint_el2n": lambda bad: scores.joint_el2n(bad, [0], GOOD[None], [[0, 1]], [[True, True]]),
+    "vog": scores.vog,
+    "of_class": lambda bad: scores.of_class(bad, [0]),
+}
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_what_is_refused_is_refused_by_name(name):
+    torch = pytest.importorskip("torch")
+    for bad, said in ((np.float64(1), r"has shape \(\); it must be \["), (np.ones((1,) * 10), "it must be"),
+                      ([[1.0], [2.0, 3.0]], "cannot be read as an array"),
+                      (torch.ones(1, 1, 1).bfloat16(), r"cannot be read as an array .*\.float\(\)")):
+        with pytest.raises(InputError, match=rf"^scores\.{name}: .*{said}"):
+            BY_NAME[name](bad)
 
 
 @pytest.mark.parametrize("name", scores.SCORES)

@@ -1,13 +1,13 @@
 """Exact norms of every example's gradient, over all trainable parameters, for a whole batch at once.
 
-GraNd needs the length of each example's own gradient, and ``backward`` only gives their sum. Yet what one example adds
-to the gradient of a layer is fixed by two things that a batch keeps apart: its x, what went into the layer, and its g,
-the gradient of the loss at what came out. For a linear layer over T tokens with weights W, for one example,
+GraNd needs the length of each example's own gradient, and ``backward`` only gives their sum. Yet the gradient of one
+example in a layer's weights is fixed by two tensors that a batch keeps apart: its activation x at the input of the layer,
+and its gradient g of the loss at the output. For a linear layer over T tokens with weights W, for one example,
 
     dL/dW = sum_t g_t x_t'        |dL/dW|^2 = sum_{s,t} (g_s . g_t) (x_s . x_t)
 
 so two T x T tables of inner products give the norm, and the gradient itself is never formed ("ghost norm").
-Top to bottom: the two public functions, what is checked, how x and g are caught. The rule of each layer is in `layers`.
+Top to bottom: the two public functions, the checks, how x and g are caught. The rule of each layer is in `layers`.
 """
 
 import warnings
@@ -30,8 +30,8 @@ def grad_norms(model: nn.Module, batch: dict, loss, *, alone: dict | None = None
     The norm of an example does not depend on the batch it came in, and is not scaled by 1/B. Source: Paul, Ganguli,
     Dziugaite 2021, who average it over about ten initialisations. Norms from x and g: Goodfellow 2015; over sequences,
     by tables or by the gradient as is cheaper: Li, Tramer, Liang, Hashimoto 2022. The cost is one forward, one backward
-    without gradients of weights, the norms, and a forward of the first example: a loop over batches that hands in the
-    same `alone` pays for that once a shape.
+    without gradients of weights, the norms, and a forward of the first and of the last example by itself: a loop over
+    batches that hands in the same `alone` pays for those two once a shape.
 
     Parameters
     ----------
@@ -43,9 +43,9 @@ def grad_norms(model: nn.Module, batch: dict, loss, *, alone: dict | None = None
     loss : callable
         ``loss(model, batch) -> Tensor[B]``: one loss an example (``reduction="none"``), over its tokens a sum or mean.
     alone : dict, optional
-        Empty at first, and the same for all batches of one model and loss: what an example alone showed of the layers is
-        kept in it, and batches of a shape seen before go without. Only the first of a shape is checked for a loss that
-        is another alone.
+        Empty at first, and the same for all batches of one model and loss: it keeps the shapes that the layers give for
+        one example, and batches of a shape seen before go without the two passes. Only the first batch of a shape is
+        checked for losses and activations that are others alone.
 
     Returns
     -------
@@ -56,7 +56,8 @@ def grad_norms(model: nn.Module, batch: dict, loss, *, alone: dict | None = None
     ------
     InputError
         Empty batch, unequal first axes, a loss that is not one finite number an example, nothing trainable, BatchNorm
-        in train mode, a loss of the first example that is not the same alone and in the batch.
+        in train mode, checkpointing with ``use_reentrant=True``; and, with all modules in eval mode, a loss of the first
+        or last example that is not the same alone and in the batch, or an activation of theirs that lies in another row.
 
     Warns
     -----
@@ -79,17 +80,18 @@ def grad_norms(model: nn.Module, batch: dict, loss, *, alone: dict | None = None
     case = (model, model.training, *catch.layers, *((name, t.shape[1:], t.dtype) for name, t in batch.items()))
     with torch.enable_grad():
         if case not in alone:
-            with torch.random.fork_rng({p.device.index for p in parameters if p.is_cuda}), catch.hooked(catch.note):
-                one = _losses(loss, model, {name: t[:1] for name, t in batch.items()}, 1, first=None)
-                catch.shown, one = catch.facts(one), one.detach()
+            with torch.random.fork_rng({p.device.index for p in parameters if p.is_cuda}):
+                ones = {b: catch.alone(loss, batch, b) for b in sorted({0, n - 1})}
         else:
-            catch.shown, one = alone[case], None
+            catch.shown, ones = alone[case], {}
         with catch.hooked(catch.catch, before=catch.switch):
             losses = _losses(loss, model, batch, n)
-            same = one is None or torch.isclose(one[0], losses[0], rtol=0.2, atol=1e-6)  # room for bfloat16
-            if not same and not any(module.training for module in model.modules()):  # dropout may differ
-                raise InputError(f"gradnorm: the first example has loss {one[0]:.4g} alone but {losses[0]:.4g} in a "
-                                 f"batch of {n}: something mixes examples or divides by B; return each one's own loss.")
+            for b, one in ones.items():
+                same = torch.isclose(one, losses[b], rtol=0.2, atol=1e-6)  # room for bfloat16
+                if not same and not catch.training:  # dropout may differ
+                    raise InputError(f"gradnorm: the example at batch position {b} has loss {one:.4g} alone but "
+                                     f"{losses[b]:.4g} in a batch of {n}: something mixes examples or divides by B; return "
+                                     "each one's own loss.")
             alone[case] = catch.shown
             return catch.squares(losses).sqrt()
 
@@ -106,13 +108,15 @@ def reference_grad_norms(model: nn.Module, batch: dict, loss) -> torch.Tensor:
     for b in range(n):
         with torch.enable_grad():
             one = _losses(loss, model, {name: t[b:b + 1] for name, t in batch.items()}, 1, first=b)
+            if not b:
+                _users(one)  # refuses a checkpoint that torch could not go back through
             gradients = torch.autograd.grad(one.sum(), parameters, allow_unused=True)
         squares = [layers.wide(g.to_dense()).square().sum() for g in gradients if g is not None]
         norms.append(sum(squares, layers.wide(torch.zeros_like(one[0]))).sqrt().detach())
     return torch.stack(norms)
 
 
-# What is checked ----------------------------------------------------------------------------------------------------
+# Checks --------------------------------------------------------------------------------------------------------------
 def _checked(model: nn.Module, batch: dict) -> tuple[int, list[nn.Parameter]]:
     """Number of examples and trainable parameters."""
     sizes = {name: len(t) if isinstance(t, torch.Tensor) and t.dim() else None for name, t in batch.items()}
@@ -156,9 +160,11 @@ class _Catch:
 
     def __init__(self, model: nn.Module, n: int):
         self.model, self.n = model, n
+        self.training = any(module.training for module in model.modules())
         self.layers = {module: trained for module in model.modules() if (trained := layers.trained(module))}
         self.nodes = defaultdict(list)  # layer -> for each call with one example: (shape of y, graph node of y)
         self.shown = {}  # layer -> for each call with one example: (shape of y, whether y is only added to something)
+        self.own = defaultdict(list)  # (layer, call) -> (batch position, x) of the examples alone
         self.calls, self.uses = Counter(), Counter()  # layer -> calls so far; parameter -> uses
         self.copied = set()  # layers with one output for all examples
         self.parts = []  # squared norms, each [B]
@@ -181,14 +187,23 @@ class _Catch:
         for p in self.layers[module].values():
             p.requires_grad_(on)
 
-    def note(self, module, args, kwargs, y):
-        self.nodes[module].append((y.shape, y.grad_fn))
+    def alone(self, loss, batch, b):
+        """Loss of one example by itself; its pass fills `shown` and, for models without dropout, `own`."""
+        self.nodes.clear()
+        with self.hooked(partial(self.note, b)):
+            one = _losses(loss, self.model, {name: t[b:b + 1] for name, t in batch.items()}, 1, first=None)
+        users = _users(one)
+        self.shown = {module: [(shape, users.get(node) == {("AddBackward0", len(shape))}) for shape, node in calls]
+                      for module, calls in self.nodes.items()}
+        self.nodes.clear()  # and the graph of one example with them
+        return one[0].detach()
 
-    def facts(self, losses):
-        """What the calls with one example have shown: `shown`."""
-        users, nodes, self.nodes = _users(losses), self.nodes, {}  # the graph of one example goes with them
-        return {module: [(shape, users.get(node) == {("AddBackward0", len(shape))}) for shape, node in calls]
-                for module, calls in nodes.items()}
+    def note(self, b, module, args, kwargs, y):
+        """Forward hook of an example alone."""
+        call = len(self.nodes[module])
+        self.nodes[module].append((y.shape, y.grad_fn))
+        if self.n > 1 and not self.training:
+            self.own[module, call].append((b, (*args, *kwargs.values())[0].detach().clone()))
 
     def catch(self, module, args, kwargs, y):
         """Forward hook: keeps x, asks for g, and returns the output to go on with.
@@ -197,7 +212,8 @@ class _Catch:
         as [1, T, d] or [T, d] for all examples, and T may happen to equal B.
         """
         self.switch(module, on=True)
-        shape, added = (self.shown.get(module, [])[self.calls[module]:] or [((), False)])[0]
+        call = self.calls[module]
+        shape, added = (self.shown.get(module, [])[call:] or [((), False)])[0]
         self.calls[module] += 1
         if not torch.is_grad_enabled():
             return y
@@ -206,6 +222,11 @@ class _Catch:
         if not own and not shared:
             return module.forward(*args, **kwargs)  # again, parameters on: left to autograd, example by example
         x = (*args, *kwargs.values())[0]
+        for b, lone in self.own.pop((module, call), ()) if own else ():
+            if _moved(x.detach(), b, lone[0]):
+                raise InputError(f"gradnorm: the activation of the example at batch position {b} lies in another row at the "
+                                 f"input of a layer ({type(module).__name__}): the model reorders its batch; keep examples in "
+                                 "their order (a packed sequence: enforce_sorted=False), or use reference_grad_norms.")
         if not y.requires_grad:
             y = _Onward.apply(torch.zeros((), requires_grad=True), y.detach(), None)
         elif (back := layers.way_back(module, x, y)) is not None:
@@ -222,7 +243,8 @@ class _Catch:
         if self.parts is None:
             return
         if x._version != version:  # torch, too, refuses to go back through such a layer
-            raise InputError(f"gradnorm: what went into a {type(module).__name__} was changed in place after it; work on a copy.")
+            raise InputError(f"gradnorm: the input of a layer ({type(module).__name__}) was changed in place after it; work on a "
+                             "copy.")
         with torch.no_grad(), torch.autocast(g.device.type, enabled=False):
             x, g = layers.wide(x), layers.wide(g)
             once = {name for name, p in self.layers[module].items() if self.uses[p] == 1}
@@ -254,8 +276,22 @@ class _Catch:
         return total
 
 
+def _moved(x: torch.Tensor, b: int, lone: torch.Tensor) -> bool:
+    """Whether the activation of an example alone lies in another row of x [B, ...] than its own, b.
+
+    Batches of other sizes round otherwise, and half precision much so: another row has to be nearer by far.
+    """
+    if x.shape[1:] != lone.shape:
+        return False
+    x, lone = layers.wide(x).reshape(len(x), -1), layers.wide(lone).reshape(-1)
+    if not x.is_floating_point():  # tokens
+        return bool((x[b] != lone).any() and (x == lone).all(1).any())
+    away = (x[b] - lone).norm()
+    return bool(away > 0.01 * lone.norm()) and bool((x - lone).norm(dim=1).min() < away / 4)
+
+
 class _Onward(torch.autograd.Function):
-    """What a layer gave, y, to go on with: not a view of it, for what follows may work in place.
+    """The output y of a layer, to go on with: not a view of it, for the next step may work in place.
 
     `back` turns the gradient at y into that at x; with None the backward ends here.
     """
@@ -276,6 +312,9 @@ def _users(losses: torch.Tensor) -> dict:
     users, todo = defaultdict(set), [losses.grad_fn]
     while todo:
         node = todo.pop()
+        if node.name() == "CheckpointFunctionBackward":
+            raise InputError("gradnorm: the model checkpoints with use_reentrant=True, where torch gives no gradients of chosen "
+                             "tensors; checkpoint with use_reentrant=False.")
         for below, _ in node.next_functions:
             if below is not None:
                 todo += [] if below in users else [below]

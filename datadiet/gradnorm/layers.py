@@ -1,4 +1,4 @@
-"""The rule of each layer: squared norms of every example's gradient, from x, what went in, and g, the gradient at what came out.
+"""The rule of each layer: squared gradient norms, from the activation x at the input and the gradient g at the output.
 
 For a linear layer over T tokens, dL/dW = sum_t g_t x_t', so |dL/dW|^2 = sum_{s,t} (g_s . g_t) (x_s . x_t): two T x T tables give
 the norm. A rule takes the tables or forms the gradient, whichever is less work.
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.nn.grad import conv2d_weight
 from torch.nn.modules.batchnorm import _BatchNorm
 
-CACHED = 2**20  # numbers that a processor's caches hold; a GPU wants more at once
+CACHED = 2**20  # numbers that fit into a processor's caches; a GPU wants more at once
 
 
 def wide(t: torch.Tensor) -> torch.Tensor:
@@ -48,7 +48,7 @@ def _pairs(module, x, g):
 
 
 def _padded(module, x):
-    """What a convolution moves over."""
+    """The padded input that a convolution moves over."""
     pads = module._reversed_padding_repeated_twice
     return F.pad(x, pads, module.padding_mode.replace("zeros", "constant")) if any(pads) else x
 
@@ -72,7 +72,7 @@ def gradient(module, name, x, g):
 def squares(module, names, x, g, last: dict):
     """Squared norm of each example's gradient for the parameters `names` together, [B].
 
-    The gradient itself is formed only where that is cheap. `last` holds the table of the last x: query, key and value share one.
+    The gradient itself is formed only where that is cheap. `last` keeps the table of the last x: query, key and value share one.
     """
     if isinstance(module, _BatchNorm):
         return _of_batch_norm(module, names, x, g)
@@ -89,7 +89,7 @@ def squares(module, names, x, g, last: dict):
 
 
 def _dot(a, b):
-    """Inner product of what belongs to each example, [B]."""
+    """Inner product of the two tensors of each example, [B]."""
     return torch.linalg.vecdot(a.flatten(1), b.flatten(1))
 
 
@@ -97,7 +97,7 @@ def _table(x, last):
     """Inner products of the positions of each example, [B, T, T]."""
     key = (x.data_ptr(), x._version, x.shape)
     if last.get("key") != key:
-        last.update(key=key, x=x, table=x @ x.mT)  # x is held, so that its memory cannot become another's
+        last.update(key=key, x=x, table=x @ x.mT)  # x stays alive, so that its memory cannot become another's
     return last["table"]
 
 

@@ -3,7 +3,7 @@
     kernel = tangent_kernel(model, images)       # [n K, n K]: inner products of the gradients of every logit of every image
     model.load_state_dict(between(one, other, 0.5))
 
-The kernel says how a small step on one logit of one image moves every other: what the network would do if it stayed linear in
+The kernel says how a small step on one logit of one image moves every other, for a network that stays linear in
 its weights. The kernel's turning is measured by `datadiet.training.landscape.velocity`.
 """
 
@@ -32,7 +32,7 @@ def tangent_kernel(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
     model : torch.nn.Module
         In eval mode: images must not mix in a batch, and dropout must be off. Left as it was.
     images : Tensor[n, ...]
-        What the model takes, first axis = image. It returns logits [n, K].
+        The input of the model, first axis = image. It returns logits [n, K].
 
     Returns
     -------
@@ -92,9 +92,9 @@ def _checked(model: nn.Module, images: torch.Tensor) -> dict[str, nn.Parameter]:
 
 
 def between(one: dict, other: dict, alpha: float) -> dict:
-    """State ``(1 - alpha) one + alpha other`` of two models, to be loaded into a third; what counts things is taken from `one`.
+    """State ``(1 - alpha) one + alpha other`` of two models, to be loaded into a third; counters are taken from `one`.
 
-    Running statistics of BatchNorm are mixed as the weights are, which is not what the mixed network would measure: follow with
+    Running statistics of BatchNorm are mixed as the weights are; the mixed network would measure others: follow with
     :func:`measure_statistics`.
 
     >>> between({"w": torch.tensor([0.0])}, {"w": torch.tensor([2.0])}, 0.25)
@@ -111,7 +111,7 @@ def between(one: dict, other: dict, alpha: float) -> dict:
 
 
 def measure_statistics(model: nn.Module, batches) -> None:
-    """Measure the running statistics of every BatchNorm anew, in place: means over `batches`, each what the model takes.
+    """Measure the running statistics of every BatchNorm anew, in place: means over `batches`, each an input of the model.
 
     Between two networks activations have another spread than at either, so statistics mixed from theirs would raise a barrier
     that the weights do not. A model without BatchNorm is left alone.

@@ -5,8 +5,9 @@
     aum(logits, labels)            # logits [T, N, K]: T recordings in order of time; one score over all of them
     vog(gradients)                 # gradients [T, N, ...] of the label's logit in the input; see `history`
 
-Letters: N examples, K classes, R runs (or times), T recordings, d features; h [d] is what enters the classifier's last
-linear layer, p [K] the predicted probabilities, y [K] the label as a one-hot vector, p_y the probability of the label.
+Letters: N examples, K classes, R runs (or times), T recordings, d features; h [d] is the activation at the input of the
+classifier's last linear layer, p [K] the predicted probabilities, y [K] the label as a one-hot vector, p_y the probability
+of the label.
 
 Inputs of any real type (float16 too) are raised to float64 before anything is computed, and none is changed.
 Probabilities are used as given: a row may miss the sum 1 by 0.004, as bfloat16 does, and is not rescaled.
@@ -104,7 +105,7 @@ def entropy(probs) -> np.ndarray:
 
 
 def least_confidence(probs) -> np.ndarray:
-    """What the favourite class lacks to certainty: ``1 - max_k p_k``, in [0, 1 - 1/K]; 0 is easiest. Needs no labels.
+    """The distance of the favourite class from certainty: ``1 - max_k p_k``, in [0, 1 - 1/K]; 0 is easiest. Needs no labels.
 
     `probs` as for :func:`el2n`; with runs, the mean of the R scores.
 
@@ -128,7 +129,7 @@ def grand_head(probs, labels, features, bias: bool = True) -> np.ndarray:
     probs, labels
         As for :func:`el2n`; with runs, the mean of the R norms.
     features : array [N, d], or [R, N, d] where `probs` has runs
-        h, what enters the layer.
+        h, the activation at the input of the layer.
     bias : bool
         Whether the layer has a bias.
 
@@ -216,7 +217,7 @@ def joint_el2n(intent_probs, intents, slot_probs, slots, mask, combine: str = "n
     intent_probs : array [N, K];  intents : integer array [N]
     slot_probs : array [N, T, S];  slots : integer array [N, T]
     mask : bool array [N, T]
-        True where a word begins, at least once an utterance. What lies outside the mask is never looked at.
+        True where a word begins, at least once an utterance. Entries outside the mask are never looked at.
 
     Notes
     -----
@@ -234,7 +235,8 @@ def joint_el2n(intent_probs, intents, slot_probs, slots, mask, combine: str = "n
         raise InputError(f"scores.{name}: combine={combine!r}; choose 'norm', 'sum', 'mean' or 'rms'.")
     rows, intents = _checks.labelled(name, "intent_probs", intent_probs, {2: "[N, K]"}, intents, labels_are="intents")
     mask = _checks.array(name, "mask", mask, {2: "[N, T]"}, "b")
-    slots, slot_probs = np.asarray(slots), np.asarray(slot_probs)
+    slots = _checks.as_array(f"scores.{name}", "slots", slots)
+    slot_probs = _checks.as_array(f"scores.{name}", "slot_probs", slot_probs)
     if not (len(mask) == len(intents) and slots.shape == mask.shape == slot_probs.shape[:-1]):
         raise InputError(f"scores.{name}: for {len(intents)} intents, mask {mask.shape}, slots {slots.shape} and "
                          f"slot_probs {slot_probs.shape}; give [N, T], [N, T] and [N, T, S].")
@@ -249,7 +251,7 @@ def joint_el2n(intent_probs, intents, slot_probs, slots, mask, combine: str = "n
 
 
 def combined(e_intent, word_sum, word_squares, n_words, combine: str) -> np.ndarray:
-    """:func:`joint_el2n` from what a run records of each utterance: e_I, the sums of e_t and e_t^2, n; float64 [N]."""
+    """:func:`joint_el2n` from e_I, the sums of e_t and e_t^2, and n, as a run records them of each utterance; float64 [N]."""
     parts = (np.asarray(part, np.float64) for part in (e_intent, word_sum, word_squares, n_words))
     e_intent, word_sum, word_squares, n_words = parts
     if combine == "sum":

@@ -1,4 +1,4 @@
-"""Checks that every score makes of its arrays; each raises InputError: "scores.NAME: what was seen; what to change"."""
+"""Checks that every score makes of its arrays; each raises InputError: "scores.NAME: the fault; the remedy"."""
 
 import numpy as np
 
@@ -9,16 +9,21 @@ ROW_SUM_TOLERANCE = 4e-3
 KINDS = {"fiu": "real numbers", "iu": "integers", "b": "booleans"}  # numpy's dtype.kind -> how to say it
 
 
+def as_array(where: str, what: str, values) -> np.ndarray:
+    """`values` as numpy has them; `where` is "room.function"."""
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as problem:  # ragged; a tensor in bfloat16, on a GPU, with a grad
+        raise InputError(f"{where}: {what} cannot be read as an array ({problem}); give a rectangular array of "
+                         "numbers (a torch tensor as .detach().float().cpu()).") from None
+
+
 def array(name: str, what: str, values, axes: dict[int, str], kinds: str = "fiu", finite: bool = True) -> np.ndarray:
     """`values` as an array, finite and not empty, of a rank named in `axes` (rank -> how its shape is written).
 
     `finite` False leaves it to the caller to look for NaN.
     """
-    try:
-        seen = np.asarray(values)
-    except (TypeError, ValueError, RuntimeError) as problem:  # ragged; a tensor in bfloat16, on a GPU, with a grad
-        raise InputError(f"scores.{name}: {what} cannot be read as an array ({problem}); give a rectangular array of "
-                         "numbers (a torch tensor as .detach().float().cpu()).") from None
+    seen = as_array(f"scores.{name}", what, values)
     expected = " or ".join(axes.values())
     if seen.ndim not in axes:
         raise InputError(f"scores.{name}: {what} has shape {seen.shape}; it must be {expected}.")
@@ -61,7 +66,7 @@ def labelled(name: str, what: str, values, axes: dict[int, str], labels=None, *,
 
 
 def probabilities(name: str, what: str, rows: np.ndarray, axes: dict[int, str]) -> None:
-    """Refuse rows that are none: what is wrong, and where."""
+    """Refuse rows that are none: the first of them, its sum and its least entry."""
     array(name, what, rows, axes)
     sums = rows.sum(-1, dtype=np.float64)
     off = np.argwhere((abs(sums - 1) > ROW_SUM_TOLERANCE) | (rows < 0).any(-1))

@@ -1,8 +1,8 @@
-"""What several scores compute of rows of predictions: errors, leads, the label's entry, and means over runs.
+"""Errors, leads, the label's entry and means over runs: the parts of scores of rows of predictions.
 
-A table is read a block of rows at a time, and all that is made of a block stays in the processor's cache. A block is turned so
-that each class is one long row: numpy is slow on many short ones. The blocks of a large table are shared out among the cores; no
-row knows of another, so the result does not depend on how many there are.
+A table is scored a block of rows at a time, so that all arrays made of a block stay in the processor's cache. A block is turned
+so that each class is one long row: numpy is slow on many short ones. The blocks of a large table are shared out among the cores;
+no row depends on another, so the result does not depend on the number of cores.
 """
 
 import os
@@ -11,7 +11,7 @@ from functools import cache
 
 import numpy as np
 
-BLOCK = 2**17  # numbers in a block: 1 MiB of float64, what a core's cache holds
+BLOCK = 2**17  # numbers in a block: 1 MiB of float64, the size of a core's cache
 LARGE = 2**20  # numbers in a table that is worth a second thread
 
 
@@ -53,7 +53,7 @@ def _helpers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max(1, (os.cpu_count() or 1) - 1))
 
 
-if hasattr(os, "register_at_fork"):  # a child has the pool but not its threads
+if hasattr(os, "register_at_fork"):  # a child has the executor but not its threads
     os.register_at_fork(after_in_child=_helpers.cache_clear)
 
 

@@ -52,7 +52,7 @@ def forgetting(correct) -> np.ndarray:
     Notes
     -----
     Source: Toneva et al. (2019). They look at an example when it is in the batch just trained on; recordings at fixed
-    times miss events, so counts for different T do not compare. Infinity for what was never learned is in the released
+    times miss events, so counts for different T do not compare. Infinity for examples never learned is in the released
     code of Paul, Ganguli and Dziugaite (2021).
 
     Examples
@@ -143,7 +143,7 @@ def vog(gradients, mask=None) -> np.ndarray:
     is a mean of standard deviations (divisor T), not of variances. The paper then compares an example with its class:
     :func:`of_class`. For images its released ImageNet code averages the colours of S_t before anything else; here each colour
     is an element of its own. Text is not in that paper, and how Anand, Tan and Minakova (2023) take it was not seen by
-    us: here the input is what the embedding of each token hands to the encoder (training moves that a little too), and the mean
+    us: here the input is the embedding of each token at the entry of the encoder (training moves it a little too), and the mean
     is over the tokens of the example, so that length as such counts for nothing.
 
     Examples
@@ -159,7 +159,7 @@ def vog(gradients, mask=None) -> np.ndarray:
 
 
 class RunningVog:
-    """:func:`vog` of gradients that come a checkpoint at a time, [N, ...] each; they are never held together.
+    """:func:`vog` of gradients that come a checkpoint at a time, [N, ...] each; they are never in memory together.
 
     Keeps the mean and the sum of squared deviations of each element in float64 (Welford's update).
 
@@ -198,7 +198,7 @@ class RunningVog:
 def of_class(values, labels) -> np.ndarray:
     """A score as it stands within its class: ``(v - mean_c) / std_c`` over the examples of the same label c.
 
-    The order within a class stays; what sets whole classes apart goes. Higher = harder, 0 is the mean of the class. This is the
+    The order within a class stays; differences between whole classes go. Higher = harder, 0 is the mean of the class. This is the
     class-normalisation of VoG (Agarwal, D'souza and Hooker 2022). The standard deviation has the divisor N_c, as in their code.
     In a class whose values are all equal every example gets 0: our choice.
 

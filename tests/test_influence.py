@@ -207,7 +207,7 @@ def test_a_run_may_be_judged_on_the_test_split_alone(words):  # noqa: F811
 
 MOST, LESS = (0.75, 0.9), (0.55, 0.74)
 SETTINGS = settings("influence-scores", seeds=5, tasks=["t"], fractions=[*LESS, *MOST], fraction=0.55,
-                    score_at=["1ep", "2ep", "5ep"])
+                    epochs=5, score_at=["1ep", "2ep", "5ep"])
 LEADS = {"forgetting": -0.05, "area under the margin": -0.03, "VoG within the class": -0.02, "EL2N, early": 0.03,
          "EL2N, late": -0.01}
 

@@ -5,7 +5,7 @@ import numpy as np
 import seaborn as sns
 
 from datadiet.chapters.parts import interval
-from datadiet.chapters.settings import measure, of_task
+from datadiet.chapters.settings import alone, measure
 from datadiet.chapters.views import View
 from datadiet.errors import InputError
 
@@ -51,7 +51,7 @@ def panels(views: list[View], wanted=lambda settings, task: True):
             continue
         ax.set_title(f"{view.name}: {task}, {view.settings['profile']}", fontsize="medium")
         sns.despine(ax=ax)
-        yield ax, of_task(view.settings, task), view.table, task
+        yield ax, alone(view.settings, task), view.table, task
 
 
 def judged_by(task: str) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from datadiet.chapters.settings import of_task
+from datadiet.chapters.settings import alone
 from datadiet.errors import InputError
 
 ENOUGH = 5  # paired seeds below which a verdict is only a hint
@@ -104,6 +104,6 @@ def per_task(rule):
 
     @wraps(rule)
     def on_all(settings, table, margins):
-        return [found for task in settings["tasks"] for found in rule(of_task(settings, task), table, task, margins)]
+        return [found for task in settings["tasks"] for found in rule(alone(settings, task), table, task, margins)]
 
     return on_all

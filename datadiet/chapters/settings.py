@@ -96,6 +96,11 @@ def of_task(settings: dict, task: str) -> dict:
     return settings | settings.get("per_task", {}).get(task, {})
 
 
+def alone(settings: dict, task: str) -> dict:
+    """Settings of a chapter as if it had one task: a table made with them reads the runs of that task and no others."""
+    return of_task(settings, task) | {"tasks": [task]}
+
+
 def measure(task: str) -> str:
     """What a task is judged by: "accuracy", or Matthews' correlation ("matthews") for CoLA."""
     return MEASURES.get(task, "accuracy")

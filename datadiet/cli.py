@@ -189,8 +189,8 @@ def sweep(names, profile, changes, engine, publish):
         table = runs.sweep(wanted, engine or usual)
     except runs.SweepFailed as problem:
         raise click.ClickException(str(problem)) from None
-    held = table.drop_duplicates("key")["origin"].value_counts().to_dict() if len(table) else {}
-    counts = ", ".join(f"{count} {name}" for name, count in held.items()) or "none"
+    origins = table.drop_duplicates("key")["origin"].value_counts().to_dict() if len(table) else {}
+    counts = ", ".join(f"{count} {name}" for name, count in origins.items()) or "none"
     click.echo(f"Runs stored: {counts}; missing: {table.attrs['missing']}.")
     if publish:
         click.echo(f"Published: {store.publish(table['key'] if len(table) else [])} runs of this machine, in results/.")

@@ -110,7 +110,7 @@ def _origin(view: View) -> list[str]:
     if not len(runs):
         return [view.settings["profile"], stored, *[DASH] * 6]
     runs = runs.drop_duplicates("key")
-    versions = sorted({", ".join(f"{name} {number}" for name, number in held.items()) for held in runs["versions"]})
+    versions = sorted({", ".join(f"{name} {number}" for name, number in releases.items()) for releases in runs["versions"]})
     data = sorted(
         {f"{source}, SHA-256 {check[:12]}" for source, check in zip(runs["data_source"], runs["data_checksum"], strict=True)}
     )

@@ -74,7 +74,8 @@ def asked(names, profile: str, changes) -> tuple[str, list[dict]]:
             near = difflib.get_close_matches(name, chapters.NAMES, n=3)
             hint = f"Did you mean {near[0]!r}? " if near else ""
             raise InputError(f"datadiet: no chapter {name!r} asks for runs. {hint}Those that do: {', '.join(chapters.NAMES)}.")
-    own = {name: settings.settings_of(profile, name) for name in names or chapters.NAMES}
+    names = names or [name for name in chapters.NAMES if settings.has(profile, name)]
+    own = {name: settings.settings_of(profile, name) for name in names}
     changes = parsed(changes)
     unknown = sorted(set(changes).difference(*own.values()))
     if unknown:
@@ -310,3 +311,26 @@ def doctor():
     click.echo(f"{bad} to mend." if bad else "Nothing to mend. -- marks what the book can do without.")
     if bad:
         raise click.exceptions.Exit(1)
+
+
+@main.group(cls=Commands)
+def store():
+    """The live store: where runs of this machine are kept.
+
+    \b
+    Example: datadiet store merge FOLDER
+    """
+
+
+@store.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def merge(folder):
+    """Take the runs of the store in FOLDER into the live one; keys and arrays of all are checked before the first is copied.
+
+    \b
+    Example: datadiet store merge ../from-the-gpu/store
+    """
+    from datadiet.runs.merge import merge
+
+    counts = merge(folder)
+    click.echo(", ".join(f"{count} {name}" for name, count in counts.items()))

@@ -11,7 +11,7 @@ import pytest
 from conftest import CHAPTERS, ROOT
 
 from datadiet.book import build, gate, render
-from datadiet.chapters.settings import file_of, profiles, settings_of
+from datadiet.chapters.settings import has, profiles, settings_of
 from datadiet.errors import InputError
 
 HEAD = "---\njupytext:\n  text_representation:\n    extension: .md\n    format_name: myst\nkernelspec:\n  name: python3\n" \
@@ -70,10 +70,11 @@ def test_parameters_of_a_chapter_are_its_parameter_files(page):
     values: dict = {}
     exec("\n".join(cells), values)
     declared = {each: values[each] for each in build.declared_parameters(source)}
-    files = {profile: settings_of(profile, name) for profile in profiles() if file_of(profile, name).is_file()}
+    files = {profile: settings_of(profile, name) for profile in profiles() if has(profile, name)}
     assert all(set(settings) == set(declared) for settings in files.values())
     if "profile" in declared:  # an experiment; other chapters choose what suits their page
-        assert set(files) == set(profiles()) and all(settings["profile"] == profile for profile, settings in files.items())
+        assert set(files) | {"gpu"} == set(profiles())
+        assert all(settings["profile"] == profile for profile, settings in files.items())
         assert declared == files["standard"] | {"engine": "stored"}
 
 

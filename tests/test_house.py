@@ -106,7 +106,8 @@ def test_a_chapter_has_its_folder_and_a_parameter_file_in_every_profile():
         folder = PACKAGE / "chapters" / name.replace("-", "_")
         assert (ROOT / "chapters" / f"{name}.md").is_file()
         assert {"__init__.py", "runs.py", "rules.py", "figures.py"} <= {path.name for path in folder.iterdir()}
-        assert [profile for profile in profiles() if not (ROOT / "profiles" / profile / f"{name}.yml").is_file()] == []
+        whole = set(profiles()) - {"gpu"}  # which grows as runs come back from a GPU
+        assert [profile for profile in whole if not (ROOT / "profiles" / profile / f"{name}.yml").is_file()] == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))

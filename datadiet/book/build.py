@@ -28,7 +28,7 @@ from papermill.exceptions import PapermillExecutionError
 from datadiet import chapters, paths, runs
 from datadiet.book.gate import is_progress, problems
 from datadiet.book.render import check, is_notebook, pages, render, sha, tree
-from datadiet.chapters.settings import file_of, settings_of
+from datadiet.chapters.settings import has, settings_of
 from datadiet.errors import InputError
 
 OWN = ("book", "cli.py")  # of the package, what no chapter imports: a change of these executes nothing again
@@ -60,7 +60,7 @@ def declared_parameters(notebook) -> list[str]:
 
 def parameters_of(profile: str, name: str) -> dict:
     """What a profile sets in a chapter: its parameter file, or nothing where it has none and the chapter's defaults stand."""
-    return settings_of(profile, name) if file_of(profile, name).is_file() else {}
+    return settings_of(profile, name) if has(profile, name) else {}
 
 
 def execute(source: Path, output: Path, parameters: dict, cwd: Path, progress: bool = False):
@@ -112,7 +112,7 @@ def _surroundings(root: Path) -> str:
 
 def compute_ahead(names: list[str], profile: str) -> None:
     """Compute the runs of chapters in one sweep: workers start once and every core has work. A failure is left to its chapter."""
-    own = {name: settings_of(profile, name) for name in names if name in chapters.NAMES}
+    own = {name: settings_of(profile, name) for name in names if name in chapters.NAMES and has(profile, name)}
     for engine in dict.fromkeys(each["engine"] for each in own.values()):
         wanted = [run for name, each in own.items() if each["engine"] == engine for run in chapters.wanted(name, each)]
         with contextlib.suppress(runs.SweepFailed, InputError):

@@ -13,7 +13,7 @@ import pandas as pd
 
 from datadiet import chapters, paths, runs
 from datadiet.chapters.parts import ENOUGH, Part
-from datadiet.chapters.settings import parsed, settings_of
+from datadiet.chapters.settings import has, parsed, settings_of
 from datadiet.errors import InputError
 
 
@@ -113,15 +113,14 @@ def decide(claim: str, settings: dict, table: pd.DataFrame) -> Verdict:
 
 def ledger(profile: str = "standard") -> pd.DataFrame:
     """Every claim of ``claims.yml`` with its verdict from the published runs of `profile`, or why there is none."""
-    settings = {name: settings_of(profile, name) for name in chapters.NAMES}
+    settings = {name: settings_of(profile, name) for name in chapters.NAMES if has(profile, name)}
     tables = {name: runs.published(chapters.wanted(name, own)) for name, own in settings.items()}
     rows = []
     for claim, entry in claims().items():
         row = {name: entry[name] for name in ("id", "claim", "paper", "published", "chapter")}
-        row |= {"verdict": entry["status"], "effect": np.nan, "low": np.nan, "high": np.nan, "seeds": 0, "part": "",
-                "why": entry.get("why") or ""}
-        if claim in rules():
-            chapter = chapter_of(claim)
+        row |= {"verdict": "no runs yet" if claim in rules() else entry["status"], "effect": np.nan, "low": np.nan,
+                "high": np.nan, "seeds": 0, "part": "", "why": entry.get("why") or ""}
+        if claim in rules() and (chapter := chapter_of(claim)) in tables:
             found = decide(claim, settings[chapter], tables[chapter])
             row |= {"verdict": found.verdict, "seeds": found.seeds}
             if (first := found.headline) is not None:

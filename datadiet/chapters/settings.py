@@ -47,6 +47,11 @@ def file_of(profile: str, chapter: str):
     return paths.root() / "profiles" / profile / f"{chapter}.yml"
 
 
+def has(profile: str, chapter: str) -> bool:
+    """Whether a profile has a parameter file for a chapter; one that has none asks for no runs of it."""
+    return file_of(profile, chapter).is_file()
+
+
 def settings_of(profile: str, chapter: str, **changes) -> dict:
     """The settings of a chapter in a profile, with `changes`.
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from datadiet import chapters, runs
+from datadiet.chapters.settings import has, settings_of
 from datadiet.chapters.settings import of_notebook as settings_of_notebook
-from datadiet.chapters.settings import settings_of
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ def compare(settings: dict, here: pd.DataFrame, published_settings: dict, publis
 
 
 def of_notebook(chapter: str, namespace: dict) -> list[View]:
-    """The views of a chapter, from its notebook's parameters: its runs, loaded or else computed, beside the published ones.
+    """The views of a chapter, from its notebook's parameters: its runs, loaded or else computed, and the published ones.
 
         views = chapter.views(globals())
 
@@ -38,4 +38,8 @@ def of_notebook(chapter: str, namespace: dict) -> list[View]:
     """
     settings, standard = settings_of_notebook(namespace, chapter), settings_of("standard", chapter)
     here = runs.sweep(chapters.wanted(chapter, settings), settings["engine"])
-    return compare(settings, here, standard, runs.published(chapters.wanted(chapter, standard)))
+    views = compare(settings, here, standard, runs.published(chapters.wanted(chapter, standard)))
+    if has("gpu", chapter):
+        larger = settings_of("gpu", chapter)
+        views.append(View("Published, on a GPU", larger, runs.published(chapters.wanted(chapter, larger))))
+    return views

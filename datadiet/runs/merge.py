@@ -1,0 +1,89 @@
+"""Runs of another store taken into the live one: those that came back from a GPU, from a cluster, or from somebody else.
+
+    merge("store-of-the-gpu")        # {"merged": 123, "there already": 0}
+
+A run is known by its config: its key is computed anew, and must be the one that it was stored under.
+"""
+
+import json
+import sqlite3
+import zipfile
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+
+from datadiet.errors import InputError
+from datadiet.nets import device
+from datadiet.runs import store
+from datadiet.runs.configs import chosen_by, key
+
+
+def merge(folder: str | Path) -> dict[str, int]:
+    """Copy every run of the store in `folder` into the live store; how many were copied, and how many were there already.
+
+    All runs are checked before the first is copied. `folder` is only read. A run stored before the device was part of a config
+    was trained in bfloat16 on a GPU where its hardware names one: its config then says so, and so does its key.
+
+    Raises
+    ------
+    InputError
+        No store there; a run whose key is not that of its config, whose arrays are missing, torn or of another training set than
+        its metrics say; a run that is stored here with other metrics.
+    """
+    folder = Path(folder)
+    if not (folder / "runs.sqlite").is_file():
+        raise InputError(f"merge: {folder} holds no store: runs.sqlite is not there. Name the folder that $DATADIET_STORE named.")
+    # A folder that nobody may write to has no room for SQLite's locks; a store that nobody writes to needs none.
+    quiet = "" if (folder / "runs.sqlite-wal").exists() else "&immutable=1"
+    with closing(sqlite3.connect(f"{(folder / 'runs.sqlite').resolve().as_uri()}?mode=ro{quiet}", uri=True)) as db:
+        found = [(row[0], *map(json.loads, row[1:])) for row in db.execute("SELECT key, config, metrics, provenance FROM runs")]
+    runs = []
+    for old, config, metrics, provenance in found:
+        if key(config) != old:
+            raise InputError(f"merge: the run {old[:12]} of {folder} is stored under another key than that of its config, "
+                             f"{key(config)[:12]}: the store was changed by hand, or is of another version. Nothing was merged.")
+        config = _with_device(config, provenance)
+        runs.append((key(config), config, metrics, provenance, _arrays(folder, old, config, metrics)))
+    known = store.live(new for new, *_ in runs)
+    for new, _, metrics, _, _ in runs:
+        if new in known and _results(known[new]["metrics"]) != _results(metrics):
+            raise InputError(f"merge: the run {new[:12]} is stored here too, with other metrics; nothing was merged. Move one of "
+                             "the two stores away, or compute the run again to see which it is.")
+    for run in runs:
+        if run[0] not in known:
+            store.save(*run)
+    return {"merged": len(runs) - len(known), "there already": len(known)}
+
+
+def _with_device(config: dict, provenance: dict) -> dict:
+    """A config that says which device its run was trained on."""
+    if "device" in provenance or "NVIDIA" not in provenance["hardware"]:
+        return config
+    there = {"device": "cuda", "training_precision": device.PRECISION["cuda"]}
+    out = config | there
+    for name in ("keep", "augment", "branch", "pool"):  # the runs that it leans on were made there too
+        if out.get(name) and out[name].get("source"):
+            out[name] = out[name] | {"source": out[name]["source"] | there}
+    return out
+
+
+def _arrays(folder: Path, name: str, config: dict, metrics: dict) -> dict[str, np.ndarray]:
+    place = folder / "arrays" / f"{name}.npz"
+    try:
+        with open(place, "rb") as handle, np.load(handle, allow_pickle=False) as file:
+            arrays = dict(file)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as problem:
+        raise InputError(f"merge: the arrays of the run {name[:12]} cannot be read from {place} ({type(problem).__name__}); copy "
+                         "the store again. Nothing was merged.") from None
+    n = len(arrays.get("ids", ()))
+    whole = chosen_by(config) is None and config.get("schedule") is None and config.get("pool") is None
+    if not n or len(arrays["labels"]) != n or (whole and metrics["n_kept"] != n):
+        raise InputError(f"merge: the arrays of the run {name[:12]} in {place} are of {n} examples, its metrics of "
+                         f"{metrics['n_kept']}; copy the store again. Nothing was merged.")
+    return arrays
+
+
+def _results(metrics: dict) -> dict:
+    """Metrics but for times."""
+    return {name: value for name, value in metrics.items() if not name.endswith("_seconds")}

@@ -11,7 +11,7 @@ from small import around, rows, settings, words  # noqa: F401
 from datadiet import chapters, runs
 from datadiet.chapters import ledger, pages, parts, pruning_fractions, score_timing
 from datadiet.chapters import settings as chapter_settings
-from datadiet.chapters.arms import by_seed, pruned, scoring
+from datadiet.chapters.arms import by_seed, kept_positions, pruned, scoring
 from datadiet.chapters.settings import of_notebook, of_task, settings_of
 from datadiet.chapters.views import View
 from datadiet.errors import InputError
@@ -335,6 +335,33 @@ def test_tidy_tables_rules_cards_and_figures_on_real_runs(real):
         stored, published = (part.split(" | ") for part in pages.provenance(views).text.splitlines()[1:3])
         assert stored[1] == f"{len(views[0].table)} of {len(views[0].table)}" and published[0] == "hardware"
         assert f"papermill - {name}.ipynb -f profiles/lab/{name}.yml" in pages.rerun(name, views).text
+
+
+def test_kept_positions_are_those_that_a_pruned_run_trained_on(real, monkeypatch):
+    from datadiet.training import loop
+
+    own, trained_on = real["pruning-fractions"][0].settings, []
+    monkeypatch.setattr(loop, "fit", lambda run, task, kept, progress: trained_on.append(kept) or 1 / 0)
+    for rule, changes in (("hardest", {}), ("hardest", {"balanced": True}), ("easiest", {}), ("hardest", {"offset": 0.05})):
+        run = pruned(own, "words", rule, 0.3, **changes)[1]
+        with pytest.raises(ZeroDivisionError):
+            runs.again(run)
+        np.testing.assert_array_equal(kept_positions(run), trained_on[-1])
+
+
+def test_the_share_of_mistakes_among_the_kept_is_counted_by_hand(real):
+    own, table = real["pruning-fractions"][0].settings, real["pruning-fractions"][0].table
+    found = pruning_fractions.runs.misclassified(own, table).set_index(["rule", "fraction", "seed"])
+    arrays = {run["seed"]: runs.store.arrays(runs.key(run)) for run in scoring(own, "words")}
+    t = own["score_at"].index("1ep")
+    run = pruned(own, "words", "hardest", 0.3)[2]
+    kept = kept_positions(run)
+    by_hand = np.mean([(arrays[s]["logits"][t][i].argmax() != arrays[s]["labels"][i]) for s in (0, 1, 3, 4) for i in kept])
+    row = found.loc[("hardest", 0.3, 2)]
+    assert row["wrong"] == pytest.approx(by_hand) and row["accuracy"] == by_seed(table, pruned(own, "words", "hardest", 0.3))[2]
+    assert found.loc["easiest"]["wrong"].mean() < found.loc["hardest"]["wrong"].mean()
+    empty = pruning_fractions.runs.misclassified(own, pd.DataFrame())
+    assert not len(empty) and "wrong" in empty
 
 
 def test_tables_of_scores_do_without_the_first_seed(real):

@@ -12,6 +12,7 @@ import pandas as pd
 from datadiet import runs
 from datadiet.chapters.settings import RETRAIN_AT, measure
 from datadiet.nets.device import resolved
+from datadiet.prune import keep
 
 RUN_KEYS = (
     "noise", "validation", "test_only", "size", "encoder", "layers", "max_length", "epochs", "batch_size", "learning_rate",
@@ -53,11 +54,11 @@ def pruned(
     seeds, out = range(settings["seeds"]), []
     by = scoring(settings, task) if by is None else by
     for seed in seeds:
-        keep = {"rule": rule, "fraction": fraction, "offset": offset, "balanced": balanced}
+        chosen = {"rule": rule, "fraction": fraction, "offset": offset, "balanced": balanced}
         if rule != "random":
             others = [(seed + 1) % len(seeds)] if single else [run["seed"] for run in by if run["seed"] != seed]
-            keep |= {"score": score, "at": at, "seeds": others, "source": without_seed(by[0])}
-        out.append(runs.config(**base(settings, task), budget=budget, seed=seed, keep=keep))
+            chosen |= {"score": score, "at": at, "seeds": others, "source": without_seed(by[0])}
+        out.append(runs.config(**base(settings, task), budget=budget, seed=seed, keep=chosen))
     return out
 
 
@@ -93,6 +94,14 @@ def scores_by_seed(table: pd.DataFrame, arm: list[dict], name: str, at) -> dict[
 def arrays_by_seed(table: pd.DataFrame, arm: list[dict]) -> dict[int, dict]:
     """Seed -> what each stored run of an arm recorded."""
     return {seed: runs.store.arrays(runs.key(run)) for seed, run in stored(table, arm).items()}
+
+
+def kept_positions(run: dict) -> np.ndarray:
+    """Positions of the training examples that a pruned run trained on, from the stored scoring runs that chose them."""
+    chosen, sources = run["keep"], runs.scoring_runs(run)
+    values = np.mean([runs.score_values(source, chosen["score"], chosen["at"]) for source in sources], axis=0)
+    labels = runs.store.arrays(runs.key(sources[0]))["labels"] if chosen["balanced"] else None
+    return keep(values, chosen["fraction"], chosen["rule"], offset=chosen["offset"], labels=labels, seed=run["seed"])
 
 
 def mean_of_others(values: dict, seed: int):

@@ -97,7 +97,7 @@ def verdict(claim: str, views: list[View]) -> Page:
 
 def provenance(views: list[View]) -> Page:
     """Where the runs of each view come from: hardware, versions, commit, time, data."""
-    names = ["profile", "runs stored", "hardware", "run time", "examples trained on", "versions", "commit", "data"]
+    names = ["profile", "runs stored", "hardware", "run time", "examples trained on", "texts cut", "versions", "commit", "data"]
     columns = [_origin(view) for view in views]
     rows = [[name, *(column[i] for column in columns)] for i, name in enumerate(names)]
     text = "\n".join(" | ".join(row) for row in rows)
@@ -108,7 +108,7 @@ def _origin(view: View) -> list[str]:
     runs, absent = view.table, view.table.attrs.get("missing", 0)
     stored = f"{len(runs)} of {len(runs) + absent}"
     if not len(runs):
-        return [view.settings["profile"], stored, *[DASH] * 6]
+        return [view.settings["profile"], stored, *[DASH] * 7]
     runs = runs.drop_duplicates("key")
     versions = sorted({", ".join(f"{name} {number}" for name, number in releases.items()) for releases in runs["versions"]})
     data = sorted(
@@ -121,6 +121,7 @@ def _origin(view: View) -> list[str]:
         "; ".join(sorted(set(runs["hardware"]))),
         f"{minutes:.1f} min over {len(runs)} distinct runs",
         f"{runs['examples'].sum():,}",
+        DASH if runs.get("cut") is None or runs["cut"].isna().all() else f"{runs['cut'].mean():.0%} of the training texts",
         "; ".join(versions),
         ", ".join(sorted(set(runs["commit"]))),
         "; ".join(data),

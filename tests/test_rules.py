@@ -209,6 +209,7 @@ def test_the_jackknife_of_a_mean_is_its_t_interval():
     found = parts.jackknifed("p", values.mean(), [np.delete(values, i).mean() for i in range(6)], above=0.0)
     assert (found.effect, found.low, found.high) == pytest.approx(parts.interval(values)) and found.n == 6
     assert parts.jackknifed("p", 1.0, [1.0], above=0.0).outcome == "no runs"
+    assert parts.jackknifed("p", 1.0, [1.0, 1.1], above=0.0).n == 2
 
 
 @pytest.mark.parametrize("values", [[1.0], [], [1.0, np.nan], [1.0, np.inf]])

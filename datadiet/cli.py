@@ -93,7 +93,7 @@ change_option = click.option("-p", "changes", nargs=2, multiple=True, metavar="N
 
 
 def profile_option(default):
-    return click.option("--profile", default=default, show_default=default is not None, help="Name of a file in profiles/.")
+    return click.option("--profile", default=default, show_default=default is not None, help="Name of a folder in profiles/.")
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

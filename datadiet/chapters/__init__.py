@@ -14,8 +14,8 @@ from datadiet.errors import InputError
 
 # Chapters that ask for runs, in the order of the book.
 NAMES = (
-    "score-timing", "pruning-fractions", "influence-scores", "label-noise", "who-is-right", "dynamic-pruning", "healthy-diet",
-    "grand-at-init", "loss-landscape", "joint", "weak-pool",
+    "score-timing", "pruning-fractions", "influence-scores", "grand-at-init", "loss-landscape", "label-noise", "dynamic-pruning",
+    "joint", "weak-pool", "healthy-diet", "who-is-right",
 )  # fmt: skip
 ROOMS = ("runs", "rules", "figures")
 

@@ -159,7 +159,7 @@ def _rows(column: pa.Array) -> np.ndarray:
 
 
 def publish(keys) -> int:
-    """Write the live runs among `keys` into ``results/``, keeping what is published already; returns how many were added."""
+    """Write the live runs among `keys` into ``results/``, each in place of one published under its key; returns how many."""
     found = live(keys)
     folder = paths.root() / "results"
     (folder / "scores").mkdir(parents=True, exist_ok=True)

@@ -189,9 +189,9 @@ def test_the_account_of_a_dynamic_run(task):
     assert metrics["n_kept"] == round((49 + 40) / 5) and metrics["scoring_seconds"] > 0
     cost = _cost(made, range(49))
     assert (cost["updates"], cost["trained"], cost["scored"]) == (15, 89, 98)
-    coin = loop.fit(config(epochs=5, score_at=[], schedule={"fraction": 0.2, "rule": "random"}), task).metrics
-    assert {k: coin[k] for k in ("updates", "examples", "n_kept")} == {k: metrics[k] for k in ("updates", "examples", "n_kept")}
-    assert coin["scored"] == 0
+    random = loop.fit(config(epochs=5, score_at=[], schedule={"fraction": 0.2, "rule": "random"}), task).metrics
+    assert {k: random[k] for k in ("updates", "examples", "n_kept")} == {k: metrics[k] for k in ("updates", "examples", "n_kept")}
+    assert random["scored"] == 0
 
 
 @pytest.mark.parametrize("schedule", [{"fraction": 0.3}, {"rule": "soft"}, None])

@@ -20,7 +20,7 @@ MODULES = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("
 README = (ROOT / "README.md").read_text()
 PYTHON = re.findall(r"^```python\n(.*?)^```", README, re.M | re.S)
 LINES = [line for block in re.findall(r"^```bash\n(.*?)^```", README, re.M | re.S) for line in block.strip().splitlines()]
-LONG = re.compile(r"^make |--profile (lab|standard|paper)|^datadiet (verify|sweep|store)")  # the command line is checked, not the work
+LONG = re.compile(r"^make |--profile (lab|standard|paper)|^datadiet (verify|sweep|store)")  # only the command line is checked
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -82,7 +82,8 @@ def asked(names, profile: str, changes) -> tuple[str, list[dict]]:
         near = difflib.get_close_matches(unknown[0], {key for each in own.values() for key in each}, n=3)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise InputError(f"datadiet: no parameter {', '.join(map(repr, unknown))} in {', '.join(own)}.{hint}")
-    own = {name: old | {key: value for key, value in changes.items() if key in old} for name, old in own.items()}
+    own = {name: settings.checked(old | {key: value for key, value in changes.items() if key in old}, name)
+           for name, old in own.items()}
     return next(iter(own.values()))["engine"], [run for name, new in own.items() for run in chapters.wanted(name, new)]
 
 
@@ -203,7 +204,7 @@ def sweep(names, profile, changes, engine, publish):
 @change_option
 @click.option("--sample", default=3, show_default=True, help="How many runs to compute anew.")
 def verify(names, profile, changes, sample):
-    """Compute a sample of the published runs anew and compare. Exit code 1 if one differs.
+    """Compute a sample of the published runs anew and compare. Exit code 1 if one differs, or none could be compared.
 
     \b
     Example: datadiet verify --sample 2
@@ -213,7 +214,7 @@ def verify(names, profile, changes, sample):
     _, wanted = asked(names, profile, changes)
     compared = published_again(wanted, sample)
     click.echo(compared.to_string(index=False))
-    if (compared["outcome"] == "differs").any():
+    if (compared["outcome"] == "differs").any() or (compared["outcome"] == "data differs").all():
         raise click.exceptions.Exit(1)
 
 

@@ -185,3 +185,10 @@ def test_choices_are_those_of_the_modules_that_carry_them_out():
              "pool": [growth.START, growth.ADD], "branch": [landscape.SETTINGS], "keep": [configs.KEEP]}
     for name, dicts in known.items():
         assert set().union(*dicts) - {"source"} == set(configs.WITHIN[name]), name
+
+
+def test_changing_a_config_changes_no_later_one():
+    one = runs.config(task="feedback", augment={})
+    before = runs.key(one)
+    one["augment"]["seeds"].append(3)
+    assert runs.key(runs.config(task="feedback", augment={})) == before

@@ -192,6 +192,44 @@ def test_an_interval_must_lie_wholly_on_one_side_of_the_margin(sign, low, high, 
     assert parts.Part("p", (low + high) / 2, low, high, 5, sign, 0.1).outcome == outcome
 
 
+def test_equal_differences_decide_nothing_however_they_are_rounded():
+    a, b = (pd.Series([(hits + more) / 96 for hits in (50, 61, 72, 75, 80)]) for more in (2, 0))
+    gain = parts.difference(a, b)
+    assert gain.nunique() > 1 and parts.part("p", gain, above=0.0).outcome == "undecided"
+
+
+@pytest.mark.parametrize("changes, said", [
+    ({"seeds": "abc"}, "seeds='abc'"), ({"seeds": 1.5}, "seeds=1.5"), ({"seeds": 0}, "seeds=0"), ({"seeds": True}, "seeds=True"),
+    ({"fractions": 0.5}, "fractions=0.5"), ({"fractions": ["a"]}, "fractions="), ({"tasks": "docstrings"}, "tasks='docstrings'"),
+    ({"encoder": 3}, "encoder=3"), ({"learning_rate": "fast"}, "learning_rate='fast'"), ({"size": "all"}, "size='all'"),
+    ({"per_task": []}, "per_task="), ({"test_only": 1}, "test_only=1"),
+])
+def test_a_setting_of_another_kind_is_refused_by_name(changes, said):
+    with pytest.raises(InputError, match=said):
+        settings_of("smoke", "pruning-fractions", **changes)
+    settings_of("smoke", "pruning-fractions", size=None, layers=2, learning_rate=1, fractions=[1])
+
+
+def test_a_parameter_file_that_lacks_a_parameter_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "claims.yml").write_text("")
+    for profile in ("standard", "short"):
+        (tmp_path / "profiles" / profile).mkdir(parents=True)
+        text = "profile: x\nseeds: 3\n" if profile == "standard" else "profile: x\n"
+        (tmp_path / "profiles" / profile / "joint.yml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="also needs the parameter.*seeds"):
+        settings_of("short", "joint")
+
+
+def test_changed_settings_are_shown_beside_the_published_ones(tmp_path, monkeypatch):
+    """Runs that are all published, but fewer or others than those of the published settings, are a view of their own."""
+    from datadiet.chapters.views import compare
+
+    public = pd.DataFrame({"key": list("abcd"), "origin": "published"})
+    assert [view.name for view in compare({}, public, {}, public)] == ["Published"]
+    assert [view.name for view in compare({}, public[:2], {}, public)] == ["This machine", "Published"]
+
+
 def test_a_part_says_its_claim():
     margins = ({"above": 0.1}, {"below": -0.01}, {"above": 0.0}, {"below": 0.0})
     assert [parts.part("p", [0, 1], **each).claimed for each in margins] == ["above +0.1", "below -0.01", "above 0", "below 0"]

@@ -464,3 +464,23 @@ def test_the_variables_that_set_up_a_kernel(monkeypatch):
     for name in ("OMP_WAIT_POLICY", "HF_HUB_DISABLE_TELEMETRY", "MALLOC_ARENA_MAX"):
         monkeypatch.setenv(name, "1")
     assert process.environment() == {}
+
+
+def test_a_task_that_a_caller_changes_is_its_own(words):  # noqa: F811
+    first = runs.task_of(config())
+    first.train.labels[:] = 0
+    first.train.inputs["text"][0] = "another"
+    again = runs.task_of(config())
+    assert len(set(again.train.labels)) > 1 and again.train.inputs["text"][0] != "another"
+
+
+def test_a_run_whose_array_file_is_gone_is_computed_again_and_a_torn_one_is_named(words):  # noqa: F811
+    key = runs.sweep([config()])["key"].iloc[0]
+    place = paths.store() / "arrays" / f"{key}.npz"
+    place.unlink()
+    assert runs.sweep([config()], engine="stored").attrs["missing"] == 1
+    runs.sweep([config()])
+    assert store.arrays(key)["logits"].shape[0] == 2
+    place.write_bytes(place.read_bytes()[:100])
+    with pytest.raises(InputError, match="is torn"):
+        store.arrays(key)

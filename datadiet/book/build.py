@@ -60,7 +60,7 @@ def declared_parameters(notebook) -> list[str]:
 
 def parameters_of(profile: str, name: str) -> dict:
     """What a profile sets in a chapter: its parameter file, or nothing where it has none and the chapter's defaults stand."""
-    return settings_of(profile, name) if has(profile, name) else {}
+    return settings_of(profile, name) if name in chapters.NAMES or has(profile, name) else {}
 
 
 def execute(source: Path, output: Path, parameters: dict, cwd: Path, progress: bool = False):

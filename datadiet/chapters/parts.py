@@ -10,6 +10,7 @@ from scipy.stats import t as student
 from datadiet.chapters.settings import alone
 from datadiet.errors import InputError
 
+ROUNDING = 1e-12  # width of an interval that is none
 ENOUGH = 5  # paired seeds below which a verdict is only a hint
 
 
@@ -30,7 +31,8 @@ class Part:
         """ "holds", "fails", "undecided", or "no runs"."""
         if not self.n:
             return "no runs"
-        if self.low == self.high:  # every seed gave the same difference: both arms sit on a floor or a ceiling
+        # Every seed gave the same difference, but for how it was rounded: both arms sit on a floor or a ceiling.
+        if self.high - self.low < ROUNDING:
             return "undecided"
         if (self.low - self.margin) * self.sign > 0 and (self.high - self.margin) * self.sign > 0:
             return "holds"

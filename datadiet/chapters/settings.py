@@ -67,7 +67,45 @@ def settings_of(profile: str, chapter: str, **changes) -> dict:
     unknown = sorted(set(changes) - set(settings))
     if unknown:
         raise InputError(f"settings: {chapter!r} has no parameter(s) {', '.join(unknown)}; it has {', '.join(settings)}.")
-    return settings | changes
+    return checked(settings | changes, chapter)
+
+
+def checked(settings: dict, chapter: str) -> dict:
+    """The settings, if they are those of the chapter, each of the kind that it is in the standard profile.
+
+    Raises
+    ------
+    InputError
+        A setting that is missing, or of another kind: a word for a number, a single value for a list; fewer than one seed.
+    """
+    if not has("standard", chapter):
+        return settings
+    models = parsed(file_of("standard", chapter).read_text())
+    absent = [name for name in models if name not in settings]
+    if absent:
+        raise InputError(f"settings: {chapter!r} also needs the parameter(s) {', '.join(absent)}; its file lacks them.")
+    for name, model in models.items():
+        value = settings[name]
+        if not _alike(value, model):
+            raise InputError(f"settings: {name}={value!r} in {chapter!r}; give a value like that of the standard profile, "
+                             f"{model!r}.")
+    if settings.get("seeds", 1) < 1:
+        raise InputError(f"settings: seeds={settings['seeds']} in {chapter!r}; at least one run of each arm is needed.")
+    return settings
+
+
+def _alike(value, model) -> bool:
+    """Whether a value is of the kind of another; none at all stands for everything, as in size and layers."""
+    if isinstance(model, bool) or isinstance(value, bool):
+        return isinstance(model, bool) and isinstance(value, bool)
+    if isinstance(model, list):
+        numbers = model and all(isinstance(each, (int, float)) for each in model)
+        return isinstance(value, list) and (not numbers or all(_alike(each, 0.0) and each is not None for each in value))
+    if value is None or model is None:
+        return not isinstance(value, (list, dict, str)) and not isinstance(model, (list, dict, str))
+    if isinstance(model, float):
+        return isinstance(value, (int, float))
+    return isinstance(value, type(model))
 
 
 def of_notebook(namespace: dict, chapter: str) -> dict:
@@ -84,7 +122,7 @@ def of_notebook(namespace: dict, chapter: str) -> dict:
     if absent or odd:
         raise InputError(f"settings: of the parameters of {chapter!r}, {', '.join(absent) or 'none'} not set, "
                          f"{', '.join(odd) or 'none'} set to something that is no plain value; run the parameters cell again.")
-    return {name: namespace[name] for name in names}
+    return checked({name: namespace[name] for name in names}, chapter)
 
 
 def _plain(value) -> bool:

@@ -21,7 +21,7 @@ class View:
 def compare(settings: dict, here: pd.DataFrame, published_settings: dict, published: pd.DataFrame) -> list[View]:
     """The runs of this machine, now, and the published ones; one view where both are the same runs."""
     public = View("Published", published_settings, published)
-    if len(here) and (here["origin"] == "published").all():
+    if len(here) and set(here["key"]) == set(published["key"]) and (here["origin"] == "published").all():
         return [public]
     return [View("This machine", settings, here), public]
 

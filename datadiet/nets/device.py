@@ -44,7 +44,8 @@ def check(asked: str) -> str:
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not there.get(asked, False):
         has = ", ".join(name for name, good in there.items() if good)
-        raise InputError(f"device: the run asks for {asked!r}, this machine has {has}; run it there, or ask for device: auto.")
+        raise InputError(f"device: the run asks for {asked!r}, this machine has {has}; run it where there is one, or ask for a "
+                         "device that is here.")
     return asked
 
 

@@ -12,13 +12,14 @@ import sys
 import threading
 import time
 import warnings
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from datadiet import prune
+from datadiet import paths, prune
 from datadiet.data import flip_labels, load, shrink, without_validation
 from datadiet.errors import InputError
 from datadiet.nets import device
@@ -47,8 +48,8 @@ def score_values(run: dict, name: str, at, origin: str | None = None) -> np.ndar
 
 
 @cache
-def _task(name: str, validation: float, size: int | None, noise: float, test_only: bool):
-    task = load(name, validation=validation)
+def _task(root, name: str, validation: float, size: int | None, noise: float, test_only: bool):
+    task = load(name, root, validation=validation)
     task = without_validation(task) if test_only else task
     task = task if size is None else shrink(task, size)
     return task if not noise else flip_labels(task, noise, seed=0)
@@ -60,8 +61,17 @@ def _set_of(run: dict) -> tuple:
 
 
 def task_of(run: dict):
-    """The task of a run, shrunk and with flipped labels as its config says."""
-    return _task(*_set_of(run))
+    """The task of a run, shrunk and with flipped labels as its config says. It is the caller's own: the next run gets another."""
+    task = _task(paths.data(), *_set_of(run))
+    splits = {name: _copied(getattr(task, name)) for name in ("train", "validation", "test")}
+    return replace(task, **splits, truth=None if task.truth is None else task.truth.copy())
+
+
+def _copied(split):
+    if split is None:
+        return None
+    inputs = {name: rows.copy() if isinstance(rows, (list, np.ndarray)) else rows for name, rows in split.inputs.items()}
+    return replace(split, ids=split.ids.copy(), labels=split.labels.copy(), inputs=inputs)
 
 
 def compute(run: dict, values: np.ndarray | dict | None = None, progress: bool = False) -> tuple[dict, dict, dict]:

@@ -5,6 +5,7 @@ key(config(task="trec6", seed=3))                     # 64 hex digits; equal con
 scoring_runs(config(keep={...}))                      # configs of the runs whose scores choose its examples
 """
 
+import copy
 import hashlib
 import json
 import math
@@ -152,7 +153,7 @@ def _within(name: str, given: dict | None) -> dict | None:
     if name == "keep":
         _known("keep", given, KEEP)
     given = typed.stored(WITHIN[name], given, f"{name}: ")
-    out = KEEP | {"seeds": []} | given if name == "keep" else COMPLETE[name](given)
+    out = KEEP | {"seeds": []} | given if name == "keep" else copy.deepcopy(COMPLETE[name](given))
     if out.get("source") is not None:
         out["source"] = _source(name, out["source"])
     rules = [out[each] for each in ("rule", "factual_rule", "counterfactual_rule") if each in out] if "seeds" in out else []

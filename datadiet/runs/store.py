@@ -12,6 +12,7 @@ import os
 import sqlite3
 import time
 import uuid
+import zipfile
 from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
@@ -68,12 +69,17 @@ def save(key: str, config: dict, metrics: dict, provenance: dict, arrays: dict) 
 
 
 def live(keys) -> dict[str, dict]:
-    """Rows of the live store among `keys`: key -> {config, metrics, provenance, origin="here"}."""
+    """Rows of the live store among `keys`: key -> {config, metrics, provenance, origin="here"}.
+
+    A run whose array file is gone is not stored: it is computed again.
+    """
     if not (paths.store() / "runs.sqlite").is_file():
         return {}
     with closing(_connect()) as db:
         wanted = "SELECT * FROM runs WHERE key IN (SELECT value FROM json_each(?))"
-        return {row[0]: _row(row, "here") for row in db.execute(wanted, [json.dumps(list(keys))])}
+        rows = db.execute(wanted, [json.dumps(list(keys))]).fetchall()
+    arrays = paths.store() / "arrays"
+    return {row[0]: _row(row, "here") for row in rows if (arrays / f"{row[0]}.npz").is_file()}
 
 
 def published(keys) -> dict[str, dict]:
@@ -129,8 +135,12 @@ def arrays(key: str, origin: str | None = None) -> dict[str, np.ndarray]:
 def _read(place: Path, *changed: int) -> dict[str, np.ndarray]:
     """Arrays of a file; `changed` are its time stamp and size, so that a file written again is read again."""
     if place.suffix == ".npz":
-        with np.load(place) as file:
-            out = dict(file)
+        try:
+            with open(place, "rb") as handle, np.load(handle, allow_pickle=False) as file:
+                out = dict(file)
+        except (ValueError, EOFError, zipfile.BadZipFile) as problem:
+            raise InputError(f"store.arrays: {place} is torn ({type(problem).__name__}); delete the file, and the run is "
+                             "computed again when it is next asked for.") from None
     else:
         out = _from_table(pq.read_table(place, use_threads=False))  # small files: starting threads takes longer
     for values in out.values():

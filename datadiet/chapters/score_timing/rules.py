@@ -62,8 +62,8 @@ def bdd_7(settings, table, task, margins):
     ]
 
 
-def _gain_of_averaging(pairs) -> float:
-    return pairs[pairs["k"] == pairs["k"].max()]["rho"].mean() - pairs[pairs["k"] == 1]["rho"].mean()
+def _gain_of_averaging(pairs, k: int) -> float:
+    return pairs[pairs["k"] == k]["rho"].mean() - pairs[pairs["k"] == 1]["rho"].mean()
 
 
 @per_task
@@ -76,9 +76,11 @@ def p21_3(settings, table, task, margins):
     if settings["seeds"] >= ENOUGH:  # leaving out one of fewer than five runs leaves too few to compare averages of two
         enough = len(seeds) >= ENOUGH
         # Pairs of runs share runs: a jackknife over seeds, not a t-interval over pairs, says how sure we are.
-        without = [_gain_of_averaging(pairs[[seed not in some for some in pairs["seeds"]]]) for seed in seeds] if enough else []
+        k = (len(seeds) - 1) // 2  # the most that can be averaged where a seed is left out
+        left_out = [pairs[[seed not in some for some in pairs["seeds"]]] for seed in seeds] if enough else []
+        without = [_gain_of_averaging(rest, k) for rest in left_out]
         parts.append(jackknifed(f"{task}: agreement of averaged scores - of single runs",
-                                _gain_of_averaging(pairs) if enough else 0, without, above=margins["agreement"]))
+                                _gain_of_averaging(pairs, k) if enough else 0, without, above=margins["agreement"]))
     gain = difference(*(by_seed(table, hardest(settings, task, single=single)) for single in (False, True)))
     return [*parts, part(f"{task}: hardest by the averaged score - by one run's", gain, above=margins["accuracy"])]
 

@@ -59,7 +59,7 @@ def declared_parameters(notebook) -> list[str]:
 
 
 def parameters_of(profile: str, name: str) -> dict:
-    """What a profile sets in a chapter: its parameter file, or nothing where it has none and the chapter's defaults stand."""
+    """Parameters that a profile sets in a chapter; none where it has no file for it and the chapter's defaults stand."""
     return settings_of(profile, name) if name in chapters.NAMES or has(profile, name) else {}
 
 

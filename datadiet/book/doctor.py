@@ -1,4 +1,4 @@
-"""What this machine has of what the book needs, and the command that mends what is missing: `datadiet doctor`."""
+"""Needs of the book that this machine meets, and the command that mends each that it does not: `datadiet doctor`."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""What an executed chapter is held against: cells in order, no error, nothing on stderr; and which figures it promises."""
+"""The gate an executed chapter passes: cells in order, no error, nothing on stderr; and the figures that it promises."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ def is_progress(text: str) -> bool:
 
 
 def problems(notebook) -> list[str]:
-    """What is wrong with an executed notebook: cells out of order, errors, and anything written to stderr."""
+    """Faults of an executed notebook: cells out of order, errors, and anything written to stderr."""
     found, code = [], [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
     for place, cell in enumerate(code, start=1):
         if cell.execution_count != place:

@@ -118,7 +118,7 @@ def render(root: Path, build: Path, force: bool = False) -> bool:
 
 
 def check(root: Path, build: Path) -> list[str]:
-    """What is missing from the rendered book: pages of the table of contents, figures, text alternatives of figures."""
+    """Faults of the rendered book: missing pages of the table of contents, figures, text alternatives of figures."""
     found = [] if (build / "html" / "index.html").is_file() else ["index.html is missing"]
     for page in pages(root):
         html = build / "html" / f"{page}.html"

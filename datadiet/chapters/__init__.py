@@ -39,7 +39,7 @@ def wanted(chapter: str, settings: dict) -> list[dict]:
 
 
 def rooms(package: str):
-    """What a chapter's ``__getattr__`` is: its modules are imported when they are first asked for, for figures take seconds."""
+    """The ``__getattr__`` of a chapter: its modules are imported when they are first asked for, for figures take seconds."""
 
     def get(name: str):
         if name in ROOMS:

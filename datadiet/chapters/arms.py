@@ -20,7 +20,7 @@ RUN_KEYS = (
 
 
 def base(settings: dict, task: str) -> dict:
-    """What of a run's config is a setting of its chapter."""
+    """Settings of a chapter that are part of its runs' configs."""
     return {"task": task, "device": resolved(settings["device"])} | {name: settings[name] for name in RUN_KEYS}
 
 
@@ -102,6 +102,12 @@ def kept_positions(run: dict) -> np.ndarray:
     values = np.mean([runs.score_values(source, chosen["score"], chosen["at"]) for source in sources], axis=0)
     labels = runs.store.arrays(runs.key(sources[0]))["labels"] if chosen["balanced"] else None
     return keep(values, chosen["fraction"], chosen["rule"], offset=chosen["offset"], labels=labels, seed=run["seed"])
+
+
+def class_skew(labels: np.ndarray, kept: np.ndarray) -> float:
+    """Total variation distance between the class shares of the examples at `kept` and those of all: 0 = the same, below 1."""
+    shares = [np.bincount(some, minlength=labels.max() + 1) / len(some) for some in (labels, labels[kept])]
+    return float(np.abs(shares[0] - shares[1]).sum() / 2)
 
 
 def mean_of_others(values: dict, seed: int):

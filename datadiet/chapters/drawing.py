@@ -55,7 +55,7 @@ def panels(views: list[View], wanted=lambda settings, task: True):
 
 
 def judged_by(task: str) -> str:
-    """What an axis says of the number that a task is judged by."""
+    """Label of an axis for the number that a task is judged by."""
     return {"accuracy": "test accuracy", "matthews": "Matthews' correlation, test"}[measure(task)]
 
 

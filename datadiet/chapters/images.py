@@ -20,7 +20,7 @@ def own(settings: dict, task: str) -> dict:
 
 
 def base(settings: dict, task: str) -> dict:
-    """What of a run's config is a setting of its chapter."""
+    """Settings of a chapter that are part of its runs' configs."""
     return arms.base(of_task(settings, task), task) | own(settings, task)
 
 

@@ -19,7 +19,7 @@ from datadiet.errors import InputError
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the parts of a claim come to; ``effect``, ``low`` and ``high`` are those of the first part that has runs."""
+    """The verdict on a claim and its parts; ``effect``, ``low`` and ``high`` are those of the first part that has runs."""
 
     id: str
     verdict: str
@@ -56,7 +56,7 @@ def claims() -> dict[str, dict]:
 
 
 def verdict_of(outcomes: list[str]) -> str:
-    """What the outcomes of a claim's parts come to.
+    """The verdict that the outcomes of a claim's parts come to.
 
     >>> verdict_of(["holds", "holds"]), verdict_of(["holds", "fails"]), verdict_of(["fails", "undecided"])
     ('reproduced', 'partly reproduced', 'not reproduced')

@@ -1,4 +1,4 @@
-"""What a chapter prints beside its figures: verdict cards, where the runs come from, how to run them again, the ledger.
+"""Tables and cards of a chapter: verdicts, where the runs come from, how to run them again, the ledger.
 
 Each returns an object that a notebook shows as HTML and a terminal as text. Everything that comes from a file is escaped.
 """

@@ -1,4 +1,4 @@
-"""What a decision rule is made of: parts with an effect, an interval and what is claimed of each."""
+"""Parts of a decision rule: each has an effect, an interval, and a margin that the claim puts it above or below."""
 
 from dataclasses import dataclass
 from functools import wraps
@@ -42,7 +42,7 @@ class Part:
 
     @property
     def claimed(self) -> str:
-        """What is claimed of the effect, in words."""
+        """The claimed side of the margin, in words."""
         return (
             f"{'above' if self.sign > 0 else 'below'} {self.margin:+g}"
             if self.margin
@@ -99,6 +99,13 @@ def difference(a: pd.Series, b: pd.Series) -> pd.Series:
     """Paired differences a - b, by seed, over the seeds that both have."""
     both = a.index.intersection(b.index)
     return (a[both] - b[both]).dropna()
+
+
+def column(rows: pd.DataFrame, name: str, **chosen) -> pd.Series:
+    """A column of a tidy table by seed, of the rows whose other columns have the values given; NaN left out."""
+    for other, value in chosen.items():
+        rows = rows[rows[other] == value]
+    return rows.drop_duplicates("seed").set_index("seed")[name].dropna()
 
 
 def per_task(rule):

@@ -145,5 +145,5 @@ def alone(settings: dict, task: str) -> dict:
 
 
 def measure(task: str) -> str:
-    """What a task is judged by: "accuracy", or Matthews' correlation ("matthews") for CoLA."""
+    """The metric of a task: "accuracy", or Matthews' correlation ("matthews") for CoLA."""
     return MEASURES.get(task, "accuracy")

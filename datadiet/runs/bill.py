@@ -70,7 +70,7 @@ def rates(run: dict) -> dict[str, float]:
 def of(configs) -> pd.DataFrame:
     """The bill of the runs that a sweep of `configs` has to compute, a row for each task and kind; minutes of one process here.
 
-    Out-of-fold runs are billed by the passes that take their features; the regression itself is a hundredth of that.
+    Out-of-fold runs are billed by the passes that take their features alone, not by the regression.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What a run is asked for by: a config, the key that its result is stored under, and the runs that it leans on.
+"""The config of a run, the key that its result is stored under, and the runs that it leans on.
 
 config(task="trec6", seed=3)                          # a complete config: the defaults, with changes
 key(config(task="trec6", seed=3))                     # 64 hex digits; equal configs have equal keys

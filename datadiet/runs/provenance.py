@@ -1,4 +1,4 @@
-"""What a run's record says about where it was made: processor, releases, commit."""
+"""Provenance of a run: processor, releases, commit."""
 
 import importlib.metadata
 import os

@@ -34,7 +34,7 @@ class Tokens:
 def tokens(encoder: str, max_length: int, *texts: tuple, in_words: bool = False) -> Tokens:
     """Tokens of a column of texts, or of two columns that are read as pairs.
 
-    The key of the cache is the texts themselves, so that no change to a set is missed; comparing them takes milliseconds.
+    The key of the cache is the texts themselves, so that no change to a set is missed.
     """
     tokenizer = (encoders.word_tokenizer if in_words else encoders.tokenizer)(encoder)
     columns = [list(map(list, column)) if in_words else list(column) for column in texts]

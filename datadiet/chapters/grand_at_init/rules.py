@@ -2,7 +2,7 @@
 
 from datadiet.chapters.arms import by_seed
 from datadiet.chapters.grand_at_init.runs import FULL, INIT, LOADED, TRANSFER, arm, input_norms, likeness, probed, rho_with_norm
-from datadiet.chapters.parts import difference, jackknifed, part, per_task
+from datadiet.chapters.parts import column, difference, jackknifed, part, per_task
 
 
 def _against(settings, table, task, name, other, *, largest=False, **margin):
@@ -10,11 +10,6 @@ def _against(settings, table, task, name, other, *, largest=False, **margin):
     fraction = max(settings["fractions"]) if largest else settings["fraction"]
     one, two = (by_seed(table, arm(settings, task, each, fraction, "steps")) for each in (name, other))
     return part(f"{task}: {name} - {other}, {fraction:.0%} kept", difference(one, two), **margin)
-
-
-def _of(rows, task, column):
-    """A column of a tidy table by seed, of one task, NaN left out."""
-    return rows[rows["task"] == task].set_index("seed")[column].dropna()
 
 
 @per_task
@@ -56,7 +51,7 @@ def k23_4(settings, table, task, margins):
 @per_task
 def k23_5(settings, table, task, margins):
     """GraNd later in training is useful and ranks as EL2N does."""
-    rho = _of(likeness(settings, table), task, "grand")
+    rho = column(likeness(settings, table), "grand", task=task)
     return [
         part(f"{task}: rho of GraNd and EL2N, early in training", rho, above=margins["rho"]),
         _against(settings, table, task, "GraNd", "random", above=margins["gain"]),
@@ -104,7 +99,7 @@ def p21_7(settings, table, task, margins):
 @per_task
 def p21_8(settings, table, task, margins):
     """Early EL2N ranks as forgetting over the whole of training does."""
-    rho = _of(likeness(settings, table), task, "forgetting")
+    rho = column(likeness(settings, table), "forgetting", task=task)
     return [part(f"{task}: rho of early EL2N and forgetting counts of other runs", rho, above=margins["rho"])]
 
 

@@ -8,7 +8,16 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from datadiet.chapters.arms import arrays_by_seed, by_seed, mean_of_others, pruned, scores_by_seed, scoring, without_seed
+from datadiet.chapters.arms import (
+    arrays_by_seed,
+    by_seed,
+    class_skew,
+    mean_of_others,
+    pruned,
+    scores_by_seed,
+    scoring,
+    without_seed,
+)
 from datadiet.chapters.parts import difference
 from datadiet.chapters.settings import of_task
 from datadiet.errors import InputError
@@ -76,7 +85,7 @@ def ahead(settings: dict, table: pd.DataFrame, task: str, name: str, against: st
 
 
 def agreement(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
-    """What the rankings have in common, a row for each task and pair of scores, from the scoring runs of the table.
+    """Agreement of the rankings, a row for each task and pair of scores, from the scoring runs of the table.
 
     ``rho``: Spearman's rank correlation of the two scores, each averaged over the runs; of a score with itself, the mean over
     the runs of one run's with the average of the others (``easy``: among the half that the others call easiest). ``shared``:
@@ -97,7 +106,7 @@ def agreement(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
             for other in SCORES:
                 rho, easy = (_rho(means[one], means[other]), np.nan) if one != other else _again(values[one])
                 rows.append({"task": task, "score": one, "other": other, "rho": rho, "easy": easy,
-                             "shared": np.isin(kept[one], kept[other]).mean(), "skew": _skew(labels, kept[one])})
+                             "shared": np.isin(kept[one], kept[other]).mean(), "skew": class_skew(labels, kept[one])})
     return pd.DataFrame(rows, columns=["task", "score", "other", "rho", "easy", "shared", "skew"])
 
 
@@ -111,8 +120,3 @@ def _again(values: dict[int, np.ndarray]) -> tuple[float, float]:
 def _rho(one: np.ndarray, other: np.ndarray) -> float:
     """Spearman's rho; 0 where one of the two has all values equal and so ranks nothing."""
     return 0.0 if one.min() == one.max() or other.min() == other.max() else float(spearmanr(one, other)[0])
-
-
-def _skew(labels: np.ndarray, kept: np.ndarray) -> float:
-    shares = [np.bincount(some, minlength=labels.max() + 1) / len(some) for some in (labels, labels[kept])]
-    return float(np.abs(shares[0] - shares[1]).sum() / 2)

@@ -63,7 +63,7 @@ def full_data(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def lengths(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
-    """What each form of the score has to do with length and class, a row for each task, seed, form and kept fraction.
+    """Length and class of the examples that each form of the score keeps, a row for each task, seed, form and kept fraction.
 
     ``rho``: Spearman's, of one run's scores and the lengths. ``kept_words``: mean length of the hardest share by them.
     ``all_words``: of the whole training set. ``kept_common`` and ``all_common``: shares of the commonest intent in the two.

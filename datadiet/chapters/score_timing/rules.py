@@ -1,7 +1,7 @@
 """Rules of the chapter "Score timing"."""
 
 from datadiet.chapters.arms import by_seed
-from datadiet.chapters.parts import ENOUGH, difference, jackknifed, part, per_task
+from datadiet.chapters.parts import ENOUGH, column, difference, jackknifed, part, per_task
 from datadiet.chapters.score_timing.runs import approximation, averaging, hardest, random, skew
 from datadiet.chapters.settings import RETRAIN_AT
 
@@ -30,18 +30,11 @@ def bdd_2(settings, table, task, margins):
     return [late, *early]
 
 
-def _of(rows, column, **chosen):
-    """A column of a tidy table by seed, of the rows that are meant, NaN left out."""
-    for name, value in chosen.items():
-        rows = rows[rows[name] == value]
-    return rows.drop_duplicates("seed").set_index("seed")[column].dropna()
-
-
 @per_task
 def bdd_3(settings, table, task, margins):
     """The early failure goes with class skew, which evens out."""
     first, found = settings["score_at"][0], skew(settings, table)
-    early, late = (_of(found, "skew", task=task, at=str(at)) for at in (first, RETRAIN_AT))
+    early, late = (column(found, "skew", task=task, at=str(at)) for at in (first, RETRAIN_AT))
     plain, balanced = (by_seed(table, hardest(settings, task, first, balanced=each)) for each in (False, True))
     return [
         part(f"{task}: class skew at step {first} - at one epoch", difference(early, late), above=margins["fall"]),
@@ -55,7 +48,7 @@ def bdd_3(settings, table, task, margins):
 def bdd_7(settings, table, task, margins):
     """Head-only GraNd and EL2N select the same."""
     found = approximation(settings, table)
-    rho, overlap = (_of(found, column, task=task, at=RETRAIN_AT) for column in ("head_rho", "head_overlap"))
+    rho, overlap = (column(found, name, task=task, at=RETRAIN_AT) for name in ("head_rho", "head_overlap"))
     return [
         part(f"{task}: rho of head GraNd and EL2N at one epoch", rho, above=margins["rho"]),
         part(f"{task}: overlap of their hardest halves", overlap, above=margins["overlap"]),
@@ -89,7 +82,7 @@ def p21_3(settings, table, task, margins):
 def p21_6(settings, table, task, margins):
     """EL2N approximates GraNd after training, not at initialisation."""
     start, found = settings["score_at"][0], approximation(settings, table)
-    first, late = (_of(found, "full_rho", task=task, at=str(at)) for at in (start, RETRAIN_AT))
+    first, late = (column(found, "full_rho", task=task, at=str(at)) for at in (start, RETRAIN_AT))
     return [
         part(f"{task}: rho of full GraNd and EL2N, one epoch - step {start}", difference(late, first), above=margins["rise"]),
         part(f"{task}: rho of full GraNd and EL2N at one epoch", late, above=margins["rho"]),

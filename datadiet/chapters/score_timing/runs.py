@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from datadiet.chapters.arms import arrays_by_seed, mean_of_others, pruned, scores_by_seed, scoring, stored
+from datadiet.chapters.arms import arrays_by_seed, class_skew, mean_of_others, pruned, scores_by_seed, scoring, stored
 from datadiet.chapters.settings import RETRAIN_AT, of_task
 from datadiet.prune import keep
 
@@ -82,12 +82,10 @@ def skew(settings: dict, table: pd.DataFrame, fraction: float = 0.5) -> pd.DataF
         names = table.loc[table["task"] == task, "label_names"].iloc[0]
         whole = np.bincount(labels, minlength=len(names))
         for seed, values in scores_by_seed(table, arm, "el2n", at).items():
-            kept = np.bincount(labels[keep(values, fraction)], minlength=len(names))
-            distance = np.abs(kept / kept.sum() - whole / whole.sum()).sum() / 2
-            rows += [
-                {"task": task, "at": str(at), "seed": seed, "skew": distance, "label": names[k], "kept_share": share}
-                for k, share in enumerate(kept / whole)
-            ]
+            kept = keep(values, fraction)
+            row = {"task": task, "at": str(at), "seed": seed, "skew": class_skew(labels, kept)}
+            shares = np.bincount(labels[kept], minlength=len(names)) / whole
+            rows += [row | {"label": name, "kept_share": share} for name, share in zip(names, shares, strict=True)]
     return pd.DataFrame(rows, columns=["task", "at", "seed", "skew", "label", "kept_share"])
 
 

@@ -172,7 +172,7 @@ def multiplications(settings: dict) -> pd.DataFrame:
     }).T
 
 
-# What the papers paid to choose, in epochs over their own training set. A pass looks at every example and trains nothing.
+# The price that the papers paid to choose, in epochs over their own set. A pass looks at every example and trains nothing.
 EXPERIMENTS = pd.DataFrame(
     [
         ("Paul et al. 2021", "EL2N, epoch 20 of 200, 10 runs", 200, 200, 10, "EL2N"),
@@ -189,7 +189,7 @@ EXPERIMENTS = pd.DataFrame(
 
 
 def bills(gradients: pd.DataFrame, case: str) -> pd.DataFrame:
-    """What each paper's scores cost before anything is pruned, in epochs of training on everything.
+    """The cost of each paper's scores before anything is pruned, in epochs of training on everything.
 
     A pass of EL2N is one forward, a third of an epoch. A pass of GraNd costs what `case` of the benchmark says, relative to a
     forward and backward: with our norms, and one example at a time. ``of full`` is the bill with our norms as a share of the full

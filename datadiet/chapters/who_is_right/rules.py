@@ -20,7 +20,7 @@ COUNTED = ("holds", "fails", "undecided", "no runs")
 
 @dataclass(frozen=True)
 class Advice:
-    """What a paper says to keep, as a contrast: `rule` beats `against` (or loses to it, where ``wins`` is False)."""
+    """Advice of a paper on which end to keep, as a contrast: `rule` beats `against` (or loses to it, where ``wins`` is False)."""
 
     paper: str
     says: str

@@ -1,8 +1,8 @@
-"""The ledger: the rules applied to stored runs. Verdict, effect and interval come out.
+"""The ledger: the rules applied to stored runs. Verdict, regime, effect and interval come out.
 
     settings = settings_of("standard", "score-timing")
     table = runs.published(chapters.wanted("score-timing", settings))
-    decide("BDD-1", settings, table)        # Verdict(id="BDD-1", verdict="reproduced", parts=...)
+    decide("BDD-1", settings, table)        # Verdict(id="BDD-1", verdict="could not have shown it", experiments=...)
 """
 
 from dataclasses import dataclass
@@ -12,24 +12,49 @@ import numpy as np
 import pandas as pd
 
 from datadiet import chapters, paths, runs
-from datadiet.chapters.parts import ENOUGH, Part
+from datadiet.chapters.parts import FLOOR, Part
+from datadiet.chapters.regime import Experiment, deciding, experiments, verdict_of
 from datadiet.chapters.settings import has, parsed, settings_of
 from datadiet.errors import InputError
 
 
+EVIDENCE = ("standard", "gpu", "news")  # profiles whose published runs decide claims, each on tasks of its own
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """The verdict on a claim and its parts; ``effect``, ``low`` and ``high`` are those of the first part that has runs."""
+    """The verdict on a claim, and the experiments that it comes from."""
 
     id: str
     verdict: str
-    parts: tuple[Part, ...]
-    seeds: int
+    experiments: tuple[Experiment, ...]
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts of all experiments."""
+        return tuple(part for each in self.experiments for part in each.parts)
+
+    @property
+    def seeds(self) -> int:
+        """Fewest paired seeds of an experiment that has runs."""
+        return min((each.seeds for each in self.experiments if each.seeds), default=0)
 
     @property
     def headline(self) -> Part | None:
-        """The part whose numbers stand for the claim in one line."""
+        """The part whose numbers stand for the claim in one line: one that gave its experiment an outcome, of one that decides."""
+        order = ("disagrees", "agrees", "partly", "undecided", "no runs")
+        found = sorted(deciding(self.experiments) or self.experiments, key=lambda each: order.index(each.outcome))
+        for each in found:
+            some = [part for part in each.parts if part.n and part.outcome != FLOOR]
+            wanted = {"agrees": "holds", "disagrees": "fails", "partly": "fails"}.get(each.outcome, "undecided")
+            if some:
+                return next((part for part in some if part.outcome == wanted), some[0])
         return next((part for part in self.parts if part.n), None)
+
+    @property
+    def which(self) -> str:
+        """Where it agrees partly: which experiments agree, and in which parts."""
+        return "; ".join(f"{each.task} {each.said}" for each in deciding(self.experiments)) if "partly" in self.verdict else ""
 
     def frame(self) -> pd.DataFrame:
         """The parts as a table, one row each."""
@@ -53,21 +78,6 @@ class Verdict:
 def claims() -> dict[str, dict]:
     """The entries of ``claims.yml`` by id."""
     return {entry["id"]: entry for entry in parsed((paths.root() / "claims.yml").read_text())}
-
-
-def verdict_of(outcomes: list[str]) -> str:
-    """The verdict that the outcomes of a claim's parts come to.
-
-    >>> verdict_of(["holds", "holds"]), verdict_of(["holds", "fails"]), verdict_of(["fails", "undecided"])
-    ('reproduced', 'partly reproduced', 'not reproduced')
-    """
-    if not outcomes or "no runs" in outcomes:
-        return "no runs yet"
-    if set(outcomes) == {"holds"}:
-        return "reproduced"
-    if "holds" in outcomes:
-        return "partly reproduced"
-    return "not reproduced" if "fails" in outcomes else "undecided"
 
 
 def chapter_of(claim: str) -> str:
@@ -98,32 +108,41 @@ def decide(claim: str, settings: dict, table: pd.DataFrame) -> Verdict:
     InputError
         Unknown claim, or one without a rule.
     """
+    return decide_over(claim, [(settings, table)])
+
+
+def decide_over(claim: str, views) -> Verdict:
+    """The verdict of :func:`decide` from several tables together, (settings, table) each: every task of each is an experiment."""
     if claim not in rules():
         known = "no rule yet" if claim in claims() else "not a claim of claims.yml"
         raise InputError(f"ledger.decide: {claim!r} is {known}; rules exist for {', '.join(rules())}.")
-    parts = tuple(rules()[claim](settings, table, claims()[claim].get("margins", {})))
-    seeds = min((p.n for p in parts if p.n), default=0)
-    verdict = verdict_of([p.outcome for p in parts])
-    if 0 < seeds < ENOUGH and verdict != "no runs yet":
-        verdict = f"{settings['profile']}: {verdict}"  # a hint: too few seeds to decide
-    if claims()[claim]["status"] == "analogue":
-        verdict = f"analogue: {verdict}"  # another experiment than the paper's: it cannot confirm or refute
-    return Verdict(claim, verdict, parts, seeds)
+    entry, room = claims()[claim], chapters.room(chapter_of(claim), "rules")
+    found = tuple(each for settings, table in views for each in experiments(entry, rules()[claim], room, settings, table))
+    verdict = verdict_of(found)
+    if entry["status"] == "analogue":
+        verdict = f"analogue: {verdict.removeprefix('reduced setting: ')}"  # another experiment than the paper's
+    return Verdict(claim, verdict, found)
 
 
-def ledger(profile: str = "standard") -> pd.DataFrame:
-    """Every claim of ``claims.yml`` with its verdict from the published runs of `profile`, or why there is none."""
-    settings = {name: settings_of(profile, name) for name in chapters.NAMES if has(profile, name)}
-    tables = {name: runs.published(chapters.wanted(name, own)) for name, own in settings.items()}
+@cache
+def evidence(chapter: str, profiles: tuple[str, ...] = EVIDENCE) -> tuple[tuple[dict, pd.DataFrame], ...]:
+    """Settings and published runs of a chapter in every profile that has a file for it."""
+    settings = [settings_of(profile, chapter) for profile in profiles if has(profile, chapter)]
+    return tuple((own, runs.published(chapters.wanted(chapter, own))) for own in settings)
+
+
+def ledger(profiles: tuple[str, ...] = EVIDENCE) -> pd.DataFrame:
+    """Every claim of ``claims.yml`` with its verdict from the published runs of `profiles`, or why there is none."""
     rows = []
     for claim, entry in claims().items():
         row = {name: entry[name] for name in ("id", "claim", "paper", "published", "chapter")}
-        row |= {"verdict": "no runs yet" if claim in rules() else entry["status"], "effect": np.nan, "low": np.nan,
-                "high": np.nan, "seeds": 0, "part": "", "why": entry.get("why") or ""}
-        if claim in rules() and (chapter := chapter_of(claim)) in tables:
-            found = decide(claim, settings[chapter], tables[chapter])
-            row |= {"verdict": found.verdict, "seeds": found.seeds}
-            if (first := found.headline) is not None:
-                row |= {"effect": first.effect, "low": first.low, "high": first.high, "part": first.name}
+        row |= {"ours": entry.get("ours", False), "verdict": entry["status"], "effect": np.nan, "low": np.nan, "high": np.nan,
+                "seeds": 0, "part": "", "which": "", "regime": "", "why": entry.get("why") or ""}
+        if claim in rules():
+            found = decide_over(claim, evidence(chapter_of(claim), profiles))
+            row |= {"verdict": found.verdict, "which": found.which, "seeds": found.seeds,
+                    "regime": "; ".join(f"{each.task}: {each.words}" for each in found.experiments)}
+            if (part := found.headline) is not None:
+                row |= {"effect": part.effect, "low": part.low, "high": part.high, "part": part.name}
         rows.append(row)
     return pd.DataFrame(rows)

@@ -84,12 +84,21 @@ def live(keys) -> dict[str, dict]:
 
 def published(keys) -> dict[str, dict]:
     """Rows of the published results among `keys`, origin="published"."""
+    rows = _published_rows()
+    return {key: _row(rows[key], "published") for key in dict.fromkeys(keys) if key in rows}
+
+
+def all_published() -> dict[str, dict]:
+    """Every row of the published results, by key."""
+    return published(_published_rows())
+
+
+def _published_rows() -> dict[str, tuple]:
     file = paths.root() / "results" / "runs.parquet"
     if not file.is_file():
         return {}
     stat = file.stat()
-    rows = _published(file, stat.st_mtime_ns, stat.st_size)
-    return {key: _row(rows[key], "published") for key in dict.fromkeys(keys) if key in rows}
+    return _published(file, stat.st_mtime_ns, stat.st_size)
 
 
 @lru_cache(maxsize=2)

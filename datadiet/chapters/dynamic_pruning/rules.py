@@ -5,6 +5,11 @@ from datadiet.chapters.dynamic_pruning.runs import FULL, account, arms, static_a
 from datadiet.chapters.parts import difference, part, per_task
 
 
+def full(settings: dict, task: str) -> list[dict]:
+    """Runs on the full data."""
+    return arms(settings, task)[FULL]
+
+
 def _gain(settings, table, task, one, other):
     """One arm minus another, by seed."""
     every = arms(settings, task)

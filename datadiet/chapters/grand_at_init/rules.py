@@ -1,8 +1,13 @@
 """Rules of the chapter "GraNd at initialisation"."""
 
 from datadiet.chapters.arms import by_seed
-from datadiet.chapters.grand_at_init.runs import FULL, INIT, LOADED, TRANSFER, arm, input_norms, likeness, probed, rho_with_norm
-from datadiet.chapters.parts import column, difference, jackknifed, part, per_task
+from datadiet.chapters.grand_at_init.runs import FULL, INIT, LOADED, TRANSFER, arm, input_norms, likeness, often_forgotten, probed, rho_with_norm
+from datadiet.chapters.parts import BETWEEN_RHOS, RHO, SHARE, column, difference, jackknifed, part, per_task
+
+
+def full(settings: dict, task: str) -> list[dict]:
+    """Runs on the full data."""
+    return arm(settings, task, FULL)
 
 
 def _against(settings, table, task, name, other, *, largest=False, **margin):
@@ -36,9 +41,9 @@ def k23_3(settings, table, task, margins):
                                   for some in (plain, white))
     return [
         jackknifed(f"{task}: rho of GraNd at initialisation and input norm, {encoder}", rho, without.dropna(),
-                   above=margins["rho"]),
+                   above=margins["rho"], within=RHO),
         jackknifed(f"{task}: the same, minus that under a whitened input", high - low, difference(highs, lows),
-                   above=margins["drop"]),
+                   above=margins["drop"], within=BETWEEN_RHOS),
     ]
 
 
@@ -53,7 +58,7 @@ def k23_5(settings, table, task, margins):
     """GraNd later in training is useful and ranks as EL2N does."""
     rho = column(likeness(settings, table), "grand", task=task)
     return [
-        part(f"{task}: rho of GraNd and EL2N, early in training", rho, above=margins["rho"]),
+        part(f"{task}: rho of GraNd and EL2N, early in training", rho, above=margins["rho"], within=RHO),
         _against(settings, table, task, "GraNd", "random", above=margins["gain"]),
     ]
 
@@ -100,9 +105,32 @@ def p21_7(settings, table, task, margins):
 def p21_8(settings, table, task, margins):
     """Early EL2N ranks as forgetting over the whole of training does."""
     rho = column(likeness(settings, table), "forgetting", task=task)
-    return [part(f"{task}: rho of early EL2N and forgetting counts of other runs", rho, above=margins["rho"])]
+    return [part(f"{task}: rho of early EL2N and forgetting counts of other runs", rho, above=margins["rho"], within=RHO)]
 
 
+@per_task
+def el2n_beats_random(settings, table, task, margins):
+    """Control: a score that is known to choose well does so here."""
+    return [_against(settings, table, task, "EL2N", "random", above=margins["control"])]
+
+
+@per_task
+def el2n_beats_random_at_half(settings, table, task, margins):
+    """The same at the largest kept fraction."""
+    return [_against(settings, table, task, "EL2N", "random", largest=True, above=margins["control"])]
+
+
+@per_task
+def something_is_forgotten(settings, table, task, margins):
+    """Control: forgetting counts that are nearly all zero or one rank nothing."""
+    return [part(f"{task}: share of examples forgotten more than once, mean over runs", often_forgotten(settings, table, task),
+                 above=margins["control"], within=SHARE)]
+
+
+CONTROLS = {
+    "K23-2": el2n_beats_random, "K23-4": el2n_beats_random, "K23-6": el2n_beats_random, "P21-1": el2n_beats_random_at_half,
+    "P21-7": el2n_beats_random, "P21-8": something_is_forgotten,
+}  # fmt: skip
 RULES = {
     "K23-1": k23_1, "K23-2": k23_2, "K23-3": k23_3, "K23-4": k23_4, "K23-5": k23_5, "K23-6": k23_6,
     "P21-1": p21_1, "P21-2": p21_2, "P21-7": p21_7, "P21-8": p21_8,

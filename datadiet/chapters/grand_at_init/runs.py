@@ -215,6 +215,13 @@ def halves(settings: dict, table: pd.DataFrame, draws: int = 20) -> pd.DataFrame
     return pd.DataFrame(rows, columns=["task", "runs", "rho"])
 
 
+def often_forgotten(settings: dict, table: pd.DataFrame, task: str) -> pd.Series:
+    """Share of the examples whose mean forgetting count over the other seeds' runs is above one, by seed."""
+    counts = scores_of(settings, table, task, "forgetting")
+    others = {seed: mean_of_others(counts, seed) for seed in counts}
+    return pd.Series({seed: (mean > 1).mean() for seed, mean in others.items() if mean is not None}, dtype=float)
+
+
 def likeness(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
     """How alike scores rank, a row a task and seed; NaN where one of the two is not stored.
 

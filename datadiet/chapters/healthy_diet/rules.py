@@ -1,7 +1,12 @@
 """Rules of the chapter "A healthy data diet"."""
 
-from datadiet.chapters.healthy_diet.runs import FACTUAL, FULL, HIGH, LOW, chosen_shares, measured, shares_of
+from datadiet.chapters.healthy_diet.runs import FACTUAL, FULL, HIGH, LOW, arms, chosen_shares, measured, shares_of
 from datadiet.chapters.parts import difference, part, per_task
+
+
+def full(settings: dict, task: str) -> list[dict]:
+    """Runs on all factual sentences."""
+    return arms(settings, task)[FACTUAL, *shares_of(settings, FACTUAL)[0]]
 
 
 def _of(settings, found, name, metric):

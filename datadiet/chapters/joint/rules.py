@@ -1,7 +1,12 @@
 """Rules of the chapter "Joint tasks"."""
 
-from datadiet.chapters.joint.runs import result
+from datadiet.chapters.joint.runs import arm, result
 from datadiet.chapters.parts import difference, part, per_task
+
+
+def full(settings: dict, task: str) -> list[dict]:
+    """Runs on the full data."""
+    return arm(settings, task, "full")
 
 
 @per_task

@@ -1,19 +1,25 @@
 """Rules of the chapter "What the top of the ranking holds"."""
 
 from datadiet.chapters.arms import by_seed
-from datadiet.chapters.label_noise.runs import CLEAN, detection, full, window, without
-from datadiet.chapters.parts import difference, part, per_task
+from datadiet.chapters.label_noise.runs import CLEAN, detection, window, without
+from datadiet.chapters.label_noise.runs import full as full_at
+from datadiet.chapters.parts import SHARE, difference, part, per_task
 from datadiet.chapters.settings import RETRAIN_AT
+
+
+def full(settings: dict, task: str) -> list[dict]:
+    """Runs on the full data, its labels as they are."""
+    return full_at(settings, task, CLEAN)
 
 
 @per_task
 def p21_9(settings, table, task, margins):
     """Mislabelled examples gather at the top."""
-    found = detection(table, full(settings, task, margins["rate"]), ["el2n"], [RETRAIN_AT]).set_index("seed")
+    found = detection(table, full_at(settings, task, margins["rate"]), ["el2n"], [RETRAIN_AT]).set_index("seed")
     return [
         part(f"{task}: AUROC of the flips by EL2N at one epoch, {margins['rate']:.0%} flipped", found["auroc"],
-             above=margins["auroc"]),
-        part(f"{task}: share of the n flips among the n hardest", found["recall"], above=margins["recall"]),
+             above=margins["auroc"], within=SHARE),
+        part(f"{task}: share of the n flips among the n hardest", found["recall"], above=margins["recall"], within=SHARE),
     ]
 
 
@@ -21,7 +27,7 @@ def p21_9(settings, table, task, margins):
 def bdd_4n(settings, table, task, margins):
     """With wrong labels in the set, leaving out the hardest keeps or raises accuracy."""
     rate, kept = margins["rate"], margins["kept"]
-    everything = by_seed(table, full(settings, task, rate))
+    everything = by_seed(table, full_at(settings, task, rate))
     hardest, random = (by_seed(table, without(settings, task, rate, rule, kept)) for rule in ("hardest", "random"))
     name = f"{task}, {rate:.0%} flipped: without the hardest {1 - kept:.0%}"
     return [

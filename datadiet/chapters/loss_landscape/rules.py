@@ -1,7 +1,13 @@
 """Rules of the chapter "The loss landscape"."""
 
+from datadiet.chapters import images
 from datadiet.chapters.loss_landscape.runs import barriers, behind, velocities
 from datadiet.chapters.parts import difference, part, per_task
+
+
+def full(settings: dict, task: str) -> list[dict]:
+    """Runs on the full data."""
+    return images.scoring(settings, task)
 
 
 def _gap(rows, column, **chosen):

@@ -1,7 +1,13 @@
 """Rules of the chapter "Pruning fractions"."""
 
 from datadiet.chapters.arms import by_seed, pruned, scoring
-from datadiet.chapters.parts import difference, part, per_task
+from datadiet.chapters.regime import floor
+from datadiet.chapters.parts import difference, however_constant, part, per_task
+
+
+def full(settings: dict, task: str) -> list[dict]:
+    """Runs on the full data."""
+    return scoring(settings, task)
 
 
 def _gain(settings, table, task, rule, against, fraction):
@@ -56,7 +62,9 @@ def bdd_6(settings, table, task, margins):
 def p21_4(settings, table, task, margins):
     """Keeping only the hardest collapses at extreme pruning."""
     low, high = min(settings["fractions"]), max(settings["fractions"])
-    least, most = (_gain(settings, table, task, "hardest", "random", f) for f in (low, high))
+    # A model that the hardest turn into a constant classifier is the collapse; one that random examples do is a floor.
+    least, most = (difference(however_constant(by_seed(table, pruned(settings, task, "hardest", f))),
+                              by_seed(table, pruned(settings, task, "random", f))) for f in (low, high))
     return [
         part(f"{task}: hardest - random, {low:.0%} kept", least, below=margins["least"]),
         part(f"{task}: the same at {low:.0%} - at {high:.0%} kept", difference(least, most), below=margins["fall"]),
@@ -71,4 +79,14 @@ def inf_2(settings, table, task, margins):
     return [part(f"{task}: easiest - hardest, {high:.0%} kept", gain, below=margins["gain"])]
 
 
+@per_task
+def random_learns(settings, table, task, margins):
+    """Control: as few random examples still train a model clearly above the most frequent class."""
+    low = min(settings["fractions"])
+    reached = by_seed(table, pruned(settings, task, "random", low))
+    classes = len(by_seed(table, full(settings, task), "label_names").iloc[0]) if len(reached) else 1
+    return [part(f"{task}: random, {low:.0%} kept - the most frequent class", reached - floor(task, classes), above=margins["control"])]
+
+
+CONTROLS = {"P21-4": random_learns}
 RULES = {"BDD-4": bdd_4, "BDD-5": bdd_5, "BDD-6": bdd_6, "P21-4": p21_4, "P21-5": p21_5, "INF-2": inf_2}

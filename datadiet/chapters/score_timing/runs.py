@@ -21,6 +21,14 @@ def random(settings: dict, task: str, **changes) -> list[dict]:
     return pruned(settings, task, "random", settings["fraction"], **changes)
 
 
+USABLE, FIRST_STEPS = 0.7, 30  # share kept at which the paper has the hardest win, and the last early step: those of BDD-2
+
+
+def early(settings: dict, steps: int = FIRST_STEPS) -> list[int]:
+    """Scoring points among the first `steps` steps."""
+    return [at for at in settings["score_at"] if isinstance(at, int) and at <= steps]
+
+
 def wanted(settings: dict) -> list[dict]:
     """Runs of the chapter "Score timing"."""
     out = []
@@ -32,6 +40,8 @@ def wanted(settings: dict) -> list[dict]:
             for at in own["score_at"]:
                 out += hardest(own, task, at, balanced=balanced)
         out += hardest(own, task, single=True)
+        much = own | {"fraction": USABLE}
+        out += random(much, task) + [run for at in (*early(own), RETRAIN_AT) for run in hardest(much, task, at)]
     return out
 
 

@@ -1,7 +1,12 @@
 """Rules of the chapter "Weak pool"."""
 
 from datadiet.chapters.parts import difference, part, per_task
-from datadiet.chapters.weak_pool.runs import error, grown
+from datadiet.chapters.weak_pool.runs import error, grown, weak
+
+
+def full(settings: dict, task: str) -> list[dict]:
+    """Runs on all that is truly labelled: the seed set."""
+    return weak(settings, task)
 
 
 @per_task

@@ -1,0 +1,47 @@
+"""Facts of the published sets: how many examples of each class their test split has, kept with the results.
+
+    test_shares("trec6")                            # [K], the accuracies of the models that always give one answer
+    constant(0.188, "trec6")                        # whether an accuracy is one of them
+
+Runs were published before their Matthews' correlation was recorded; by these shares a constant classifier is still known.
+"""
+
+import json
+from functools import cache
+
+import numpy as np
+
+from datadiet import paths
+
+ROUNDING = 1e-9  # accuracies are counts over a few thousand examples: nearer than this they are the same count
+
+
+def _file():
+    return paths.root() / "results" / "tasks.json"
+
+
+@cache
+def _counts() -> dict[str, list[int]]:
+    return json.loads(_file().read_text()) if _file().is_file() else {}
+
+
+def test_shares(task: str) -> np.ndarray | None:
+    """Share of each class in the test split of a published set [K]; None where the set has no published run."""
+    counts = _counts().get(task)
+    return None if counts is None else np.asarray(counts) / sum(counts)
+
+
+def constant(accuracy: float, task: str) -> bool:
+    """Whether a test accuracy is that of a model which gives every example the same answer."""
+    shares = test_shares(task)
+    return shares is not None and bool((np.abs(shares - accuracy) < ROUNDING).any())
+
+
+def publish(tasks: dict) -> None:
+    """Add the class counts of the test splits of `tasks`, name -> :class:`datadiet.data.Task`, to the results."""
+    counts = dict(_counts()) | {
+        name: np.bincount(task.test.labels, minlength=task.n_classes).tolist() for name, task in tasks.items()
+    }
+    lines = [f"{json.dumps(name)}: {json.dumps(counts[name])}" for name in sorted(counts)]
+    _file().write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    _counts.cache_clear()

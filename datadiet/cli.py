@@ -219,18 +219,22 @@ def verify(names, profile, changes, sample):
 
 
 @main.command()
-@profile_option("standard")
+@click.option("--profile", help="Judge by the published runs of this profile alone; else by those of all that decide claims.")
 def claims(profile):
-    """Print the ledger from the published runs, one line a claim: id, verdict, effect, interval.
+    """Print the ledger from the published runs, one line a claim: id, verdict, effect, interval, and the task and part it is of.
 
     \b
     Example: datadiet claims
     """
     from datadiet.chapters import ledger
 
-    for row in ledger.ledger(profile).to_dict("records"):
-        effect = "-" if row["effect"] != row["effect"] else f"{row['effect']:+.4f}  [{row['low']:+.4f}, {row['high']:+.4f}]"
-        click.echo(f"{row['id']:<8}{row['verdict']:<28}{effect}")
+    found = ledger.ledger(ledger.EVIDENCE if profile is None else (profile,))
+    for ours, said in ((False, None), (True, "Inferences of our own, no sentence of a paper:")):
+        if said:
+            click.echo(said)
+        for row in found[found["ours"] == ours].to_dict("records"):
+            effect = "-" if row["effect"] != row["effect"] else f"{row['effect']:+.4f}  [{row['low']:+.4f}, {row['high']:+.4f}]"
+            click.echo(f"{row['id']:<8}{row['verdict']:<28}{effect:<30}{row['which'] or row['part']}".rstrip())
 
 
 @main.command()

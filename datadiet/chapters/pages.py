@@ -8,16 +8,19 @@ from html import escape
 
 import pandas as pd
 
-from datadiet.chapters.ledger import claims, decide, rules
+from datadiet.chapters.ledger import EVIDENCE, claims, decide_over, rules
 from datadiet.chapters.ledger import ledger as read_ledger
 from datadiet.chapters.parts import difference, interval
-from datadiet.chapters.views import View
+from datadiet.chapters.views import HERE, View
 
 DASH, DOT = "\N{EN DASH}", "\N{MIDDLE DOT}"
 MARKS = {
     "reproduced": "\N{CHECK MARK}",
+    "agrees": "\N{CHECK MARK}",
     "partly reproduced": "\N{ALMOST EQUAL TO}",
+    "partly": "\N{ALMOST EQUAL TO}",
     "not reproduced": "\N{BALLOT X}",
+    "disagrees": "\N{BALLOT X}",
     "undecided": "?",
 }
 
@@ -74,25 +77,39 @@ def table(rows: list[list[str]], head: list[str], caption: str) -> str:
 
 
 def verdict(claim: str, views: list[View]) -> Page:
-    """A claim's card: what the paper says, what the rule found in each view, and the verdict."""
-    entry, html = claims()[claim], []
-    text = [f"{claim}: {entry['claim']}", f"published: {entry['published']}"]
+    """A claim's card: the verdict from the published runs, the claim, and of each view and task the regime and the parts."""
+    entry = claims()[claim]
+    published = [view for view in views if view.name != HERE] or views
+    found = decide_over(claim, [(view.settings, view.table) for view in published])
+    text = [f"{claim}: {found.verdict}", *([found.which] if found.which else []), entry["claim"], f"published: {entry['published']}"]
+    html = [f'<p class="dd-verdict"><strong>{claim}:</strong> {escape(mark(found.verdict))}</p>']
+    if found.which:
+        html.append(f'<p class="dd-which">{escape(found.which)}</p>')
+    whose = "Our inference, no sentence of the paper" if entry.get("ours") else "The paper"
+    html.append(f"<p>{escape(entry['claim'])}<br><em>{whose}:</em> {escape(entry['published'])} ({escape(entry['known'])}).</p>")
     for view in views:
-        found = decide(claim, view.settings, view.table)
-        rows = [
-            [part.name, spread(part.effect, part.low, part.high), part.claimed, part.outcome, str(part.n)] for part in found.parts
-        ]
-        html.append(
-            f'<p class="dd-verdict"><strong>{escape(view.name)}:</strong> {escape(mark(found.verdict))}</p>'
-            + table(rows, ["part", "effect [95 % interval]", "claimed", "outcome", "seeds"], f"{claim}, {view.name}")
-        )
-        text += [f"{view.name}: {found.verdict}", *("  " + " | ".join(row) for row in rows)]
-    head = (
-        f"<p><strong>{claim}.</strong> {escape(entry['claim'])}<br><em>The paper:</em> {escape(entry['published'])} "
-        f"({escape(entry['known'])}).</p><details><summary>The rule, written before the runs</summary>"
-        f"<p>{escape(entry['rule'])}</p></details>"
-    )
-    return Page(f'<div class="dd-claim" id="{claim.lower()}">{head}{"".join(html)}</div>', "\n".join(text))
+        for each in decide_over(claim, [(view.settings, view.table)]).experiments:
+            name = f"{view.name}, {each.task}"
+            rows = [[part.short, spread(part.effect, part.low, part.high), part.claimed, part.outcome, str(part.n)]
+                    for part in each.parts]
+            criteria = [[criterion.name, "yes" if criterion.met else "no", criterion.words] for criterion in each.criteria]
+            html.append(
+                f'<details class="dd-experiment"><summary>{escape(name)}: {escape(each.words)}</summary>'
+                + table(rows, ["part", "effect [95 % interval]", "claimed", "outcome", "seeds"], f"{claim}, {name}")
+                + table(criteria, ["criterion", "met", "why"], f"Regime of {claim}, {name}")
+                + "</details>"
+            )
+            text += [f"{name}: {each.words}", *("  " + " | ".join(row) for row in rows), *("  " + " | ".join(row) for row in criteria)]
+    html.append(_rule(entry))
+    return Page(f'<div class="dd-claim" id="{claim.lower()}">{"".join(html)}</div>', "\n".join(text))
+
+
+def _rule(entry: dict) -> str:
+    """The rule of a claim, its regime and its dated notes, folded away."""
+    notes = "".join(f"<p>{day}: {escape(note)}</p>" for day, note in entry.get("notes", {}).items())
+    control = entry["regime"].get("control")
+    control = f"<p>Control: {escape(control)}.</p>" if control else ""
+    return f"<details><summary>The rule, and its changes</summary><p>{escape(entry['rule'])}</p>{control}{notes}</details>"
 
 
 def provenance(views: list[View]) -> Page:
@@ -147,29 +164,30 @@ def rerun(chapter: str, views: list[View]) -> Page:
     return Page(f'<div class="dd-rerun">{html}</div>', "\n".join(lines + times))
 
 
-def ledger(profile: str = "standard") -> Page:
-    """Every claim with its verdict, effect, interval and chapter."""
-    found, rows, text = read_ledger(profile), [], []
-    for row in found.to_dict("records"):
-        place = (
-            f'<a href="{row["chapter"].replace(".md", ".html")}#{row["id"].lower()}">{row["chapter"].removesuffix(".md")}</a>'
-            if row["id"] in rules()
-            else row["why"]
-        )
-        effect = spread(row["effect"], row["low"], row["high"])
-        rows.append([row["id"], row["claim"], row["published"], mark(row["verdict"]), effect, str(row["seeds"] or DASH), place])
-        text.append(f"{row['id']:7} {row['verdict']:18} {effect:28} {row['part']}")
-    html = table(
-        rows,
-        ["id", "claim", "the paper", "verdict", "effect [95 % interval]", "seeds", "where, or why not"],
-        f"The ledger: {len(rows)} claims, {profile} profile",
-    )
-    return Page(html, "\n".join(text))
+def ledger(profiles: tuple[str, ...] = EVIDENCE) -> Page:
+    """Every claim with its verdict, effect, interval and chapter; claims that are our inference in a table of their own."""
+    found, html, text = read_ledger(profiles), [], []
+    head = ["id", "verdict", "claim", "the paper", "effect [95 % interval]", "seeds", "where, or why not"]
+    for ours, caption in ((False, "claims of the papers"), (True, "inferences of our own")):
+        rows = []
+        for row in found[found["ours"] == ours].to_dict("records"):
+            place = (
+                f'<a href="{row["chapter"].replace(".md", ".html")}#{row["id"].lower()}">{row["chapter"].removesuffix(".md")}</a>'
+                if row["id"] in rules()
+                else row["why"]
+            )
+            effect = spread(row["effect"], row["low"], row["high"])
+            said = mark(row["verdict"]) + (f": {row['which']}" if row["which"] else "")
+            rows.append([row["id"], said, row["claim"], row["published"], effect, str(row["seeds"] or DASH), place])
+            text.append(f"{row['id']:7} {row['verdict']:24} {effect:28} {row['part']}")
+        html.append(table(rows, head, f"The ledger: {len(rows)} {caption}"))
+    return Page("".join(html), "\n".join(text))
 
 
-def glance(profile: str = "standard") -> Page:
-    """How many claims stand where."""
-    counts = read_ledger(profile)["verdict"].value_counts()
+def glance(profiles: tuple[str, ...] = EVIDENCE) -> Page:
+    """How many claims of the papers stand where; our own inferences are not counted."""
+    found = read_ledger(profiles)
+    counts = found.loc[~found["ours"], "verdict"].value_counts()
     rows = [[mark(name), str(count)] for name, count in counts.items()]
     return Page(table(rows, ["verdict", "claims"], "The ledger at a glance"), "\n".join(f"{a}: {b}" for a, b in rows))
 

@@ -5,8 +5,12 @@ from dataclasses import dataclass
 import pandas as pd
 
 from datadiet import chapters, runs
+from datadiet.chapters.ledger import EVIDENCE
 from datadiet.chapters.settings import has, settings_of
 from datadiet.chapters.settings import of_notebook as settings_of_notebook
+
+HERE = "This machine"
+PUBLIC = {"standard": "Published", "gpu": "Published, on a GPU", "news": "Published, AG News"}  # profile -> name of its view
 
 
 @dataclass(frozen=True)
@@ -20,10 +24,10 @@ class View:
 
 def compare(settings: dict, here: pd.DataFrame, published_settings: dict, published: pd.DataFrame) -> list[View]:
     """The runs of this machine, now, and the published ones; one view where both are the same runs."""
-    public = View("Published", published_settings, published)
+    public = View(PUBLIC["standard"], published_settings, published)
     if len(here) and set(here["key"]) == set(published["key"]) and (here["origin"] == "published").all():
         return [public]
-    return [View("This machine", settings, here), public]
+    return [View(HERE, settings, here), public]
 
 
 def of_notebook(chapter: str, namespace: dict) -> list[View]:
@@ -39,7 +43,10 @@ def of_notebook(chapter: str, namespace: dict) -> list[View]:
     settings, standard = settings_of_notebook(namespace, chapter), settings_of("standard", chapter)
     here = runs.sweep(chapters.wanted(chapter, settings), settings["engine"])
     views = compare(settings, here, standard, runs.published(chapters.wanted(chapter, standard)))
-    if has("gpu", chapter):
-        larger = settings_of("gpu", chapter)
-        views.append(View("Published, on a GPU", larger, runs.published(chapters.wanted(chapter, larger))))
+    for profile in EVIDENCE[1:]:
+        if has(profile, chapter):
+            larger = settings_of(profile, chapter)
+            table = runs.published(chapters.wanted(chapter, larger))
+            if len(table):
+                views.append(View(PUBLIC[profile], larger, table))
     return views

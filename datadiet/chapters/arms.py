@@ -77,8 +77,8 @@ def stored(table: pd.DataFrame, arm: list[dict]) -> dict[int, dict]:
 def by_seed(table: pd.DataFrame, arm: list[dict], column: str | None = None) -> pd.Series:
     """One column of the table for the runs of an arm, by seed; empty where none of them is stored.
 
-    `column` None: test accuracy, or whatever else the arm's task is judged by; ``attrs["constant"]`` is then the share of the arm's
-    runs that give every test example the same answer.
+    `column` None: test accuracy, or whatever else the arm's task is judged by; ``attrs["constant"]`` is then the share of
+    the arm's runs that give every test example the same answer.
     """
     found = stored(table, arm)
     if not found:

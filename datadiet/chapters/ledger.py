@@ -17,7 +17,6 @@ from datadiet.chapters.regime import Experiment, deciding, experiments, verdict_
 from datadiet.chapters.settings import has, parsed, settings_of
 from datadiet.errors import InputError
 
-
 EVIDENCE = ("standard", "gpu", "news")  # profiles whose published runs decide claims, each on tasks of its own
 
 
@@ -41,7 +40,7 @@ class Verdict:
 
     @property
     def headline(self) -> Part | None:
-        """The part whose numbers stand for the claim in one line: one that gave its experiment an outcome, of one that decides."""
+        """The part whose numbers stand for the claim in one line: one that decided the outcome of an experiment that counts."""
         order = ("disagrees", "agrees", "partly", "undecided", "no runs")
         found = sorted(deciding(self.experiments) or self.experiments, key=lambda each: order.index(each.outcome))
         for each in found:

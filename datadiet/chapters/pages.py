@@ -81,7 +81,7 @@ def verdict(claim: str, views: list[View]) -> Page:
     entry = claims()[claim]
     published = [view for view in views if view.name != HERE] or views
     found = decide_over(claim, [(view.settings, view.table) for view in published])
-    text = [f"{claim}: {found.verdict}", *([found.which] if found.which else []), entry["claim"], f"published: {entry['published']}"]
+    text = [f"{claim}: {found.verdict}", *filter(None, [found.which]), entry["claim"], f"published: {entry['published']}"]
     html = [f'<p class="dd-verdict"><strong>{claim}:</strong> {escape(mark(found.verdict))}</p>']
     if found.which:
         html.append(f'<p class="dd-which">{escape(found.which)}</p>')
@@ -99,7 +99,7 @@ def verdict(claim: str, views: list[View]) -> Page:
                 + table(criteria, ["criterion", "met", "why"], f"Regime of {claim}, {name}")
                 + "</details>"
             )
-            text += [f"{name}: {each.words}", *("  " + " | ".join(row) for row in rows), *("  " + " | ".join(row) for row in criteria)]
+            text += [f"{name}: {each.words}", *("  " + " | ".join(row) for row in rows + criteria)]
     html.append(_rule(entry))
     return Page(f'<div class="dd-claim" id="{claim.lower()}">{"".join(html)}</div>', "\n".join(text))
 

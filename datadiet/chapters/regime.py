@@ -3,9 +3,10 @@
     experiments("K23-2", settings, table)       # an Experiment a task: parts of the rule, criteria, outcome
 
 Four criteria. *Learned*: the full data is learned, clearly above the most frequent class and at least halfway from there to
-the best that is known of the task. *No floor*: no arm that a part compares is a constant classifier. *Control*: an effect that is
-known to exist is seen on the same task. *Setting*: the experiment lies within the bounds that ``claims.yml`` sets around the
-paper's. Without the first three an experiment counts neither for nor against a claim; without the last it counts as a reduced one.
+the best that is known of the task. *No floor*: no arm that a part compares is a constant classifier. *Control*: an effect
+that is known to exist is seen on the same task. *Setting*: the experiment lies within the bounds that ``claims.yml`` sets
+around the paper's. Without the first three an experiment counts neither for nor against a claim; without the last it counts
+as a reduced one.
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from datadiet import chapters, runs
+from datadiet import runs
 from datadiet.chapters.arms import by_seed
 from datadiet.chapters.parts import ENOUGH, FLOOR, Part, interval
 from datadiet.chapters.settings import alone, measure
@@ -123,7 +124,7 @@ def floor(task: str, classes: int, by: str = "accuracy") -> float:
 def best(task: str, by: str) -> float:
     """The highest mean over seeds of the measure `by` on test that published runs reach on all data of a task; else -inf."""
     reached: dict = {}
-    for key, row in runs.store.all_published().items():
+    for row in runs.store.all_published().values():
         run = row["config"]
         if run["task"] == task and not any(run.get(name) for name in LESS):
             value = row["metrics"].get(f"test_{by}")

@@ -1,7 +1,18 @@
 """Rules of the chapter "GraNd at initialisation"."""
 
 from datadiet.chapters.arms import by_seed
-from datadiet.chapters.grand_at_init.runs import FULL, INIT, LOADED, TRANSFER, arm, input_norms, likeness, often_forgotten, probed, rho_with_norm
+from datadiet.chapters.grand_at_init.runs import (
+    FULL,
+    INIT,
+    LOADED,
+    TRANSFER,
+    arm,
+    input_norms,
+    likeness,
+    often_forgotten,
+    probed,
+    rho_with_norm,
+)
 from datadiet.chapters.parts import BETWEEN_RHOS, RHO, SHARE, column, difference, jackknifed, part, per_task
 
 

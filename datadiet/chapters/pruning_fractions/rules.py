@@ -1,8 +1,8 @@
 """Rules of the chapter "Pruning fractions"."""
 
 from datadiet.chapters.arms import by_seed, pruned, scoring
-from datadiet.chapters.regime import floor
 from datadiet.chapters.parts import difference, however_constant, part, per_task
+from datadiet.chapters.regime import floor
 
 
 def full(settings: dict, task: str) -> list[dict]:
@@ -85,7 +85,8 @@ def random_learns(settings, table, task, margins):
     low = min(settings["fractions"])
     reached = by_seed(table, pruned(settings, task, "random", low))
     classes = len(by_seed(table, full(settings, task), "label_names").iloc[0]) if len(reached) else 1
-    return [part(f"{task}: random, {low:.0%} kept - the most frequent class", reached - floor(task, classes), above=margins["control"])]
+    above = reached - floor(task, classes)
+    return [part(f"{task}: random, {low:.0%} kept - the most frequent class", above, above=margins["control"])]
 
 
 CONTROLS = {"P21-4": random_learns}

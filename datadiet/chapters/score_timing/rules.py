@@ -36,7 +36,8 @@ def bdd_2(settings, table, task, margins):
     """Usable at one epoch, not before, where the paper has the hardest win."""
     settings = settings | {"fraction": margins["kept"]}
     late = _against_random(settings, table, task, RETRAIN_AT, "one epoch", above=margins["late"])
-    return [late, *(_against_late(settings, table, task, at, below=margins["early"]) for at in early(settings, margins["first_steps"]))]
+    first = early(settings, margins["first_steps"])
+    return [late, *(_against_late(settings, table, task, at, below=margins["early"]) for at in first)]
 
 
 @per_task
@@ -46,7 +47,8 @@ def bdd_3(settings, table, task, margins):
     start, late = (column(found, "skew", task=task, at=str(at)) for at in (first, RETRAIN_AT))
     plain, balanced = (by_seed(table, hardest(settings, task, first, balanced=each)) for each in (False, True))
     return [
-        part(f"{task}: class skew at step {first} - at one epoch", difference(start, late), above=margins["fall"], within=(-1, 1)),
+        part(f"{task}: class skew at step {first} - at one epoch", difference(start, late), above=margins["fall"],
+             within=(-1, 1)),
         part(f"{task}: class skew at one epoch", late, below=margins["even"], within=SHARE),
         part(f"{task}: class-balanced hardest - hardest, scored at step {first}", difference(balanced, plain),
              above=margins["balanced"]),

@@ -50,8 +50,8 @@ ADVICE = (
     Advice("fayyaz2022bert", "keeping much, the hardest beat random", "hardest", "random", "most"),
     Advice("fayyaz2022bert", "keeping little, the hardest lose to random", "hardest", "random", "least", wins=False),
     Advice("anand2023influence", "pruning hard ones hurts more than pruning easy ones", "hardest", "easiest", "most"),
-    Advice("sorscher2022beyond", "where data is scarce, keep the easy ones", "easiest", "random", "least"),
-    Advice("sorscher2022beyond", "where data is plentiful, keep the hard ones", "hardest", "random", "most"),
+    Advice("sorscher2022beyond", "where less data is kept, keep the easy ones", "easiest", "random", "least"),
+    Advice("sorscher2022beyond", "where more data is kept, keep the hard ones", "hardest", "random", "most"),
     Advice("marion2023when", "of the three bands the middle is best: it beats the hardest", "middle", "hardest", "any"),
     Advice("marion2023when", "of the three bands the middle is best: it beats the easiest", "middle", "easiest", "any"),
 )

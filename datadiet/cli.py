@@ -87,6 +87,13 @@ def asked(names, profile: str, changes) -> tuple[str, list[dict]]:
     return next(iter(own.values()))["engine"], [run for name, new in own.items() for run in chapters.wanted(name, new)]
 
 
+def alone(names, changes) -> None:
+    """Raise where a chapter or a parameter is named beside --queue, whose entries name their own."""
+    if names or changes:
+        raise InputError(f"--queue: the entries of the queue name their chapters and settings; leave out "
+                         f"{', '.join([*names, *(f'-p {name}' for name, _ in changes)])}.")
+
+
 file_argument = click.argument("file", type=click.Path(path_type=Path))
 out_option = click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Where to write.")
 chapters_argument = click.argument("names", nargs=-1, metavar="[CHAPTERS]...")
@@ -153,7 +160,9 @@ def run(chapter, profile, changes, out):
 @chapters_argument
 @profile_option("standard")
 @change_option
-def plan(names, profile, changes):
+@click.option("--queue", "queued", is_flag=True, help="Instead, the bill of the runs that wait for a GPU (profiles/queue.yml).")
+@click.option("--publish", is_flag=True, help="With --queue: write the bill into results/.")
+def plan(names, profile, changes, queued, publish):
     """Say what the runs of CHAPTERS (default: all) would cost here: runs, updates, and minutes from a timed sample.
 
     \b
@@ -161,6 +170,17 @@ def plan(names, profile, changes):
     """
     from datadiet.runs import bill
 
+    if publish and not queued:
+        raise InputError("plan: --publish goes with --queue; the bill of a profile is not stored.")
+    if queued:
+        from datadiet.chapters import queue
+
+        alone(names, changes)
+        found = queue.bill()
+        click.echo(found.round({"minutes": 1}).to_string(index=False))
+        if publish:
+            queue.publish(found)
+        return
     _, wanted = asked(names, profile, changes)
     due = bill.of(wanted)
     if not len(due):
@@ -177,7 +197,8 @@ def plan(names, profile, changes):
 @change_option
 @click.option("--engine", help="here, processes, dask://host:port, or stored; the profile's where not given.")
 @click.option("--publish", is_flag=True, help="Then write what this machine computed of them into results/.")
-def sweep(names, profile, changes, engine, publish):
+@click.option("--queue", "queued", is_flag=True, help="Instead, the runs that wait for a GPU, in order (profiles/queue.yml).")
+def sweep(names, profile, changes, engine, publish, queued):
     """Compute the runs of CHAPTERS (default: all) that are not stored yet. Stopped at any moment, it resumes.
 
     \b
@@ -186,7 +207,13 @@ def sweep(names, profile, changes, engine, publish):
     from datadiet import runs
     from datadiet.runs import store
 
-    usual, wanted = asked(names, profile, changes)
+    if queued:
+        from datadiet.chapters import queue
+
+        alone(names, changes)
+        usual, wanted = "processes", [run for entry in queue.entries() for run in entry.wanted()]
+    else:
+        usual, wanted = asked(names, profile, changes)
     try:
         table = runs.sweep(wanted, engine or usual)
     except runs.SweepFailed as problem:

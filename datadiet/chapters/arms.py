@@ -22,7 +22,7 @@ RUN_KEYS = (
 
 def base(settings: dict, task: str) -> dict:
     """Settings of a chapter that are part of its runs' configs."""
-    return {"task": task, "device": resolved(settings["device"])} | {name: settings[name] for name in RUN_KEYS}
+    return {"task": task, "device": resolved(settings["device"]), "quick": settings["quick"]} | {name: settings[name] for name in RUN_KEYS}
 
 
 def scoring(settings: dict, task: str) -> list[dict]:

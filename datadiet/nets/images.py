@@ -1,9 +1,10 @@
 """Untrained nets for images: two plain convolutions, and residual nets with BatchNorm.
 
-model = picture_classifier("convnet", n_classes=10)     # or "resnet-small", "resnet18"
+model = picture_classifier("convnet", n_classes=10)     # or "resnet-small", "resnet9", "resnet18"
 """
 
 from functools import partial
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -74,9 +75,36 @@ class ConvNet(nn.Module):
         return self.classifier(self.body(image))
 
 
+class ResNet9(nn.Module):
+    """A residual net for short trainings on small images: a stem and three stages, a residual block after the first and the last.
+
+    After D. Page's "How to train your ResNet" (2018), 64 to 512 wide, max pooling; the logits are scaled by 1/8.
+    """
+
+    SCALE = 0.125
+
+    def __init__(self, n_classes: int, channels: int = 3, widths=(64, 128, 256, 512)):
+        super().__init__()
+        layers = _stage(channels, widths[0])
+        for place, (n_in, n_out) in enumerate(pairwise(widths)):
+            layers += [*_stage(n_in, n_out), nn.MaxPool2d(2)]
+            if place != 1:
+                layers.append(Residual(n_out, n_out, stride=1))
+        self.body = nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten())
+        self.classifier = nn.Linear(widths[-1], n_classes)
+
+    def forward(self, image):  # [B, C, H, W] -> [B, K]
+        return self.classifier(self.SCALE * self.body(image))
+
+
+def _stage(n_in: int, n_out: int) -> list[nn.Module]:
+    return [nn.Conv2d(n_in, n_out, 3, padding=1, bias=False), nn.BatchNorm2d(n_out), nn.ReLU()]
+
+
 PICTURE_NETS = {
     "convnet": ConvNet,
     "resnet-small": partial(ResNet, widths=(16, 32, 64), blocks=1),
+    "resnet9": ResNet9,
     "resnet18": ResNet,
 }
 
@@ -87,8 +115,8 @@ def picture_classifier(encoder: str, n_classes: int, channels: int = 3, seed: in
     Parameters
     ----------
     encoder : str
-        "convnet" (two convolutions, no normalisation layers), "resnet-small" (three residual blocks, 16 to 64 wide), or
-        "resnet18" (that of Paul et al. 2021 for 32 x 32 images).
+        "convnet" (two convolutions, no normalisation layers), "resnet-small" (three residual blocks, 16 to 64 wide), "resnet9"
+        (two residual blocks, for a dozen epochs), or "resnet18" (that of Paul et al. 2021 for 32 x 32 images).
     n_classes, channels : int
         Width of the head, and of the input.
     seed : int

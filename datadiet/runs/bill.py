@@ -13,6 +13,13 @@ from datadiet.data import shrink
 from datadiet.training import fairness, growth, landscape
 
 SAMPLE_UPDATES = 8  # of the timed sample: enough to see the rate, few enough to wait for
+
+
+def counts(run: dict) -> dict:
+    """Updates of one run, and examples trained, scored, and scored by full GraNd. Needs its set."""
+    return _cost(run, runs.task_of(run).train)
+
+
 def _cost(run: dict, train_split) -> dict:
     """Counts of one run on a training set: updates, examples trained, scored, and scored by full GraNd."""
     from datadiet.training import loop
@@ -86,7 +93,7 @@ def of(configs) -> pd.DataFrame:
         setting += (trains(run),)  # a network that is not trained is not judged
         if setting not in timed:
             timed[setting] = rates(run)
-        cost, rate = _cost(run, runs.task_of(run).train), timed[setting]
+        cost, rate = counts(run), timed[setting]
         seconds = rate["run"] + sum(cost[passes] * rate[passes] for passes in ("trained", "scored", "grand"))
         counts = {name: cost[name] for name in ("updates", "trained", "scored")}
         rows.append({"task": run["task"], "kind": kind_of(run), "runs": 1} | counts | {"minutes": seconds / 60})

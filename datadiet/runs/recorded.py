@@ -10,7 +10,7 @@ from datadiet import scores
 from datadiet.errors import InputError
 
 JOINT = ("joint_norm", "joint_sum", "joint_mean", "joint_rms")
-NAMES = (*scores.SCORES, "grand_head", "grand", "input_norm", "forgetting", "aum", "vog", "vog_class", "ge", *JOINT)
+NAMES = (*scores.SCORES, "grand_head", "grand", "input_norm", "forgetting", "aum", "tracin", "vog", "vog_class", "ge", *JOINT)
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:
@@ -23,8 +23,8 @@ def values_from(arrays: dict, name: str, t: int) -> np.ndarray:
 
     Beside those of ``scores.SCORES``: "grand_head"; "grand", over all parameters; "input_norm" of images; "forgetting", counted
     over the ends of all epochs, where never right counts as wrong every time instead of infinity, so that runs can be averaged.
-    "aum", over the scoring points up to the t-th; "vog" over the same, and "vog_class": "vog" as it stands within the class of
-    each example (:func:`datadiet.scores.of_class`).
+    "aum", over the scoring points up to the t-th; "tracin", of the head's gradient, and "vog" over the same, and "vog_class":
+    "vog" as it stands within the class of each example (:func:`datadiet.scores.of_class`).
     "ge" of sentences that can be swapped; and of utterances with slots, for which the others look at the intent alone,
     "joint_norm", "joint_sum", "joint_mean" and "joint_rms" (forms of :func:`datadiet.scores.joint_el2n`).
 
@@ -51,6 +51,8 @@ def values_from(arrays: dict, name: str, t: int) -> np.ndarray:
         return np.where(np.isinf(counts), arrays["correct"].shape[1], counts)
     if name == "aum":
         return scores.aum(arrays["logits"][: t + 1], arrays["labels"])
+    if name == "tracin":
+        return scores.tracin(np.stack([values_from(arrays, "grand_head", at) for at in range(t + 1)]))
     if name in ("vog", "vog_class"):
         if "vog" not in arrays or t < 1:
             why = "only one gradient was seen by then" if "vog" in arrays else "the run kept no gradients: score with vog=True"

@@ -21,7 +21,7 @@ import numpy as np
 
 from datadiet.errors import InputError
 from datadiet.scores import _checks, _rows
-from datadiet.scores.history import DataMap, RunningVog, aum, datamap, forgetting, of_class, vog  # noqa: F401 - public here
+from datadiet.scores.history import DataMap, RunningVog, aum, datamap, forgetting, of_class, tracin, vog  # noqa: F401 - public here
 
 _AXES = {2: "[N, K]", 3: "[R, N, K]"}
 

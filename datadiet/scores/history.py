@@ -41,6 +41,44 @@ def aum(logits, labels) -> np.ndarray:
     return _rows.mean(_rows.lead, times, labels=labels)
 
 
+def tracin(grad_norms, rates=None) -> np.ndarray:
+    """Self-influence by TracIn: ``sum_t eta_t |g_t|^2``, g_t the example's own gradient at checkpoint t. Higher = harder.
+
+    By how much the loss of an example falls, to first order, by the steps taken on itself. In squared units of the gradient norm,
+    times those of the learning rate.
+
+    Parameters
+    ----------
+    grad_norms : array [T, N]
+        Norms of each example's gradient at T checkpoints: over all parameters, or over the last layer alone
+        (:func:`datadiet.scores.grand_head`).
+    rates : array [T], optional
+        Learning rates eta_t at the checkpoints, above 0; None: all 1, as where the rate is constant only the scale is lost.
+
+    Raises
+    ------
+    InputError
+        Norms that are negative, not finite or of another shape; not one positive rate for each checkpoint.
+
+    Notes
+    -----
+    Source: Pruthi et al. (2020), Estimating Training Data Influence by Tracing Gradient Descent.
+
+    Examples
+    --------
+    >>> tracin([[1.0, 2.0], [0.5, 1.0]])
+    array([1.25, 5.  ])
+    """
+    norms = _checks.array("tracin", "grad_norms", grad_norms, {2: "[T, N], time first"}).astype(np.float64)
+    weights = np.ones(len(norms)) if rates is None else np.asarray(rates, np.float64)
+    if (norms < 0).any():
+        raise InputError(f"scores.tracin: the smallest of the norms is {norms.min():.3g}; a norm is not negative.")
+    if weights.shape != (len(norms),) or not (np.isfinite(weights) & (weights > 0)).all():
+        raise InputError(f"scores.tracin: rates of shape {weights.shape} for {len(norms)} checkpoints; give one learning rate "
+                         "above 0 for each.")
+    return weights @ norms**2
+
+
 def forgetting(correct) -> np.ndarray:
     """How often an example was forgotten: the number of steps from right to wrong; 0 is easiest, never right ``inf``.
 

@@ -67,14 +67,25 @@ def probes(settings: dict, task: str) -> dict[tuple[str, str], list[dict]]:
 
 
 def trained(settings: dict, task: str) -> list[dict]:
-    """Scoring runs: the full data, scored early and at the end, watched at every epoch, with the GraNd of every example."""
-    return images.scoring(settings, task, watch=True)
+    """Scoring runs: the full data, scored early and at the end, watched at every epoch, with the GraNd of every example.
+
+    As many as ``scorers``, where that is more than the seeds of the other arms.
+    """
+    chosen = of_task(settings, task)
+    return images.scoring(chosen | {"seeds": max(chosen["seeds"], chosen["scorers"])}, task, watch=True)
 
 
 def other_network(settings: dict, task: str) -> list[dict]:
     """Scoring runs of the other architecture, scored early."""
     chosen = of_task(settings, task)
     return images.scoring(settings, task, encoder=chosen["other"], score_at=chosen["score_at"][:1], grand_size=0)
+
+
+def skipping(settings: dict, task: str, share: float) -> list[dict]:
+    """The arm that skips the very hardest `share` by early EL2N and keeps the next, at equal steps."""
+    by, at = scored(settings, task, "EL2N")
+    fraction = of_task(settings, task)["fraction"]
+    return images.pruned(settings, task, "hardest", fraction, by=by, at=at, score="el2n", offset=share, budget="steps")
 
 
 def scored(settings: dict, task: str, name: str) -> tuple[list[dict], object]:
@@ -113,12 +124,14 @@ def arm(settings: dict, task: str, name: str, fraction: float | None = None, bud
 def retrained(settings: dict, task: str) -> list[tuple[str, float, str]]:
     """(arm, kept fraction, budget) of every retraining arm.
 
-    All fractions at equal epochs. At equal steps the one fraction, and the largest for the arms that claims about a half name.
+    All fractions at equal epochs. At equal steps the one fraction, the largest for the arms that claims about a half name, and
+    those of ``equal_steps``.
     """
     chosen = of_task(settings, task)
     epochs = [(name, fraction, "epochs") for name in SCORES if name != TRANSFER for fraction in chosen["fractions"]]
     steps = [(name, chosen["fraction"], "steps") for name in SCORES]
-    return epochs + steps + [(name, max(chosen["fractions"]), "steps") for name in ("random", "EL2N", INIT, LOADED)]
+    more = [(name, fraction, "steps") for name in SCORES if name != TRANSFER for fraction in chosen["equal_steps"]]
+    return epochs + steps + more + [(name, max(chosen["fractions"]), "steps") for name in ("random", "EL2N", INIT, LOADED)]
 
 
 def wanted(settings: dict) -> list[dict]:
@@ -130,6 +143,8 @@ def wanted(settings: dict) -> list[dict]:
             out += some
         for name, fraction, budget in retrained(settings, task):
             out += arm(settings, task, name, fraction, budget)
+        for share in of_task(settings, task)["skips"]:
+            out += skipping(settings, task, share)
     return out
 
 

@@ -9,8 +9,8 @@ from datadiet.chapters.influence_scores import runs
 from datadiet.chapters.influence_scores.runs import FULL, ONCE, RANDOM, RETRAINED, SCORES
 from datadiet.chapters.views import View
 
-COLOURS = [sns.color_palette("colorblind")[i] for i in (0, 1, 2, 3, 4, 9)]  # the one between, 5, is that of random
-STYLES = {name: {"color": colour, "marker": marker} for name, colour, marker in zip(SCORES, COLOURS, "osvDP^", strict=True)}
+COLOURS = [sns.color_palette("colorblind")[i] for i in (0, 1, 2, 3, 8, 4, 9)]  # the one between, 5, is that of random
+STYLES = {name: {"color": colour, "marker": marker} for name, colour, marker in zip(SCORES, COLOURS, "osvDXP^", strict=True)}
 STYLES["EL2N, late"] |= {"ls": ":"}
 
 

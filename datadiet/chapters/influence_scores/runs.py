@@ -28,6 +28,7 @@ SCORES = {  # arm -> the score whose hardest it keeps, and the place of its scor
     "EL2N, late": ("el2n", -1),
     "forgetting": ("forgetting", -1),
     "area under the margin": ("aum", -1),
+    "TracIn of the head": ("tracin", -1),
     "VoG within the class": ("vog_class", -1),
     "VoG": ("vog", -1),
 }

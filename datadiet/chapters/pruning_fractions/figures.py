@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 
 from datadiet.chapters.arms import by_seed, pruned, scoring
 from datadiet.chapters.drawing import legend, level, line, panels
+from datadiet.chapters.pruning_fractions import runs
 from datadiet.chapters.views import View
 
 
@@ -33,6 +34,9 @@ def windows(views: list[View]):
         fraction, offsets = settings["fraction"], [0.0, *settings["offsets"]]
         arms = [pruned(settings, task, "hardest", fraction, offset=offset) for offset in offsets]
         line(ax, range(len(offsets)), [by_seed(table, arm) for arm in arms], "hardest")
+        smaller = [runs.shrunk(settings, task, offset) for offset in runs.unfilled(settings)]
+        places = [offsets.index(offset) + 0.15 for offset in runs.unfilled(settings)]
+        line(ax, places, [by_seed(table, arm) for arm in smaller], "hardest, not refilled", color="0.35", marker="x", ls=":")
         others = ("middle", "stratified", "easiest")
         for place, rule in enumerate(others, start=len(offsets)):
             line(ax, [place], [by_seed(table, pruned(settings, task, rule, fraction))], rule)
@@ -40,6 +44,7 @@ def windows(views: list[View]):
         names = [*(f"skip {offset:.0%}" for offset in offsets), *others]
         ax.set_xticks(range(len(names)), names, rotation=30, ha="right")
         ax.set(xlabel="examples kept", ylabel=f"test accuracy, {fraction:.0%} kept")
+        legend(ax)
     return plt.gcf()
 
 

@@ -8,6 +8,16 @@ from datadiet.chapters.arms import by_seed, kept_positions, pruned, scoring, sto
 from datadiet.chapters.settings import of_task
 
 
+def unfilled(settings: dict) -> list[float]:
+    """Offsets at which some of the hardest are left where the very hardest go and nothing takes their place."""
+    return [offset for offset in settings["offsets"] if offset < settings["fraction"]]
+
+
+def shrunk(settings: dict, task: str, offset: float) -> list[dict]:
+    """The arm that keeps the hardest without the very hardest `offset`, and is smaller by so much."""
+    return pruned(settings, task, "hardest", round(settings["fraction"] - offset, 10), offset=offset)
+
+
 def wanted(settings: dict) -> list[dict]:
     """Runs of the chapter "Pruning fractions"."""
     out = []
@@ -20,6 +30,8 @@ def wanted(settings: dict) -> list[dict]:
             out += pruned(own, task, "hardest", fraction, balanced=True)
         for offset in own["offsets"]:
             out += pruned(own, task, "hardest", own["fraction"], offset=offset)
+        for offset in unfilled(own):
+            out += shrunk(own, task, offset)
         for rule in ("middle", "stratified"):
             out += pruned(own, task, rule, own["fraction"])
         for rule in ("random", "hardest", "easiest"):

@@ -75,6 +75,16 @@ def test_grand_head_by_hand():
     np.testing.assert_allclose(scores.grand_head(probs, labels, h, bias=False), [np.sqrt(0.5) * 5, 0])
 
 
+def test_tracin_sums_squared_norms_over_checkpoints_by_their_rates():
+    rng = np.random.default_rng()
+    norms, rates = rng.random((4, 50)), rng.random(4) + 0.01
+    slow = [sum(rate * norm**2 for rate, norm in zip(rates, column, strict=True)) for column in norms.T]
+    np.testing.assert_allclose(scores.tracin(norms, rates), slow, rtol=1e-12)
+    np.testing.assert_allclose(scores.tracin(norms), scores.tracin(norms, np.ones(4)), rtol=1e-12)
+    assert (np.argsort(scores.tracin(norms[:1])) == np.argsort(norms[0])).all()  # of one checkpoint it ranks as the norm does
+    assert scores.tracin(norms.astype(np.float16)).dtype == np.float64
+
+
 def test_aum_by_hand():
     logits = [[[3.0, 1.0, 0.0], [0.0, 2.0, 1.0]], [[1.0, 2.0, 0.0], [0.0, 4.0, 1.0]]]
     np.testing.assert_allclose(scores.aum(logits, [0, 2]), [-(2 - 1) / 2, -(-1 - 3) / 2])
@@ -304,6 +314,11 @@ def test_bad_features(features, message):
     (lambda: scores.forgetting(np.ones((2, 3))), "float64; give booleans"),
     (lambda: scores.forgetting(np.ones(3, bool)), "time first"),
     (lambda: scores.forgetting(np.ones((0, 3), bool)), "is empty"),
+    (lambda: scores.tracin(np.ones(3)), "time first"),
+    (lambda: scores.tracin([[1.0, -2.0]]), "smallest of the norms is -2"),
+    (lambda: scores.tracin([[1.0], [2.0]], [0.1]), r"shape \(1,\) for 2 checkpoints"),
+    (lambda: scores.tracin([[1.0], [2.0]], [0.1, 0.0]), "learning rate above 0"),
+    (lambda: scores.tracin([[1.0], [2.0]], [0.1, np.nan]), "learning rate above 0"),
     (lambda: scores.input_norm(np.ones(3)), r"has shape \(3,\)"),
     (lambda: scores.input_norm([[np.inf]]), "is inf at"),
 ])
@@ -320,6 +335,7 @@ def test_bad_histories_and_inputs(call, message):
     (lambda one: scores.ge(GOOD, one), "swapped_logits has shape .* [N, K] or [R, N, K]."),
     (lambda one: scores.forgetting(one), "correct has shape .* [T, N], time first."),
     (lambda one: scores.vog(np.zeros((2, 3, 2)), one), "mask has shape .* [N, L]."),
+    (lambda one: scores.tracin(one[0]), "grad_norms has shape .* [T, N], time first."),
     (lambda one: scores.vog(one), "gradients has shape .* [T, N, ...], time first"),
     (lambda one: scores.RunningVog().add(one), "gradients has shape .* [N, ...]"),
     (lambda one: scores.of_class(GOOD, one), "values has shape .* [N]."),
@@ -415,6 +431,7 @@ BY_NAME = {
     "aum": lambda bad: scores.aum(bad, [0]),
     "datamap": lambda bad: scores.datamap(bad, [0]),
     "forgetting": scores.forgetting,
+    "tracin": scores.tracin,
     "input_norm": scores.input_norm,
     "ge": lambda bad: scores.ge(bad, GOOD),
     "joint_el2n": lambda bad: scores.joint_el2n(bad, [0], GOOD[None], [[0, 1]], [[True, True]]),

@@ -16,13 +16,14 @@ from datadiet.prune import keep
 from datadiet.runs import facts
 
 RUN_KEYS = (
-    "noise", "validation", "test_only", "size", "encoder", "layers", "max_length", "epochs", "batch_size", "learning_rate",
+    "quick", "noise", "validation", "test_only", "size", "encoder", "layers", "max_length", "epochs", "batch_size",
+    "learning_rate",
 )  # fmt: skip
 
 
 def base(settings: dict, task: str) -> dict:
     """Settings of a chapter that are part of its runs' configs."""
-    return {"task": task, "device": resolved(settings["device"]), "quick": settings["quick"]} | {name: settings[name] for name in RUN_KEYS}
+    return {"task": task, "device": resolved(settings["device"])} | {name: settings[name] for name in RUN_KEYS}
 
 
 def scoring(settings: dict, task: str) -> list[dict]:

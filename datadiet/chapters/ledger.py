@@ -17,7 +17,8 @@ from datadiet.chapters.regime import Experiment, deciding, experiments, verdict_
 from datadiet.chapters.settings import has, parsed, settings_of
 from datadiet.errors import InputError
 
-EVIDENCE = ("standard", "gpu", "news")  # profiles whose published runs decide claims, each on tasks of its own
+# Profiles whose published runs decide claims; one without published runs of a chapter says nothing about it.
+EVIDENCE = ("standard", "news", "gpu", "gpu-windows", "gpu-every-1", "gpu-every-4")
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,8 @@ def decide_over(claim: str, views) -> Verdict:
 def evidence(chapter: str, profiles: tuple[str, ...] = EVIDENCE) -> tuple[tuple[dict, pd.DataFrame], ...]:
     """Settings and published runs of a chapter in every profile that has a file for it."""
     settings = [settings_of(profile, chapter) for profile in profiles if has(profile, chapter)]
-    return tuple((own, runs.published(chapters.wanted(chapter, own))) for own in settings)
+    found = [(own, runs.published(chapters.wanted(chapter, own))) for own in settings]
+    return tuple((own, table) for own, table in found if len(table) or own["profile"] == profiles[0])
 
 
 def ledger(profiles: tuple[str, ...] = EVIDENCE) -> pd.DataFrame:

@@ -43,7 +43,8 @@ def entries() -> list[Entry]:
         names = given.get("chapters") or [name for name in chapters.NAMES if has(given["profile"], name)]
         absent = [name for name in names if not has(given["profile"], name)]
         if absent or not names:
-            raise InputError(f"queue.entries: the profile {given['profile']!r} has no file for {', '.join(absent) or 'any chapter'}.")
+            lacks = ", ".join(absent) or "any chapter"
+            raise InputError(f"queue.entries: the profile {given['profile']!r} has no file for {lacks}; mend profiles/queue.yml.")
         out.append(Entry(given["profile"], tuple(names), given["for"]))
     return out
 
@@ -82,6 +83,6 @@ def bill() -> pd.DataFrame:
         seen |= set(mine)
         todo = runs.missing(list(mine.values()))
         updates = sum(counts(run)["updates"] for run in todo)
-        rows.append([number, f"{entry.profile}: {', '.join(entry.chapters)}", entry.purpose, len(mine), len(mine) - len(todo), updates,
-                     updates / each / 60])
+        name = f"{entry.profile}: {', '.join(entry.chapters)}"
+        rows.append([number, name, entry.purpose, len(mine), len(mine) - len(todo), updates, updates / each / 60])
     return pd.DataFrame(rows, columns=COLUMNS)

@@ -10,7 +10,7 @@ from datadiet.chapters.settings import has, settings_of
 from datadiet.chapters.settings import of_notebook as settings_of_notebook
 
 HERE = "This machine"
-PUBLIC = {"standard": "Published", "gpu": "Published, on a GPU", "news": "Published, AG News"}  # profile -> name of its view
+NAMED = {"gpu": "on a GPU", "news": "AG News"}  # profiles whose views have a name of their own
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class View:
 
 def compare(settings: dict, here: pd.DataFrame, published_settings: dict, published: pd.DataFrame) -> list[View]:
     """The runs of this machine, now, and the published ones; one view where both are the same runs."""
-    public = View(PUBLIC["standard"], published_settings, published)
+    public = View("Published", published_settings, published)
     if len(here) and set(here["key"]) == set(published["key"]) and (here["origin"] == "published").all():
         return [public]
     return [View(HERE, settings, here), public]
@@ -48,5 +48,5 @@ def of_notebook(chapter: str, namespace: dict) -> list[View]:
             larger = settings_of(profile, chapter)
             table = runs.published(chapters.wanted(chapter, larger))
             if len(table):
-                views.append(View(PUBLIC[profile], larger, table))
+                views.append(View(f"Published, {NAMED.get(profile, profile)}", larger, table))
     return views

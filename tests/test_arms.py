@@ -51,9 +51,17 @@ def test_a_subset_that_is_not_refilled_is_the_plain_one_without_its_top():
     assert pruning_fractions.runs.unfilled(own) == [0.05, 0.1]  # of the last nothing would be left
     values = np.random.default_rng(0).permutation(200).astype(float)
     for offset in (0.05, 0.1):
-        (chosen,) = {(run["keep"]["fraction"], run["keep"]["offset"]) for run in pruning_fractions.runs.shrunk(own, "words", offset)}
+        arm = pruning_fractions.runs.shrunk(own, "words", offset)
+        (chosen,) = {(run["keep"]["fraction"], run["keep"]["offset"]) for run in arm}
         kept = keep(values, chosen[0], "hardest", offset=chosen[1])
         top = keep(values, offset, "hardest")
         assert set(kept) | set(top) == set(keep(values, 0.3, "hardest")) and not set(kept) & set(top)
     refilled = keys(pruned(own, "words", "hardest", 0.3, offset=0.05))
-    assert refilled <= keys(pruning_fractions.runs.wanted(own)) and not refilled & keys(pruning_fractions.runs.shrunk(own, "words", 0.05))
+    assert refilled <= keys(pruning_fractions.runs.wanted(own))
+    assert not refilled & keys(pruning_fractions.runs.shrunk(own, "words", 0.05))
+
+
+def test_of_an_untrained_network_only_what_is_read_is_published():
+    arrays = {"ids": 1, "labels": 2, "logits": 3, "feature_norms": 4, "grand": 5, "input_norm": 6}
+    assert set(runs.store.read(arrays, {"epochs": 0})) == {"ids", "labels", "grand", "input_norm"}
+    assert runs.store.read(arrays, {"epochs": 1}) == arrays

@@ -142,7 +142,7 @@ def test_watching_records_who_is_right_and_changes_nothing(digits):
 
 
 @pytest.mark.parametrize(
-    "name, message", [("grand", "for 9 of 60 examples"), ("forgetting", "watch=True"), ("tracin", "unknown score 'tracin'")]
+    "name, message", [("grand", "for 9 of 60 examples"), ("forgetting", "watch=True"), ("shapley", "unknown score 'shapley'")]
 )
 def test_scores_that_were_not_recorded(digits, name, message):
     arrays = loop.fit(config(grand_size=9), digits).arrays

@@ -95,8 +95,8 @@ def of(configs) -> pd.DataFrame:
             timed[setting] = rates(run)
         cost, rate = counts(run), timed[setting]
         seconds = rate["run"] + sum(cost[passes] * rate[passes] for passes in ("trained", "scored", "grand"))
-        counts = {name: cost[name] for name in ("updates", "trained", "scored")}
-        rows.append({"task": run["task"], "kind": kind_of(run), "runs": 1} | counts | {"minutes": seconds / 60})
+        passes = {name: cost[name] for name in ("updates", "trained", "scored")}
+        rows.append({"task": run["task"], "kind": kind_of(run), "runs": 1} | passes | {"minutes": seconds / 60})
     columns = ["task", "kind", "runs", "updates", "trained", "scored", "minutes"]
     return pd.DataFrame(rows, columns=columns).groupby(["task", "kind"], sort=False, as_index=False).sum()
 

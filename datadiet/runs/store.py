@@ -188,9 +188,17 @@ def publish(keys) -> int:
         recorded = arrays(key, "here")
         rows[key] = {"key": key, **{name: json.dumps(run[name], sort_keys=True) for name in ROW[1:]}}
         if "logits" in recorded:
-            _write(_scores_table(recorded, run["config"]["score_at"]), folder / "scores" / f"{key}.parquet")
+            _write(_scores_table(read(recorded, run["config"]), run["config"]["score_at"]), folder / "scores" / f"{key}.parquet")
     _write(pa.Table.from_pylist([rows[key] for key in sorted(rows)]), file)
     return len(found)
+
+
+UNREAD = ("logits", "feature_norms")  # of networks that were not trained
+
+
+def read(arrays: dict, config: dict) -> dict:
+    """Those arrays of a run that somebody reads once it is published: of an untrained network, its gradient norms alone."""
+    return {name: values for name, values in arrays.items() if config["epochs"] or name not in UNREAD}
 
 
 def _scores_table(arrays: dict, points: list) -> pa.Table:

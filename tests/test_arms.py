@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from small import settings
+from small import settings, words  # noqa: F401
 
 from datadiet import runs
-from datadiet.chapters import grand_at_init, pruning_fractions
+from datadiet.chapters import grand_at_init, pruning_fractions, who_is_right
 from datadiet.chapters.arms import pruned
+from datadiet.errors import InputError
 from datadiet.prune import keep
 
 IMAGES = {"tasks": ["digits"], "seeds": 3, "per_task": {}, "fractions": [0.5], "fraction": 0.5}
@@ -65,3 +66,31 @@ def test_of_an_untrained_network_only_what_is_read_is_published():
     arrays = {"ids": 1, "labels": 2, "logits": 3, "feature_norms": 4, "grand": 5, "input_norm": 6}
     assert set(runs.store.read(arrays, {"epochs": 0})) == {"ids", "labels", "grand", "input_norm"}
     assert runs.store.read(arrays, {"epochs": 1}) == arrays
+
+
+def test_fresh_draws_are_a_seed_s_own_and_scored_by_the_other_seeds_on_the_same_examples():
+    own = settings("who-is-right", seeds=3, size=30, fresh=True, score_at=["1ep"])
+    wanted = who_is_right.runs.wanted(own)
+    assert {run["draw"] for run in wanted} == {0, 1, 2}
+    for run in wanted:
+        assert run["keep"] is None or run["draw"] == run["seed"]
+        assert all(source["draw"] == run["draw"] and source["seed"] != run["seed"] for source in runs.scoring_runs(run))
+    assert keys(source for run in wanted for source in runs.scoring_runs(run)) <= keys(wanted)  # so that they are published too
+    shared = who_is_right.runs.wanted(own | {"fresh": False})
+    assert {run["draw"] for run in shared} == {0} and len(keys(shared)) < len(keys(wanted))
+
+
+def test_a_draw_says_which_examples_are_used(words):  # noqa: F811
+    one, other = (runs.task_of(runs.config(task="words", size=30, encoder="tiny", draw=draw)) for draw in (0, 1))
+    assert len(one.train) == len(other.train) == 30 and set(one.train.ids) != set(other.train.ids)
+    assert one.test.ids.tolist() == other.test.ids.tolist()
+
+
+@pytest.mark.parametrize("changes, said", [
+    ({"draw": 1}, "a draw is of a size"),
+    ({"draw": 1, "size": 30, "keep": {"rule": "hardest", "score": "el2n", "at": "1ep", "seeds": [1],
+                                      "source": {"score_at": ["1ep"], "size": 30}}}, "a source on draw 0"),
+])
+def test_draws_that_do_not_go_together(changes, said):
+    with pytest.raises(InputError, match=said):
+        runs.config(**changes)

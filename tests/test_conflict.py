@@ -44,7 +44,7 @@ def test_every_cell_has_every_rule_and_its_own_random_subset():
     cell = [(run["task"], run["noise"], run["keep"]["fraction"], run["budget"]) for run in pruned]
     kept_by = {(one, run["keep"]["rule"]) for one, run in zip(cell, pruned, strict=True)}
     assert len(set(cell)) == 2 * 2 * 3 * 2 and kept_by == {(one, rule) for one in cell for rule in KEPT_BY}
-    assert len(asked) == len({runs.key(run) for run in asked}) == 2 * 2 * (1 + 2 * 4 * 3) * chosen["seeds"]
+    assert len(asked) == len({runs.key(run) for run in asked}) == 2 * 2 * (chosen["seeds"] + 2 * 4 * 3) * chosen["seeds"]
     assert all(run["seed"] not in run["keep"]["seeds"] for run in pruned)
     for run in pruned:  # a subset of noisy labels is chosen by scores under the same noise
         assert all(source["noise"] == run["noise"] for source in runs.scoring_runs(run))

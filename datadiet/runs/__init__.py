@@ -48,16 +48,16 @@ def score_values(run: dict, name: str, at, origin: str | None = None) -> np.ndar
 
 
 @cache
-def _task(root, name: str, validation: float, size: int | None, noise: float, test_only: bool):
+def _task(root, name: str, validation: float, size: int | None, noise: float, test_only: bool, draw: int):
     task = load(name, root, validation=validation)
     task = without_validation(task) if test_only else task
-    task = task if size is None else shrink(task, size)
+    task = task if size is None else shrink(task, size, draw)
     return task if not noise else flip_labels(task, noise, seed=0)
 
 
 def _set_of(run: dict) -> tuple:
     """The settings of a run that say which examples and labels it sees."""
-    return run["task"], run["validation"], run["size"], run["noise"], run["test_only"]
+    return run["task"], run["validation"], run["size"], run["noise"], run["test_only"], run["draw"]
 
 
 def task_of(run: dict):

@@ -51,6 +51,7 @@ SINCE = {
     "vog": flag(False, "whether the gradient in the input is followed between scoring points (VoG)"),
     "test_only": flag(False, "whether an official validation split is left out, where nothing is chosen on it"),
     "quick": flag(False, "whether batches are cut where that saves padding, with quick dropout masks"),
+    "draw": whole(0, "which draw of a training set that is larger than size", 0),
     "device": choice("cpu", "the device that a run trains on", tuple(device.PRECISION)),
     "training_precision": choice("float32", "the precision of training; not given, that of the device", device.PRECISIONS),
 }
@@ -127,6 +128,14 @@ def config(keep: dict | None = None, **changes) -> dict:
         out["training_precision"] = device.PRECISION[out["device"]]
     if out["folds"] == 1:
         raise InputError("runs.config: folds 1; give 0 for fine-tuning, or at least 2 folds for a regression on frozen features.")
+    if out["draw"] and out["size"] is None:
+        raise InputError(f"runs.config: draw {out['draw']} of all training examples; a draw is of a size: set that, or leave out "
+                         "draw.")
+    sources = {name: out[name]["source"] for name in ("keep", *COMPLETE) if out[name] and out[name].get("source")}
+    for name, source in sources.items():
+        if source["draw"] != out["draw"]:
+            raise InputError(f"runs.config: {name}: a run on draw {out['draw']} and a source on draw {source['draw']}, which are "
+                             "other examples; give both the same draw.")
     if keep is not None and out["augment"] is not None:
         raise InputError("runs.config: a run trains on a pruned set (keep) or on a mix (augment), not both; leave one out.")
     beside = [name for name in ("keep", "schedule", "augment") if out[name] is not None]

@@ -16,6 +16,10 @@ ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = [page for page in render.pages(ROOT) if render.is_notebook((ROOT / f"{page}.md").read_text())]
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "gpu: needs a CUDA GPU")
+
+
 @pytest.fixture(autouse=True)
 def figures_closed():
     """Figures of a test do not outlive it."""

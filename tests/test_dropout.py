@@ -9,6 +9,7 @@ from torch import nn
 from transformers import BertConfig
 from transformers.models.bert.modeling_bert import BertSelfAttention
 
+from datadiet.nets import dropout
 from datadiet.nets.dropout import ATTENTION, Dropout, attention, mask_like, quick_dropout
 from datadiet.training import kinds
 
@@ -104,3 +105,12 @@ def test_on_the_average_it_is_torchs_dropout():
     (slow, spread), (fast, _) = means
     assert ((fast - slow).abs() < 5 * spread * (2 / 400) ** 0.5).all()
     torch.testing.assert_close(means[1][1], spread, rtol=0.25, atol=0.01)
+
+
+def test_a_gpu_is_not_asked_whether_a_mask_hides_anything(monkeypatch):
+    asked = []
+    monkeypatch.setattr(dropout, "sdpa_mask", lambda *args, **rest: asked.append((rest["allow_is_bidirectional_skip"], args)))
+    for where in ("cpu", torch.device("cpu"), "cuda", torch.device("cuda:0"), "mps"):
+        dropout.mask(3, allow_is_bidirectional_skip=True, device=where)
+    dropout.mask(3, device="cpu")
+    assert asked == [(skip, (3,)) for skip in (True, True, False, False, False, False)]

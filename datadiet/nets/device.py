@@ -1,5 +1,10 @@
-"""The device: which one a run trains on, and in which precision. Nothing else asks torch for it."""
+"""The device: which one a run trains on, in which precision, and all else that differs between devices. Nothing else asks torch.
 
+Nothing here imports torch before it is needed: a command that only prints does not wait for it.
+"""
+
+import time
+from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
 from functools import cache
 
@@ -8,6 +13,9 @@ from datadiet.errors import InputError
 PRECISION = {"cpu": "float32", "cuda": "bfloat16", "mps": "float32"}  # of a training pass, where nothing else is asked
 PRECISIONS = ("float32", "bfloat16")
 EVAL_BATCH = {"cpu": 32, "cuda": 512, "mps": 128}  # examples of a scoring pass: they fit a cache, or keep a GPU busy
+NORM_BATCH = {"cpu": 64, "cuda": 256, "mps": 64}  # examples whose gradient norms are taken at once; not measured on a GPU
+# Whether a quick run has static shapes and a captured update: a GPU loses more time to waiting for work than to padding.
+STATIC = {"cpu": False, "cuda": True, "mps": False}
 
 
 @cache
@@ -59,6 +67,122 @@ def autocast(where, precision: str):
     import torch
 
     return nullcontext() if precision == "float32" else torch.autocast(name_of(where), getattr(torch, precision))
+
+
+def static(where, quick: bool) -> bool:
+    """Whether a run on the device has static shapes (see :mod:`datadiet.training.static`), and a captured update."""
+    return quick and STATIC[name_of(where)]
+
+
+def cuts_batches(where) -> bool:
+    """Whether a quick run cuts batches where that saves padding: on a processor, never on a GPU, which waits for work."""
+    return name_of(where) == "cpu"
+
+
+def attention(where, quick: bool):
+    """A context for quick runs on a CUDA GPU in which cuDNN's attention is not chosen; elsewhere nothing changes.
+
+    It builds a plan for every shape that it has not seen, and scoring passes and the first updates are of shapes not seen.
+    """
+    if not quick or name_of(where) != "cuda":
+        return nullcontext()
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    return sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH])
+
+
+def lay_out(model, where) -> None:
+    """Order the weights of convolutions with the channel last on a CUDA GPU, in place: its kernels want them so."""
+    import torch
+
+    if name_of(where) == "cuda":
+        model.to(memory_format=torch.channels_last)  # the activations of a convolution take the order of its weights
+
+
+def gpu() -> str | None:
+    """Name of this machine's CUDA GPU; None where there is none."""
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
+def wait(where) -> None:
+    """Return when the device has done all that it was asked; at once on a processor."""
+    import torch
+
+    if name_of(where) in ("cuda", "mps"):
+        getattr(torch, name_of(where)).synchronize()
+
+
+class Stopwatch:
+    """Seconds spent inside its contexts, in all. The device is waited for at both ends: its work counts where it was asked."""
+
+    def __init__(self, where):
+        self.where, self.seconds = where, 0.0
+
+    def running(self):
+        """A context whose seconds count."""
+        return self._counting(1)
+
+    def paused(self):
+        """A context within :meth:`running` whose seconds do not."""
+        return self._counting(-1)
+
+    @contextmanager
+    def _counting(self, sign: int):
+        wait(self.where)
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            wait(self.where)
+            self.seconds += sign * (time.perf_counter() - start)
+
+
+@cache  # a stream has memory of its own
+def _second_stream(number: int):
+    import torch
+
+    return torch.cuda.Stream(number)
+
+
+@contextmanager
+def aside(where):
+    """A context whose work a CUDA GPU does in a stream of its own, after all before it and before all after it.
+
+    Work that is to be captured is first done so. On other devices nothing changes.
+    """
+    if name_of(where) != "cuda":
+        yield
+        return
+    import torch
+
+    usual, other = torch.cuda.current_stream(), _second_stream(torch.cuda.current_device())
+    other.wait_stream(usual)
+    with torch.cuda.stream(other):
+        yield
+    usual.wait_stream(other)
+
+
+def recorded(run: Callable, pool=None):
+    """A CUDA graph of the work that ``run()`` asks for, none of which is done: ``replay()`` does it, as often as it is called.
+
+    Random draws are those of torch's current generator, from the place where it is at each replay. Memory is that of `pool`, of
+    a graph's ``pool()``, or new. If ``run`` cannot be captured the error is torch's, and torch can be used as before.
+    """
+    import torch
+
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.stream(torch.cuda.current_stream()):  # a capture that fails leaves its own stream the current one
+        try:
+            with torch.cuda.graph(graph, pool=pool):
+                run()
+        except Exception:
+            # Some releases of torch then leave the generator in the state of capture, where it refuses to draw: take a copy's.
+            generator = torch.cuda.default_generators[torch.cuda.current_device()]
+            generator.graphsafe_set_state(generator.clone_state())
+            raise
+    return graph
 
 
 def _generators(where) -> list:

@@ -57,8 +57,14 @@ def attention(module, query, key, value, attention_mask, dropout=0.0, scaling=No
     return (weights * mask_like(weights, dropout) @ value).transpose(1, 2), None
 
 
+def mask(*args, allow_is_bidirectional_skip=False, device="cpu", **rest):
+    """The mask that transformers makes for "sdpa". It is left out where it hides nothing on a CPU only: a GPU had to be asked."""
+    skip = allow_is_bidirectional_skip and torch.device(device).type == "cpu"
+    return sdpa_mask(*args, allow_is_bidirectional_skip=skip, device=device, **rest)
+
+
 AttentionInterface.register(ATTENTION, attention)
-AttentionMaskInterface.register(ATTENTION, sdpa_mask)
+AttentionMaskInterface.register(ATTENTION, mask)
 
 
 def quick_dropout(model: nn.Module) -> nn.Module:

@@ -50,7 +50,8 @@ SINCE = {
     "precision": choice("float32", "the precision of passes that train nothing, scoring among them", device.PRECISIONS),
     "vog": flag(False, "whether the gradient in the input is followed between scoring points (VoG)"),
     "test_only": flag(False, "whether an official validation split is left out, where nothing is chosen on it"),
-    "quick": flag(False, "whether batches are cut where that saves padding, with quick dropout masks"),
+    "quick": flag(False, "whether a run takes shortcuts with other random draws: on a CPU quick dropout masks and batches cut "
+                  "where that saves padding, on a CUDA GPU batches of few shapes and captured updates"),
     "draw": whole(0, "which draw of a training set that is larger than size", 0),
     "device": choice("cpu", "the device that a run trains on", tuple(device.PRECISION)),
     "training_precision": choice("float32", "the precision of training; not given, that of the device", device.PRECISIONS),

@@ -7,6 +7,7 @@ import subprocess
 from functools import cache
 
 from datadiet import __version__, paths
+from datadiet.nets import device
 
 RELEASES = ("torch", "transformers", "numpy")
 
@@ -20,10 +21,8 @@ def hardware() -> str:
             cpu = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), cpu)
     except OSError:
         pass
-    import torch
-
-    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    return f"{cpu}, {os.cpu_count()} cores{gpu}"
+    gpu = device.gpu()
+    return f"{cpu}, {os.cpu_count()} cores" + ("" if gpu is None else f", {gpu}")
 
 
 @cache

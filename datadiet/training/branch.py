@@ -9,8 +9,6 @@ spawn point. The other goes on from a copy of its weights, its optimiser and its
 is that of Fort et al. (2020), the line between futures that of Frankle et al. (2020).
 """
 
-import time
-
 import numpy as np
 from tqdm import tqdm
 
@@ -67,10 +65,12 @@ def fit(config: dict, task: Task, values: np.ndarray, progress: bool = False) ->
     blocks = landscape.groups(values, branches["block"], config["seed"])
     groups = landscape.groups(values, round(branches["share"] * n), config["seed"]) | {"all": np.arange(n)}
     loop, seed = Loop(config, task, total), config["seed"]
-    clock, states, kernels = {"train": -time.perf_counter(), "scoring": 0.0}, {}, []
+    everything, scoring, states, kernels = device.Stopwatch(loop.device), device.Stopwatch(loop.device), {}, []
     updates = (1 + len(spawn)) * total - sum(spawn)
     with (
+        everything.running(),
         device.seeded(loop.device, DROPOUT_STREAM + seed),
+        device.attention(loop.device, config["quick"]),
         tqdm(total=updates, disable=not progress, desc=task.name, unit="step", leave=False) as bar,
     ):
         for step in onwards(loop, size, np.random.default_rng(seed)):
@@ -78,9 +78,8 @@ def fit(config: dict, task: Task, values: np.ndarray, progress: bool = False) ->
             if step in spawn:
                 states[step] = loop.state()
             if step % epoch == 0:
-                start = time.perf_counter()
-                kernels.append(_kernels(loop, blocks))
-                clock["scoring"] += time.perf_counter() - start
+                with scoring.running():
+                    kernels.append(_kernels(loop, blocks))
         metrics, _ = judge(loop.problem, task)
         end, lines, first = loop.state()["model"], [], None
         for number, step in enumerate(spawn, start=1):
@@ -88,26 +87,24 @@ def fit(config: dict, task: Task, values: np.ndarray, progress: bool = False) ->
             device.seed(loop.device, DROPOUT_STREAM * (1 + number) + seed)
             for _ in onwards(loop, size, np.random.default_rng([seed, number])):
                 bar.update()
-            start = time.perf_counter()
-            lines.append(_wrong(loop, end, loop.state()["model"], branches["alphas"], size, first))
+            with scoring.running():
+                lines.append(_wrong(loop, end, loop.state()["model"], branches["alphas"], size, first))
             first = lines[0][0]  # every line begins where the run itself ended
-            clock["scoring"] += time.perf_counter() - start
-    clock["train"] += time.perf_counter() - clock["scoring"]
     metrics |= {
         "n_kept": n,
         "updates": updates,
         "examples": loop.examples,
         "scored": (1 + len(spawn) * (branches["alphas"] - 1)) * n,
         "grand_scored": len(kernels) * len(blocks) * branches["block"],
-        "train_seconds": clock["train"],
-        "scoring_seconds": clock["scoring"],
+        "train_seconds": everything.seconds - scoring.seconds,
+        "scoring_seconds": scoring.seconds,
         "errors": {name: [[float(wrong[some].mean()) for wrong in line] for line in lines] for name, some in groups.items()},
         "velocity": {name: [landscape.velocity(one[name], next_one[name])
                             for one, next_one in zip(kernels, kernels[1:], strict=False)] for name in blocks},
         "spawn_epochs": [step / epoch for step in spawn],
         "ranked_epoch": step_of(branches["at"], n, size) / epoch,
     }  # fmt: skip
-    return Fit(metrics, {"ids": task.train.ids, "labels": task.train.labels})
+    return Fit(metrics | loop.facts, {"ids": task.train.ids, "labels": task.train.labels})
 
 
 def onwards(loop: Loop, size: int, rng: np.random.Generator):
@@ -115,11 +112,8 @@ def onwards(loop: Loop, size: int, rng: np.random.Generator):
     examples = loop.problem.splits["train"]
     yield loop.step
     while loop.step < loop.total:
-        for positions in examples.shuffled(np.arange(len(examples.labels)), size, rng):
-            loop.update(positions)
+        for _ in loop.updates(examples.shuffled(np.arange(len(examples.labels)), size, rng)):
             yield loop.step
-            if loop.step == loop.total:
-                break
 
 
 def _kernels(loop: Loop, blocks: dict) -> dict[str, np.ndarray]:

@@ -24,16 +24,17 @@ FLOOR = 1e-12  # of a probability, so that its logarithm is a number
 def features(config: dict, task: Task) -> np.ndarray:
     """The input of the untrained model's head for each training example, float32 [N, d], in eval mode, on the run's device."""
     problem = kinds.prepare(config, task, device.check(config["device"]))
-    seen, train = [], problem.splits["train"]
-    out = np.empty((len(task.train), encoders.output_layer(problem.model).in_features), np.float32)
-    hook = encoders.output_layer(problem.model).register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    seen, train, head = [], problem.splits["train"], encoders.output_layer(problem.model)
+    batches = train.in_order_of_length(np.arange(len(task.train)), kinds.eval_batch(problem.model))
+    hook = head.register_forward_pre_hook(lambda module, args: seen.append(args[0].float()))
     try:
         with kinds.scoring(problem.model), torch.inference_mode():
-            for positions in train.in_order_of_length(np.arange(len(out)), kinds.eval_batch(problem.model)):
-                problem.loss(problem.model, train.batch(positions))
-                out[positions] = seen.pop().float().cpu().numpy()
+            for batch in kinds.batched(train, batches):
+                problem.loss(problem.model, batch)
     finally:
         hook.remove()
+    out = np.empty((len(task.train), head.in_features), np.float32)
+    out[np.concatenate(batches)] = torch.cat(seen).cpu().numpy()  # a GPU is read once
     return out
 
 

@@ -23,7 +23,7 @@ from datadiet.errors import InputError
 from datadiet.nets import device as devices
 from datadiet.nets import encoders
 from datadiet.nets.images import picture_classifier
-from datadiet.training import fairness, joint, pictures
+from datadiet.training import fairness, joint, pictures, static
 from datadiet.training.tokens import tokens
 
 PASS = 64  # tokens whose multiplications take as long as the rest of a forward and backward on a CPU: calls, small tensors
@@ -34,13 +34,14 @@ WINDOW = 50  # batches that are cut from one sequence of examples in order of le
 class Problem:
     """A task made ready for the loop, its model on the device.
 
-    ``splits``: name -> examples with ``labels``, ``batch(positions)``, ``parts(positions)``, ``shuffled(positions, size, rng)``
-    and ``in_order_of_length(positions, size)``. ``loss(model, batch)``: one loss an example, [B]. ``record(model, examples)``:
-    arrays whose first axis is the examples, among them ``logits`` [N, K] and ``feature_norms`` [N]. ``measure(split, recorded)``:
-    metrics of a split by name, from its recorded arrays. ``score(recorded, labels)``: the score that dynamic pruning ranks by,
-    [N]. ``vary(batch)``: a training batch under this epoch's augmentation. ``fixed``: arrays [N] of the training examples that no
-    training changes, stored once. ``facts``: metrics that are known before training. ``one_label``: whether an example is one
-    input with one label, so that its gradient in the input is one.
+    ``splits``: name -> examples with ``labels``, ``device``, ``batch(positions, longest=None)``, ``longest(positions)``,
+    ``parts(positions)``, ``shuffled(positions, size, rng)`` and ``in_order_of_length(positions, size)``. ``loss(model, batch)``:
+    one loss an example, [B]. ``record(model, examples)``: arrays whose first axis is the examples, among them ``logits`` [N, K]
+    and ``feature_norms`` [N]. ``measure(split, recorded)``: metrics of a split by name, from its recorded arrays.
+    ``score(recorded, labels)``: the score that dynamic pruning ranks by, [N]. ``vary(batch)``: a training batch under this
+    epoch's augmentation. ``fixed``: arrays [N] of the training examples that no training changes, stored once. ``facts``:
+    metrics that are known before training. ``one_label``: whether an example is one input with one label, so that its gradient
+    in the input is one.
     """
 
     model: nn.Module
@@ -91,20 +92,29 @@ class Encoded:
     """A split as token ids on the device, batched by length.
 
     A column, a tensor, holds the tokens of all examples end to end, four bytes each: a batch is one look-up, and only the
-    positions of its examples travel to a GPU. ``cut``: how many examples have lost their end.
+    positions of its examples travel to a GPU. ``cut``: how many examples have lost their end. ``buckets``: the few lengths that
+    batches are padded to, rising, the last no shorter than any example; None pads each batch to its longest example.
     """
 
-    def __init__(self, labels: np.ndarray, lengths: np.ndarray, columns: dict, padding: int, device, cut: int = 0):
+    def __init__(self, labels: np.ndarray, lengths: np.ndarray, columns: dict, padding: int, device, cut: int = 0, buckets=None):
         self.labels, self.lengths = torch.as_tensor(labels, device=device), lengths  # lengths stay here: no waiting for a GPU
         self.columns = {name: flat.to(device, torch.int32) for name, flat in columns.items()}
-        self.padding, self.device, self.cut = padding, device, cut
+        self.padding, self.device, self.cut, self.buckets = padding, device, cut, buckets
         self._starts = torch.as_tensor(np.cumsum(lengths) - lengths, device=device)
         self._lengths = torch.as_tensor(lengths, device=device)
 
-    def batch(self, positions) -> dict:
-        """Padded tensors of the examples at `positions`, with their labels."""
+    def longest(self, positions) -> int:
+        """Tokens that a batch of the examples at `positions` is padded to."""
+        length = int(self.lengths[positions].max())
+        return length if self.buckets is None else static.rounded_up(length, self.buckets)
+
+    def batch(self, positions, longest: int | None = None) -> dict:
+        """Padded tensors of the examples at `positions`, with their labels.
+
+        With `longest` the positions may be a tensor on the device, and nothing travels.
+        """
         some = torch.as_tensor(positions, device=self.device)
-        place = torch.arange(int(self.lengths[positions].max()), device=self.device)  # [longest]
+        place = torch.arange(self.longest(positions) if longest is None else longest, device=self.device)  # [longest]
         inside = place < self._lengths[some][:, None]  # [B, longest]
         at = torch.where(inside, self._starts[some][:, None] + place, 0)
         out = {}
@@ -113,8 +123,8 @@ class Encoded:
         return out | {"labels": self.labels[some]}
 
     def parts(self, positions) -> list:
-        """`positions` cut where one more pass costs less than the padding it saves: never on a GPU, which waits for work."""
-        if devices.name_of(self.device) != "cpu":
+        """`positions` cut where one more pass costs less than the padding it saves: a matter of the device."""
+        if not devices.cuts_batches(self.device):
             return [positions]
         lengths, cost, start = self.lengths[positions], np.zeros(len(positions) + 1), np.zeros(len(positions) + 1, int)
         for end in range(1, len(cost)):  # the cheapest way to cut the examples before `end`, by that of every shorter piece
@@ -169,13 +179,14 @@ def encode(config: dict, task: Task, model, device) -> dict[str, Encoded]:
     # Ids up to the padding id keep their number: RoBERTa counts positions from it.
     used = np.bincount(np.concatenate([np.arange(padding + 1)] + [each.columns["input_ids"] for each in found.values()]))
     renamed = encoders.trim_vocabulary(model, torch.from_numpy(np.flatnonzero(used)))
-    encoded = {}
+    encoded, buckets = {}, static.buckets(config["max_length"]) if devices.static(device, config["quick"]) else None
     for name, split in splits.items():
         columns = {column: torch.from_numpy(flat) for column, flat in found[name].columns.items()}
         columns["input_ids"] = renamed[columns["input_ids"].long()]
         if in_words:
             columns |= {column: torch.tensor(flat) for column, flat in joint.columns(task, split, found[name]).items()}
-        encoded[name] = Encoded(split.labels, found[name].lengths, columns, int(renamed[padding]), device, found[name].cut)
+        cut = found[name].cut
+        encoded[name] = Encoded(split.labels, found[name].lengths, columns, int(renamed[padding]), device, cut, buckets)
     return encoded
 
 
@@ -233,23 +244,32 @@ def eval_batch(model) -> int:
     return devices.EVAL_BATCH[devices.name_of(next(model.parameters()).device)]
 
 
+def batched(examples, batches: list):
+    """Each of `batches` of positions as a batch. Positions are uploaded together: a GPU is waited for at every upload."""
+    if batches:
+        everything = torch.as_tensor(np.concatenate(batches), device=examples.device)
+        for positions, some in zip(batches, everything.split([len(each) for each in batches]), strict=True):
+            yield examples.batch(some, examples.longest(positions))
+
+
 def predict(model, encoded: Encoded, wanted: np.ndarray | None = None) -> dict[str, np.ndarray]:
     """``logits`` [N, K] and ``feature_norms`` [N], norms of the head's input, in eval mode, in the split's order.
 
     Rows that are not at the positions `wanted` (all where None) mean nothing.
     """
-    n = len(encoded.labels)
-    head, features = encoders.output_layer(model), []
-    logits, norms = np.empty((n, head.out_features), np.float32), np.empty(n, np.float32)
-    hook = head.register_forward_pre_hook(lambda module, args: features.append(args[0]))
+    n, wanted = len(encoded.labels), np.arange(len(encoded.labels)) if wanted is None else wanted
+    head, norms, batches = encoders.output_layer(model), [], encoded.in_order_of_length(wanted, eval_batch(model))
+    hook = head.register_forward_pre_hook(lambda module, args: norms.append(args[0].float().norm(dim=-1)))
     try:
         with scoring(model), torch.inference_mode():
-            for positions in encoded.in_order_of_length(np.arange(n) if wanted is None else wanted, eval_batch(model)):
-                logits[positions] = logits_of(model, encoded.batch(positions)).cpu().numpy()
-                norms[positions] = features.pop().float().norm(dim=-1).cpu().numpy()
+            logits = [logits_of(model, batch) for batch in batched(encoded, batches)]
     finally:
         hook.remove()
-    return {"logits": logits, "feature_norms": norms}
+    # A GPU is read once, at the end: it would be waited for at every batch.
+    found = {"logits": np.empty((n, head.out_features), np.float32), "feature_norms": np.empty(n, np.float32)}
+    for name, parts in (("logits", logits), ("feature_norms", norms)) if batches else ():
+        found[name][np.concatenate(batches)] = torch.cat(parts).cpu().numpy()
+    return found
 
 
 def accuracy(split: Split, recorded: dict) -> dict[str, float]:
@@ -314,9 +334,9 @@ def _joint(config: dict, task: Task, device) -> Problem:
 
     def record(model, encoded):
         n = len(encoded.labels)
-        batches = ((some, encoded.batch(some)) for some in encoded.in_order_of_length(np.arange(n), eval_batch(model)))
+        positions = encoded.in_order_of_length(np.arange(n), eval_batch(model))
         with scoring(model), torch.inference_mode():
-            return joint.record(model, batches, n)
+            return joint.record(model, zip(positions, batched(encoded, positions), strict=True), n)
 
     splits, measure = encode(config, task, model, device), partial(joint.measure, task)
     facts = _facts(model, splits["train"])

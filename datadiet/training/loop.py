@@ -21,9 +21,10 @@ from datadiet.data import Task
 from datadiet.errors import InputError
 from datadiet.nets import device
 from datadiet.nets.dropout import quick_dropout
-from datadiet.training import kinds
+from datadiet.training import kinds, static
+from datadiet.training.captured import Captured
 from datadiet.training.pruning import Pruning
-from datadiet.training.recording import Recording, Stopwatch
+from datadiet.training.recording import Recording
 
 WARMUP = 0.1  # share of the updates over which the learning rate rises; it then falls to zero, whatever the budget
 CLIP = 1.0  # largest norm of a batch's gradient
@@ -71,12 +72,17 @@ def rate(step: int, total: int) -> float:
     return step / max(1, rising) if step < rising else max(0.0, (total - step) / max(1, total - rising))
 
 
-def _optimizer(config: dict, model: torch.nn.Module) -> torch.optim.Optimizer:
+def _optimizer(config: dict, model: torch.nn.Module, captured: bool) -> torch.optim.Optimizer:
+    """The optimiser of a run. One that is to be `captured` reads its learning rate and its count of steps on the device."""
+    start = config["learning_rate"]
+    if captured:
+        start = torch.tensor(start, device=next(model.parameters()).device)
     if config["optimizer"] == "adamw":
         # No weight decay: the papers' settings are unknown or zero, and it keeps the trimmed vocabulary exact.
-        return torch.optim.AdamW(model.parameters(), lr=config["learning_rate"], weight_decay=0.0, fused=True)
+        return torch.optim.AdamW(model.parameters(), lr=start, weight_decay=0.0, fused=True, capturable=captured)
     if config["optimizer"] == "sgd":  # Paul et al. (2021); the learning rate falls in a line here and not in their steps
-        return torch.optim.SGD(model.parameters(), lr=config["learning_rate"], momentum=0.9, nesterov=True, weight_decay=5e-4)
+        fused = True if captured else None  # torch's other ways to take the step read a tensor's learning rate back
+        return torch.optim.SGD(model.parameters(), lr=start, momentum=0.9, nesterov=True, weight_decay=5e-4, fused=fused)
     raise InputError(f"loop.fit: optimizer {config['optimizer']!r}; choose 'adamw' or 'sgd'.")
 
 
@@ -85,6 +91,10 @@ class Loop:
 
     ``problem``: of :func:`datadiet.training.kinds.prepare`. ``total``: the updates that the learning rate is spread over; it
     may change while training. ``step``: updates so far. Randomness (dropout, shifts) comes from torch's current generators.
+
+    A ``quick`` run may take shortcuts that leave the expected gradient as it is, with other random draws than a run without. On a
+    processor: dropout masks of 16 bits a number, and batches computed in parts where that saves padding. On a CUDA GPU: batches
+    padded to a few shapes (:mod:`datadiet.training.static`) and their updates captured (:mod:`datadiet.training.captured`).
     """
 
     def __init__(self, config: dict, task: Task, total: int):
@@ -93,9 +103,31 @@ class Loop:
         self.model, self.step, self.total = self.problem.model, 0, total
         if config["quick"]:
             quick_dropout(self.model)
+            device.lay_out(self.model, self.device)
         self.examples = 0  # trained on, in all: restoring a state does not take them back
-        self.optimizer = _optimizer(config, self.model)
+        self.static = device.static(self.device, config["quick"])
+        self.captured = Captured(self.device) if self.static else None
+        self.optimizer = _optimizer(config, self.model, self.static)
         self._set_rate()
+
+    def updates(self, batches: list, weights: torch.Tensor | None = None, loss=None):
+        """An update on each of `batches`, one after another, at most up to the last; yields its positions and losses after each.
+
+        ``loss`` and `weights` as in :meth:`update`, which makes the updates, unless shapes are static: then it is
+        :meth:`on_device`, and a GPU is not waited for between two of them.
+        """
+        batches = batches[: self.total - self.step]
+        if not self.static or loss is not None:  # a loss of the caller's own may read numbers back
+            for positions in batches:
+                yield positions, self.update(positions, loss, weights)
+            return
+        self.model.train()
+        rows = None if static.mixes(self.model) else self.config["batch_size"]
+        laid = static.laid_out(self.problem.splits["train"], batches, rows, weights)
+        for positions, on_device in zip(batches, laid, strict=True):
+            losses = self.captured(self.on_device, *on_device)[: len(positions)]
+            self._count(len(positions))
+            yield positions, losses
 
     def update(self, positions: np.ndarray, loss=None, weights: torch.Tensor | None = None) -> torch.Tensor:
         """One update on the training examples at `positions`; their losses before it, [B].
@@ -114,16 +146,41 @@ class Loop:
                 share = losses if weights is None else weights[torch.as_tensor(part)] * losses
             (share.sum() / len(positions)).backward()
             seen.append(losses.detach())
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
-        self.optimizer.step()
-        self.step, self.examples = self.step + 1, self.examples + len(positions)
-        self._set_rate()
+        self._apply()
+        self._count(len(positions))
         return torch.cat(seen)
 
+    def on_device(self, positions: torch.Tensor, weights: torch.Tensor, longest: int | None) -> torch.Tensor:
+        """The update as work on tensors of the device alone, to be captured: nothing is sent there or read back.
+
+        The gradient is that of ``sum(weights * losses)`` [B]; see :func:`datadiet.training.static.laid_out`. Returns the losses.
+        """
+        self.optimizer.zero_grad()
+        with device.autocast(self.device, self.config["training_precision"]):
+            batch = self.problem.vary(self.problem.splits["train"].batch(positions, longest))
+            losses = self.problem.loss(self.model, batch)
+            whole = (weights * losses).sum()
+        whole.backward()
+        self._apply()
+        return losses.detach()
+
+    def _apply(self) -> None:
+        """Clip the gradient, and take the optimiser's step."""
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
+        self.optimizer.step()
+
+    def _count(self, examples: int) -> None:
+        """Count an update, and set the learning rate of the next, over ``total`` as it is now."""
+        self.step, self.examples = self.step + 1, self.examples + examples
+        self._set_rate()
+
     def _set_rate(self) -> None:
-        """Set the learning rate of the next update, over ``total`` as it is now."""
+        value = self.config["learning_rate"] * (rate(self.step, self.total) if self.config["decay"] else 1.0)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.config["learning_rate"] * (rate(self.step, self.total) if self.config["decay"] else 1.0)
+            if self.static:
+                group["lr"].fill_(value)  # in place, where a captured update reads it; the number travels with the order
+            else:
+                group["lr"] = value
 
     def state(self) -> dict:
         """A copy of all that the next update depends on, but for random numbers: weights, optimiser, step."""
@@ -135,6 +192,13 @@ class Loop:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
+        if self.static:
+            self.captured.forget()  # it works on the tensors of the optimiser's state, which are others now
+
+    @property
+    def facts(self) -> dict:
+        """Metrics of the way that the updates were made: ``not_captured``, why not, where they were to be and could not."""
+        return {"not_captured": self.captured.why} if self.static and self.captured.why else {}
 
 
 def judge(problem: kinds.Problem, task: Task) -> tuple[dict, dict]:
@@ -202,10 +266,11 @@ def fit(config: dict, task: Task, kept: np.ndarray | None = None, progress: bool
             f"loop.fit: vog=True compares gradients between scoring points; score_at is {config['score_at']}: give two or more."
         )
     loop = Loop(config, task, total)
-    recording, training = Recording(config, task, loop.problem, points), Stopwatch()
+    recording, training = Recording(config, task, loop.problem, points), device.Stopwatch(loop.device)
     pruning = None if config["schedule"] is None else Pruning(config, loop.problem, n)
     with (
         device.seeded(loop.device, DROPOUT_STREAM + seed),
+        device.attention(loop.device, config["quick"]),
         tqdm(total=total, disable=not progress, desc=task.name, unit="step", leave=False) as bar,
     ):
         _train(loop, kept, recording, pruning, training, bar)
@@ -224,27 +289,27 @@ def fit(config: dict, task: Task, kept: np.ndarray | None = None, progress: bool
     if pruning is not None:
         metrics["scored"] += pruning.scored
         metrics["scoring_seconds"] += pruning.stopwatch.seconds
-    return Fit(metrics | loop.problem.facts | judged, arrays)
+    return Fit(metrics | loop.problem.facts | loop.facts | judged, arrays)
 
 
-def _train(loop: Loop, kept: np.ndarray, recording: Recording, pruning: Pruning | None, training: Stopwatch, bar) -> None:
+def _train(loop: Loop, kept: np.ndarray, recording: Recording, pruning: Pruning | None, training: device.Stopwatch, bar) -> None:
     """Train `loop` to its last update on the `kept` examples, or on those that `pruning` keeps in each epoch."""
-    size, train, weights, epoch = loop.config["batch_size"], loop.problem.splits["train"], None, 0
+    size, train, weights, loss, epoch = loop.config["batch_size"], loop.problem.splits["train"], None, None, 0
     rng = np.random.default_rng(loop.config["seed"])
     recording.after_update(0)
     while loop.step < loop.total:
         if pruning is not None:
             kept, weights = pruning.before_epoch(epoch)
+            loss = pruning.loss(epoch)
             # The sizes of a soft schedule are known an epoch at a time; the learning rate still ends at the last update.
             loop.total = loop.step + sum(updates_per_epoch(n, size) for n in pruning.sizes(epoch))
-        for positions in train.shuffled(kept, size, rng):
-            with training.running():
-                losses = loop.update(positions, None if pruning is None else pruning.loss(epoch), weights)
+        with training.running():  # from epoch to epoch, not from update to update, between which a GPU is not to be waited for
+            for positions, losses in loop.updates(train.shuffled(kept, size, rng), weights, loss):
                 if pruning is not None:
                     pruning.after_update(positions, losses)
-            bar.update()
-            recording.after_update(loop.step)
-            if loop.step == loop.total:
-                break
+                bar.update()
+                if recording.due(loop.step):
+                    with training.paused():
+                        recording.after_update(loop.step)
         epoch += 1
         recording.after_epoch()

@@ -35,8 +35,11 @@ class Pictures:
         """L2 norm of each image as the network sees it, float32 [N]."""
         return scores.input_norm(self.images.cpu().numpy()).astype(np.float32)
 
-    def batch(self, positions) -> dict:
-        """Images [B, C, H, W] and labels [B] at `positions`."""
+    def longest(self, positions) -> None:
+        """None: nothing is padded."""
+
+    def batch(self, positions, longest: None = None) -> dict:
+        """Images [B, C, H, W] and labels [B] at `positions`, which may be a tensor on the device."""
         positions = torch.as_tensor(positions, device=self.device)
         return {"image": self.images[positions], "labels": self.labels[positions]}
 

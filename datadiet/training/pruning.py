@@ -7,9 +7,8 @@ import torch
 
 from datadiet import dynamic
 from datadiet.errors import InputError
-from datadiet.nets import encoders
+from datadiet.nets import device, encoders
 from datadiet.training import kinds
-from datadiet.training.recording import Stopwatch
 
 
 def el2n(problem: kinds.Problem, dropout: bool) -> np.ndarray:
@@ -34,6 +33,7 @@ class FromTraining:
             raise InputError("loop.fit: reuse=True is for tasks with one label an example, scored in float32; leave it out.")
         self.problem, self.labels = problem, problem.splits["train"].labels.cpu().numpy()
         self.values = np.full(len(self.labels), np.nan)
+        self.noted: list[tuple] = []  # (positions, logits) of the updates since the last scores, on the device
 
     def loss(self, model, batch, positions: np.ndarray) -> torch.Tensor:
         """The training loss of the examples at `positions`, [B], whose scores are noted by the way."""
@@ -43,11 +43,14 @@ class FromTraining:
             losses = self.problem.loss(model, batch)
         finally:
             hook.remove()
-        self.values[positions] = kinds.el2n({"logits": seen[0].float().cpu().numpy()}, self.labels[positions])
+        self.noted.append((positions, seen[0].float()))
         return losses
 
     def complete(self, kept: np.ndarray) -> tuple[np.ndarray, int]:
         """(scores of all examples, how many took a pass of their own): those not in `kept`."""
+        positions, logits = zip(*self.noted, strict=True)
+        some, self.noted = np.concatenate(positions), []
+        self.values[some] = kinds.el2n({"logits": torch.cat(logits).cpu().numpy()}, self.labels[some])
         others = np.setdiff1d(np.arange(len(self.labels)), kept)
         if len(others):
             recorded = kinds.predict(self.problem.model, self.problem.splits["train"], others)
@@ -62,11 +65,16 @@ class Pruning:
         self.problem, self.epochs, self.dropout = problem, config["epochs"], config["schedule"].get("dropout", False)
         self.schedule = dynamic.of(config["schedule"], n, config["epochs"], config["seed"])
         self.free = FromTraining(problem) if config["schedule"].get("reuse") else None
-        self.kept, self.scored, self.stopwatch = np.arange(n), 0, Stopwatch()
+        self.kept, self.scored, self.stopwatch = np.arange(n), 0, device.Stopwatch(problem.splits["train"].device)
+        self.observed: list[tuple] = []  # (positions, losses) of the updates of the epoch that is under way
 
     def before_epoch(self, epoch: int) -> tuple[np.ndarray, torch.Tensor]:
         """Positions that the epoch trains on, and the weights [N] of their losses."""
         labels = self.problem.splits["train"].labels
+        if self.observed:  # shown at once: the schedule draws between epochs, and a GPU would be waited for at every update
+            positions, losses = zip(*self.observed, strict=True)
+            self.schedule.observe(np.concatenate(positions), torch.cat(losses).float().cpu().numpy())
+            self.observed = []
         if self.schedule.due(epoch):
             with self.stopwatch.running():
                 if self.free:
@@ -87,6 +95,6 @@ class Pruning:
         return self.free.loss if self.free and self.schedule.due(epoch + 1) else None
 
     def after_update(self, positions: np.ndarray, losses: torch.Tensor) -> None:
-        """Show the losses of an update to a schedule that goes by them."""
+        """Keep the losses of an update for a schedule that goes by them, on the device until the next epoch."""
         if isinstance(self.schedule, dynamic.Soft):
-            self.schedule.observe(positions, losses.float().cpu().numpy())
+            self.observed.append((positions, losses))

@@ -1,42 +1,24 @@
 """Arrays of the training examples that a run records while it trains: logits and norms, exact GraNd, VoG, who is right."""
 
-import time
-from contextlib import contextmanager
-
 import numpy as np
+import torch
 
 from datadiet import gradnorm
 from datadiet.data import Task
+from datadiet.nets import device
 from datadiet.training import inputgrad, kinds
-
-GRAND_BATCH = 64
 
 
 def grand(problem: kinds.Problem, positions: np.ndarray) -> np.ndarray:
     """Exact GraNd over all parameters of the training examples at `positions`, [M], in eval mode."""
-    out = np.empty(len(positions), np.float32)
     place = {int(p): i for i, p in enumerate(positions)}
     model, train, alone = problem.model, problem.splits["train"], {}
+    batches = train.in_order_of_length(positions, device.NORM_BATCH[device.name_of(train.device)])
     with kinds.scoring(model):
-        for some in train.in_order_of_length(positions, GRAND_BATCH):
-            norms = gradnorm.grad_norms(model, train.batch(some), problem.loss, alone=alone)
-            out[[place[int(p)] for p in some]] = norms.float().cpu().numpy()
+        norms = [gradnorm.grad_norms(model, batch, problem.loss, alone=alone).float() for batch in kinds.batched(train, batches)]
+    out = np.empty(len(positions), np.float32)
+    out[[place[int(p)] for p in np.concatenate(batches)]] = torch.cat(norms).cpu().numpy()
     return out
-
-
-class Stopwatch:
-    """Seconds spent inside its contexts, in all."""
-
-    def __init__(self):
-        self.seconds = 0.0
-
-    @contextmanager
-    def running(self):
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds += time.perf_counter() - start
 
 
 class Recording:
@@ -49,11 +31,15 @@ class Recording:
         self.checkpoints = inputgrad.Checkpoints(problem) if config["vog"] else None
         self.at: dict[int, dict] = {}
         self.right: list[np.ndarray] = []
-        self.stopwatch = Stopwatch()
+        self.stopwatch = device.Stopwatch(problem.splits["train"].device)
+
+    def due(self, step: int) -> bool:
+        """Whether `step` is a scoring point."""
+        return step in self.points
 
     def after_update(self, step: int) -> None:
         """Record, where `step` is a scoring point."""
-        if step not in self.points:
+        if not self.due(step):
             return
         with self.stopwatch.running():
             self.at[step] = self.problem.record(self.problem.model, self.problem.splits["train"])

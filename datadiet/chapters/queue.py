@@ -12,6 +12,7 @@ import pandas as pd
 from datadiet import chapters, paths, runs
 from datadiet.chapters.settings import has, parsed, settings_of
 from datadiet.errors import InputError
+from datadiet.nets import device
 
 COLUMNS = ["entry", "profile", "for", "runs", "stored", "updates", "minutes"]
 
@@ -51,7 +52,7 @@ def entries() -> list[Entry]:
 
 def rate() -> float:
     """Updates a second, all workers together, of the published runs that a GPU made in one sweep; NaN where there are none."""
-    made = [row for row in runs.store.all_published().values() if row["config"].get("device") == "cuda"]
+    made = [row for row in runs.store.all_published().values() if device.is_gpu(row["config"].get("device", "cpu"))]
     if not made:
         return float("nan")
     starts = [datetime.datetime.fromisoformat(row["provenance"]["started"]).timestamp() for row in made]

@@ -74,6 +74,11 @@ def static(where, quick: bool) -> bool:
     return quick and STATIC[name_of(where)]
 
 
+def is_gpu(where) -> bool:
+    """Whether the device, of torch or of a run, is a GPU."""
+    return name_of(where) in ("cuda", "mps")
+
+
 def cuts_batches(where) -> bool:
     """Whether a quick run cuts batches where that saves padding: on a processor, never on a GPU, which waits for work."""
     return name_of(where) == "cpu"
@@ -110,7 +115,7 @@ def wait(where) -> None:
     """Return when the device has done all that it was asked; at once on a processor."""
     import torch
 
-    if name_of(where) in ("cuda", "mps"):
+    if is_gpu(where):
         getattr(torch, name_of(where)).synchronize()
 
 

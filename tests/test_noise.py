@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from small import around, config, outcome, rows, settings, words  # noqa: F401
+from small import around, config, outcome_of, rows, settings, words  # noqa: F401
 
 from datadiet import runs, scores
 from datadiet.chapters import label_noise, ledger
@@ -144,7 +144,7 @@ def made(gain_clean=0.0, gain_noisy=0.05, against_full=0.01, against_random=0.02
     ({"against_full": -0.05, "against_random": -0.02}, "BDD-4n", "disagrees"),
 ])
 def test_rules_for_noisy_labels(gains, claim, said):
-    assert outcome(claim, SETTINGS, made(**gains)) == said
+    assert outcome_of(claim, SETTINGS, made(**gains)) == said
 
 
 def test_parts_say_what_they_are_about():
@@ -235,7 +235,7 @@ def test_flips_at_the_top(monkeypatch, quality, said):
     qualities |= {runs.key(run): (quality, 2.0 - quality) for run in full(0.2)}
     monkeypatch.setattr(runs.store, "arrays", arrays_of(qualities))
     table = pd.DataFrame(rows(full(0.2), [0.5] * 5) + rows(full(0.1), [0.5] * 5))
-    assert outcome("P21-9", SETTINGS, table) == said
+    assert outcome_of("P21-9", SETTINGS, table) == said
     first, second = ledger.decide("P21-9", SETTINGS, table.iloc[:-2]).parts  # two runs missing: three seeds are left
     found = noise.detection(table, full(0.1), ["el2n"], ["1ep"]).set_index("seed").loc[[0, 1, 2]]
     assert (first.n, second.n) == (3, 3)

@@ -11,8 +11,9 @@ from pathlib import Path
 import click
 import yaml
 
-from datadiet import __version__, chapters
+from datadiet import __version__
 from datadiet.chapters import settings
+from datadiet.chapters.asked import asked
 from datadiet.errors import InputError
 
 
@@ -62,29 +63,6 @@ def placed(out: Path | None, file: Path, ending: str) -> Path:
     if out.resolve() == file.resolve():
         raise InputError(f"--out: {out} is the table that is read; name another file.")
     return out
-
-
-def asked(names, profile: str, changes) -> tuple[str, list[dict]]:
-    """The engine of a profile, and the runs that chapters ask for in it; all chapters with runs where none is named.
-
-    A change is made in every chapter that has the parameter.
-    """
-    for name in names:
-        if name not in chapters.NAMES:
-            near = difflib.get_close_matches(name, chapters.NAMES, n=3)
-            hint = f"Did you mean {near[0]!r}? " if near else ""
-            raise InputError(f"datadiet: no chapter {name!r} asks for runs. {hint}Those that do: {', '.join(chapters.NAMES)}.")
-    names = names or [name for name in chapters.NAMES if settings.has(profile, name)]
-    own = {name: settings.settings_of(profile, name) for name in names}
-    changes = parsed(changes)
-    unknown = sorted(set(changes).difference(*own.values()))
-    if unknown:
-        near = difflib.get_close_matches(unknown[0], {key for each in own.values() for key in each}, n=3)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise InputError(f"datadiet: no parameter {', '.join(map(repr, unknown))} in {', '.join(own)}.{hint}")
-    own = {name: settings.checked(old | {key: value for key, value in changes.items() if key in old}, name)
-           for name, old in own.items()}
-    return next(iter(own.values()))["engine"], [run for name, new in own.items() for run in chapters.wanted(name, new)]
 
 
 def alone(names, changes) -> None:
@@ -181,7 +159,7 @@ def plan(names, profile, changes, queued, publish):
         if publish:
             queue.publish(found)
         return
-    _, wanted = asked(names, profile, changes)
+    _, wanted = asked(names, profile, parsed(changes))
     due = bill.of(wanted)
     if not len(due):
         click.echo(f"All runs of profile {profile} are stored: nothing to compute.")
@@ -205,7 +183,7 @@ def sweep(names, profile, changes, engine, publish, queued):
     Example: datadiet sweep score-timing --profile lab --engine processes
     """
     from datadiet import runs
-    from datadiet.runs import store
+    from datadiet.runs import facts, store
 
     if queued:
         from datadiet.chapters import queue
@@ -213,7 +191,7 @@ def sweep(names, profile, changes, engine, publish, queued):
         alone(names, changes)
         usual, wanted = "processes", [run for entry in queue.entries() for run in entry.wanted()]
     else:
-        usual, wanted = asked(names, profile, changes)
+        usual, wanted = asked(names, profile, parsed(changes))
     try:
         table = runs.sweep(wanted, engine or usual)
     except runs.SweepFailed as problem:
@@ -222,7 +200,10 @@ def sweep(names, profile, changes, engine, publish, queued):
     counts = ", ".join(f"{count} {name}" for name, count in origins.items()) or "none"
     click.echo(f"Runs stored: {counts}; missing: {table.attrs['missing']}.")
     if publish:
-        click.echo(f"Published: {store.publish(table['key'] if len(table) else [])} runs of this machine, in results/.")
+        found = store.live(table["key"] if len(table) else [])
+        click.echo(f"Published: {store.publish(found)} runs of this machine, in results/.")
+        for name, why in facts.publish_sets(run["config"]["task"] for run in found.values()).items():
+            click.echo(f"The classes of {name} are not in the results, where a constant classifier is known by them: {why}")
 
 
 @main.command()
@@ -238,7 +219,7 @@ def verify(names, profile, changes, sample):
     """
     from datadiet.runs.verify import published_again
 
-    _, wanted = asked(names, profile, changes)
+    _, wanted = asked(names, profile, parsed(changes))
     compared = published_again(wanted, sample)
     click.echo(compared.to_string(index=False))
     if (compared["outcome"] == "differs").any() or (compared["outcome"] == "data differs").all():

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from datadiet import runs
+from datadiet.chapters import ledger, queue
 from datadiet.chapters.settings import settings_of
 
 WORDS = {
@@ -59,6 +60,17 @@ def rows(arm, values, column="test_accuracy", **more):
     known = {"label_names": ("fruit", "tool", "river"), "n_kept": 100}
     return [{"key": runs.key(run), "task": run["task"], "seed": run["seed"], column: value} | known | more
             for run, value in zip(arm, values, strict=True) if value is not None]
+
+
+def partial_profiles():
+    """Profiles that may have files for some chapters alone: those whose runs are evidence beside the standard ones, or queued."""
+    return set(ledger.EVIDENCE[1:]) | {entry.profile for entry in queue.entries()}
+
+
+def outcome_of(claim, settings, table):
+    """The outcome of the one experiment that a table of one task is, whether or not it counts."""
+    (found,) = ledger.decide(claim, settings, table).experiments
+    return found.outcome
 
 
 def around(mean, n=5, wobble=0.001):

@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from conftest import CHAPTERS, ROOT
+from small import partial_profiles
 
 from datadiet.book import build, gate, render
 from datadiet.chapters.settings import has, profiles, settings_of
@@ -73,7 +74,7 @@ def test_parameters_of_a_chapter_are_its_parameter_files(page):
     files = {profile: settings_of(profile, name) for profile in profiles() if has(profile, name)}
     assert all(set(settings) == set(declared) for settings in files.values())
     if "profile" in declared:  # an experiment; other chapters choose what suits their page
-        assert set(files) | {"gpu"} == set(profiles())
+        assert set(files) | partial_profiles() == set(profiles())
         assert all(settings["profile"] == profile for profile, settings in files.items())
         assert declared == files["standard"] | {"engine": "stored"}
 

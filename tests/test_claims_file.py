@@ -1,11 +1,13 @@
 """The ledger is complete, and every entry says what it must."""
 
+from datetime import date
 from pathlib import Path
 
 import pytest
 import yaml
 from pybtex.database import parse_file
 
+from datadiet import chapters
 from datadiet.chapters import ledger
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,10 +59,13 @@ def test_tested_claims_are_those_of_the_chapters():
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim["id"])
 def test_schema(claim):
     reasons = {"tested": {"rule"}, "analogue": {"rule", "why"}}.get(claim["status"], {"why"})
-    assert set(claim) == FIELDS | reasons | ({"margins"} if claim["status"] in RULED else set())
+    ruled = claim["status"] in RULED
+    assert set(claim) - {"notes", "ours"} == FIELDS | reasons | ({"margins", "regime"} if ruled else set())
+    assert ruled or "notes" not in claim
+    assert claim.get("ours", True) is True
     assert all(isinstance(value, (int, float)) for value in claim.get("margins", {}).values())
     assert claim["status"] in (*RULED, "not yet", "not testable here")
-    texts = {name: text for name, text in claim.items() if name not in ("chapter", "margins")}
+    texts = {name: text for name, text in claim.items() if name not in ("chapter", "margins", "regime", "notes", "ours")}
     assert all(isinstance(text, str) and text.strip() == text and text for text in texts.values())
     assert claim["claim"].endswith(".") and all(claim[reason].endswith(".") for reason in reasons)
     assert all(way.startswith(HOW_KNOWN) for way in claim["known"].split("; "))
@@ -70,9 +75,39 @@ def test_schema(claim):
 def test_a_tested_claim_names_a_chapter_that_exists(claim):
     if claim["status"] in RULED:
         assert (ROOT / "chapters" / claim["chapter"]).is_file()
-        assert "Written before its runs" in claim["rule"]
+        assert any("Written before" in text for text in (claim["rule"], *claim.get("notes", {}).values()))
     else:
         assert claim["chapter"] is None
+
+
+BOUNDS = {"tasks": list, "encoders": list, "examples": int, "epochs": int, "fraction": list}
+MEASURES = ("accuracy", "matthews", "auc")
+
+
+@pytest.mark.parametrize("claim", [claim for claim in CLAIMS if "regime" in claim], ids=lambda claim: claim["id"])
+def test_a_regime_says_what_the_code_reads_and_nothing_else(claim):
+    regime = claim["regime"]
+    assert set(regime) <= {"learned", "measure", "reach", "control", "setting"} and "setting" in regime
+    assert regime.get("learned", False) is False and regime.get("measure", "auc") in MEASURES
+    assert all(0 < reached < 1 for reached in regime.get("reach", {}).values())
+    controls = chapters.room(claim["chapter"].removesuffix(".md"), "rules").__dict__.get("CONTROLS", {})
+    assert ("control" in regime) == ("control" in claim["margins"]) == (claim["id"] in controls)
+    bounds = regime["setting"] or {}
+    assert all(isinstance(bound, BOUNDS[name]) for name, bound in bounds.items())
+    if claim["status"] == "analogue":
+        assert regime["setting"] is None
+    else:
+        assert {"tasks", "encoders"} <= set(bounds)
+
+
+@pytest.mark.parametrize("claim", [claim for claim in CLAIMS if "notes" in claim], ids=lambda claim: claim["id"])
+def test_notes_are_dated_sentences(claim):
+    assert all(isinstance(day, date) and text.strip().endswith(".") for day, text in claim["notes"].items())
+
+
+def test_an_inference_of_our_own_is_known_as_one():
+    ours = {claim["id"] for claim in CLAIMS if claim.get("ours")}
+    assert ours and all("inferred by us" in claim["known"] for claim in CLAIMS if claim["id"] in ours)
 
 
 def test_every_paper_is_in_the_bibliography():

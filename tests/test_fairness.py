@@ -289,7 +289,7 @@ def made(values, without=()):
             row = {f"{split}_{metric}": value for split in SPLITS for metric, value in metrics.items()}
             row |= {column: values[arm, column][seed] for column in row if (arm, column) in values}
             if (arm, seed) not in without:
-                found.append({"key": runs.key(run), "n_kept": 1, "seed": seed} | row)
+                found.append({"key": runs.key(run), "label_names": ("other", "complaint"), "n_kept": 1, "seed": seed} | row)
     return pd.DataFrame(found)
 
 
@@ -305,7 +305,7 @@ def test_a_healthy_mix_is_fairer_above_zero(place, metric, gain, outcome):
     assert found[place].outcome == outcome and found[1 - place].outcome == "undecided"  # equal for every seed
 
 
-@pytest.mark.parametrize("healthy, verdict", [(0.98, "reproduced"), (0.8, "not reproduced")])
+@pytest.mark.parametrize("healthy, verdict", [(0.98, "agrees"), (0.8, "disagrees")])
 def test_hdd_1(healthy, verdict):
     table = made(dict.fromkeys(HEALTHY, level(healthy)))
     assert ledger.decide("HDD-1", SETTINGS, table).verdict == f"analogue: {verdict}"

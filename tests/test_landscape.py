@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from small import around, rows
 from torch import nn
 
 from datadiet import chapters, runs
@@ -390,19 +391,20 @@ def made(velocity, at_one, later, seeds=range(5), wobble=0.001):
     return pd.DataFrame([row for row in rows if row["seed"] in seeds])
 
 
-@pytest.mark.parametrize("velocity, at_one, later, outcomes, verdict", [
-    (0.1, 0.3, 0.2, ["holds"] * 3, "reproduced"),
-    (0.1, 0.3, 0.0, ["holds"] * 3, "reproduced"),  # gone by the fourth epoch, but later than the easiest, who meet none
-    (-0.1, -0.3, -0.2, ["fails"] * 3, "not reproduced"),
-    (0.1, 0.0, 0.0, ["holds", "undecided", "undecided"], "partly reproduced"),  # nobody meets one
-    (0.1, 0.01, 0.005, ["holds", "fails", "undecided"], "partly reproduced"),  # less than what counts as one
-    (-0.1, 0.3, 0.2, ["fails", "holds", "holds"], "partly reproduced"),
+@pytest.mark.parametrize("velocity, at_one, later, outcomes, said", [
+    (0.1, 0.3, 0.2, ["holds"] * 3, "agrees"),
+    (0.1, 0.3, 0.0, ["holds"] * 3, "agrees"),  # gone by the fourth epoch, but later than the easiest, who meet none
+    (-0.1, -0.3, -0.2, ["fails"] * 3, "disagrees"),
+    (0.1, 0.0, 0.0, ["holds", "undecided", "undecided"], "partly"),  # nobody meets one
+    (0.1, 0.01, 0.005, ["holds", "fails", "undecided"], "partly"),  # less than what counts as one
+    (-0.1, 0.3, 0.2, ["fails", "holds", "holds"], "partly"),
     (0.0, 0.0, 0.0, ["undecided"] * 3, "undecided"),
 ])
-def test_the_rule_on_tables_made_by_hand(velocity, at_one, later, outcomes, verdict):
+def test_the_rule_on_tables_made_by_hand(velocity, at_one, later, outcomes, said):
     """The velocity of the first two epochs, before the scoring point, is made to say the opposite: it must not count."""
     found = ledger.decide("P21-10", STANDARD, made(velocity, at_one, later))
-    assert [part.outcome for part in found.parts] == outcomes and found.verdict == verdict and found.seeds == 5
+    assert [part.outcome for part in found.parts] == outcomes and found.seeds == 5
+    assert found.experiments[0].outcome == said and found.verdict == "could not have shown it"  # no full data was run
 
 
 @pytest.mark.parametrize("place, arguments", [(0, (0.0, 0.3, 0.2)), (1, (0.1, 0.02, 0.2))])
@@ -429,4 +431,7 @@ def test_a_missing_run_leaves_the_other_seeds_as_they_are():
 
 
 def test_few_seeds_only_hint():
-    assert ledger.decide("P21-10", STANDARD, made(0.1, 0.3, 0.2, seeds=(0, 1, 2))).verdict == "standard: reproduced"
+    """Images, whose full data was learned: 0.99 of ten digits."""
+    learned = pd.DataFrame(rows(images.scoring(STANDARD, "digits"), around(0.99)))
+    for seeds, said in (((0, 1, 2), "hint: reduced setting: agrees"), (range(5), "reduced setting: agrees")):
+        assert ledger.decide("P21-10", STANDARD, pd.concat([made(0.1, 0.3, 0.2, seeds=seeds), learned])).verdict == said

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from small import around, config, rows, settings, words  # noqa: F401
+from small import around, config, outcome_of, rows, settings, words  # noqa: F401
 
 from datadiet import runs, scores
 from datadiet.chapters import label_noise, ledger
@@ -135,16 +135,16 @@ def made(gain_clean=0.0, gain_noisy=0.05, against_full=0.01, against_random=0.02
     return pd.DataFrame(out)
 
 
-@pytest.mark.parametrize("gains, claim, verdict", [
-    ({}, "P21-5n", "reproduced"),
-    ({"gain_clean": 0.1}, "P21-5n", "partly reproduced"),  # helps, but with clean labels it helps more
-    ({"gain_noisy": -0.05}, "P21-5n", "not reproduced"),
-    ({}, "BDD-4n", "reproduced"),
-    ({"against_random": -0.02}, "BDD-4n", "partly reproduced"),  # dropping helps, and at random even more
-    ({"against_full": -0.05, "against_random": -0.02}, "BDD-4n", "not reproduced"),
+@pytest.mark.parametrize("gains, claim, said", [
+    ({}, "P21-5n", "agrees"),
+    ({"gain_clean": 0.1}, "P21-5n", "partly"),  # helps, but with clean labels it helps more
+    ({"gain_noisy": -0.05}, "P21-5n", "disagrees"),
+    ({}, "BDD-4n", "agrees"),
+    ({"against_random": -0.02}, "BDD-4n", "partly"),  # dropping helps, and at random even more
+    ({"against_full": -0.05, "against_random": -0.02}, "BDD-4n", "disagrees"),
 ])
-def test_rules_for_noisy_labels(gains, claim, verdict):
-    assert ledger.decide(claim, SETTINGS, made(**gains)).verdict == verdict
+def test_rules_for_noisy_labels(gains, claim, said):
+    assert outcome_of(claim, SETTINGS, made(**gains)) == said
 
 
 def test_parts_say_what_they_are_about():
@@ -228,14 +228,14 @@ def arrays_of(qualities):
     return arrays
 
 
-@pytest.mark.parametrize("quality, verdict", [(2.0, "reproduced"), (0.0, "not reproduced")])
-def test_flips_at_the_top(monkeypatch, quality, verdict):
+@pytest.mark.parametrize("quality, said", [(2.0, "agrees"), (0.0, "disagrees")])
+def test_flips_at_the_top(monkeypatch, quality, said):
     """Of one rate and one scoring point; runs at another rate, and the other point, know the opposite."""
     qualities = {runs.key(run): (2.0 - quality, quality) for run in full(0.1)}
     qualities |= {runs.key(run): (quality, 2.0 - quality) for run in full(0.2)}
     monkeypatch.setattr(runs.store, "arrays", arrays_of(qualities))
     table = pd.DataFrame(rows(full(0.2), [0.5] * 5) + rows(full(0.1), [0.5] * 5))
-    assert ledger.decide("P21-9", SETTINGS, table).verdict == verdict
+    assert outcome_of("P21-9", SETTINGS, table) == said
     first, second = ledger.decide("P21-9", SETTINGS, table.iloc[:-2]).parts  # two runs missing: three seeds are left
     found = noise.detection(table, full(0.1), ["el2n"], ["1ep"]).set_index("seed").loc[[0, 1, 2]]
     assert (first.n, second.n) == (3, 3)

@@ -6,7 +6,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
-from small import around
+from small import around, rows
 
 from datadiet import runs, scores
 from datadiet.chapters import ledger, pages
@@ -171,14 +171,16 @@ def test_a_part_holds_below_zero_and_fails_above(place, kind, by):
 
 
 def test_rule():
-    def decided(entropy, el2n, n=5):
+    def decided(entropy, el2n, n=5, seed_set=0.8):
         errors = {"entropy": entropy, "el2n": el2n}
-        return ledger.decide("BEM-1", MADE, made(intent=errors, frame=errors, n=n)).verdict
+        learned = pd.DataFrame(rows(chapter.runs.weak(MADE, "t"), around(seed_set)))
+        return ledger.decide("BEM-1", MADE, pd.concat([made(intent=errors, frame=errors, n=n), learned])).verdict
 
-    assert decided(0.2, 0.2) == "analogue: reproduced"
-    assert decided(0.4, 0.4) == "analogue: not reproduced"
-    assert decided(0.2, 0.4) == "analogue: partly reproduced"
-    assert decided(0.2, 0.2, n=4) == "analogue: smoke: reproduced"
+    assert decided(0.2, 0.2) == "analogue: agrees"
+    assert decided(0.4, 0.4) == "analogue: disagrees"
+    assert decided(0.2, 0.4) == "analogue: partly"
+    assert decided(0.2, 0.2, n=4) == "analogue: hint: agrees"
+    assert decided(0.2, 0.2, seed_set=0.4) == "analogue: could not have shown it"  # of three classes
 
 
 def test_a_run_missing_from_each_arm_leaves_the_seeds_that_both_have():

@@ -78,8 +78,8 @@ def stored(table: pd.DataFrame, arm: list[dict]) -> dict[int, dict]:
 def by_seed(table: pd.DataFrame, arm: list[dict], column: str | None = None) -> pd.Series:
     """One column of the table for the runs of an arm, by seed; empty where none of them is stored.
 
-    `column` None: test accuracy, or whatever else the arm's task is judged by; ``attrs["constant"]`` is then the share of
-    the arm's runs that give every test example the same answer.
+    `column` None: test accuracy, or whatever else the arm's task is judged by. ``attrs["constant"]`` is the share of the
+    arm's runs that give every test example the same answer.
     """
     found = stored(table, arm)
     if not found:
@@ -87,16 +87,15 @@ def by_seed(table: pd.DataFrame, arm: list[dict], column: str | None = None) -> 
     wanted = column or f"test_{measure(arm[0]['task'])}"
     rows = table.drop_duplicates("key").set_index("key")
     values = pd.Series({seed: rows[wanted][runs.key(run)] for seed, run in found.items()}).sort_index()
-    if column is None:
-        some = rows.loc[[runs.key(run) for run in found.values()]]
-        values.attrs["constant"] = float(np.mean([_constant(arm[0]["task"], row) for row in some.to_dict("records")]))
+    some = rows.loc[[runs.key(run) for run in found.values()]]
+    values.attrs["constant"] = float(np.mean([_constant(arm[0]["task"], row) for row in some.to_dict("records")]))
     return values
 
 
 def _constant(task: str, row: dict) -> bool:
     """Whether a run's model gives every test example the same answer: Matthews' correlation is then zero, and nothing else is."""
     matthews = row.get("test_matthews", np.nan)
-    return facts.constant(row["test_accuracy"], task) if np.isnan(matthews) else matthews == 0
+    return facts.constant(row.get("test_accuracy", np.nan), task) if np.isnan(matthews) else matthews == 0
 
 
 def scores_by_seed(table: pd.DataFrame, arm: list[dict], name: str, at) -> dict[int, np.ndarray]:

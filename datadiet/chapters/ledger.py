@@ -120,7 +120,7 @@ def decide_over(claim: str, views) -> Verdict:
     found = tuple(each for settings, table in views for each in experiments(entry, rules()[claim], room, settings, table))
     verdict = verdict_of(found)
     if entry["status"] == "analogue":
-        verdict = f"analogue: {verdict.removeprefix('reduced setting: ')}"  # another experiment than the paper's
+        verdict = f"analogue: {verdict.replace('reduced setting: ', '')}"  # another experiment than the paper's
     return Verdict(claim, verdict, found)
 
 

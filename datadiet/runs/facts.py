@@ -12,6 +12,8 @@ from functools import cache
 import numpy as np
 
 from datadiet import paths
+from datadiet.data import load
+from datadiet.errors import InputError
 
 ROUNDING = 1e-9  # accuracies are counts over a few thousand examples: nearer than this they are the same count
 
@@ -45,3 +47,16 @@ def publish(tasks: dict) -> None:
     lines = [f"{json.dumps(name)}: {json.dumps(counts[name])}" for name in sorted(counts)]
     _file().write_text("{\n" + ",\n".join(lines) + "\n}\n")
     _counts.cache_clear()
+
+
+def publish_sets(names) -> dict[str, str]:
+    """:func:`publish` of the sets of these names, as they are read; those that cannot be read come back, name -> the reason."""
+    tasks, unread = {}, {}
+    for name in sorted(set(names)):
+        try:
+            tasks[name] = load(name)
+        except InputError as problem:
+            unread[name] = str(problem)
+    if tasks:
+        publish(tasks)
+    return unread

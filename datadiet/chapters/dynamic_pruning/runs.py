@@ -118,6 +118,7 @@ def account(settings: dict, table: pd.DataFrame, task: str) -> dict[tuple, pd.Da
     for arm, configs in every.items():
         rows = {run["seed"]: _paid(run, found, everything) for run in configs if runs.key(run) in found}
         out[arm] = pd.DataFrame(rows.values(), index=pd.Index(rows, name="seed", dtype=int), columns=ACCOUNT, dtype=float)
+        out[arm].attrs |= by_seed(table, configs).attrs
     return out
 
 
@@ -168,7 +169,11 @@ def static_at_cost_of_dynamic(settings: dict, found: dict[tuple, pd.DataFrame], 
     reached, units = (pd.concat([each[name] for each in points], axis=1, join="inner").dropna() for name in ("accuracy", "units"))
     at = found["dynamic", fraction]["units"]
     seeds = reached.index.intersection(units.index).intersection(at.index)
-    return pd.Series({seed: np.interp(at[seed], units.loc[seed], reached.loc[seed]) for seed in seeds}, dtype=float)
+    line = pd.Series({seed: np.interp(at[seed], units.loc[seed], reached.loc[seed]) for seed in seeds}, dtype=float)
+    used = [each for each, own in zip(points, np.eye(len(points)), strict=True)
+            if any(np.interp(at[seed], units.loc[seed], own) > 0 for seed in seeds)]
+    line.attrs["constant"] = max((each.attrs.get("constant", 0.0) for each in used), default=0.0)
+    return line
 
 
 def planned_cost(epochs: int, **schedule) -> float:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from datadiet import prune, runs
-from datadiet.chapters.arms import arrays_by_seed, base, scores_by_seed, scoring, without_seed
+from datadiet.chapters.arms import arrays_by_seed, base, by_seed, scores_by_seed, scoring, without_seed
 from datadiet.chapters.settings import RETRAIN_AT, of_task
 from datadiet.training import fairness
 
@@ -77,6 +77,7 @@ def measured(settings: dict, table: pd.DataFrame, task: str) -> dict[tuple, pd.D
         found = {run["seed"]: rows[runs.key(run)] for run in configs if runs.key(run) in rows}
         values = [[row["n_kept"], *(row[name] for name in METRICS)] for row in found.values()]
         out[arm] = pd.DataFrame(values, index=pd.Index(found, name="seed", dtype=int), columns=["n", *METRICS], dtype=float)
+        out[arm].attrs |= by_seed(table, configs).attrs
     return out
 
 

@@ -17,7 +17,9 @@ def full(settings: dict, task: str) -> list[dict]:
 def _mean_ahead(settings, table, task, name, fractions, against=RANDOM) -> pd.Series:
     """One arm minus another, mean over kept fractions, by seed; of the seeds that both arms have at every fraction."""
     gains = [ahead(settings, table, task, name, against, fraction) for fraction in sorted(fractions)]
-    return pd.concat(gains, axis=1, join="inner").mean(axis=1) if gains else pd.Series(dtype=float)
+    mean = pd.concat(gains, axis=1, join="inner").mean(axis=1) if gains else pd.Series(dtype=float)
+    mean.attrs["constant"] = max((each.attrs["constant"] for each in gains), default=0.0)
+    return mean
 
 
 @per_task

@@ -3,6 +3,7 @@
 from datadiet.chapters.arms import by_seed, pruned, scoring
 from datadiet.chapters.parts import difference, however_constant, part, per_task
 from datadiet.chapters.regime import floor
+from datadiet.chapters.settings import measure
 
 
 def full(settings: dict, task: str) -> list[dict]:
@@ -84,8 +85,8 @@ def random_learns(settings, table, task, margins):
     """Control: as few random examples still train a model clearly above the most frequent class."""
     low = min(settings["fractions"])
     reached = by_seed(table, pruned(settings, task, "random", low))
-    classes = len(by_seed(table, full(settings, task), "label_names").iloc[0]) if len(reached) else 1
-    above = reached - floor(task, classes)
+    names = by_seed(table, full(settings, task), "label_names")  # without full data no subset is judged
+    above = reached - floor(task, len(names.iloc[0]), measure(task)) if len(names) else reached[:0]
     return [part(f"{task}: random, {low:.0%} kept - the most frequent class", above, above=margins["control"])]
 
 

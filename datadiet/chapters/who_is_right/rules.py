@@ -10,12 +10,12 @@ from itertools import product
 import pandas as pd
 
 from datadiet.chapters.arms import by_seed
-from datadiet.chapters.parts import difference, part
+from datadiet.chapters.parts import FLOOR, difference, part
 from datadiet.chapters.settings import of_task
 from datadiet.chapters.who_is_right.runs import BUDGETS, KEPT_BY, arm
 
 OUTCOMES = {"holds": "better", "fails": "worse"}  # of a part that claims more than 0
-COUNTED = ("holds", "fails", "undecided", "no runs")
+COUNTED = ("holds", "fails", "undecided", FLOOR, "no runs")
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ ADVICE = (
 def contrast(settings: dict, table: pd.DataFrame, task: str, cell: tuple, rule: str, against: str) -> dict:
     """One contrast in one cell (rate, budget, fraction): the paired effect, its interval, and the outcome.
 
-    The outcome is "better", "worse", "undecided" or "no runs".
+    The outcome is "better", "worse", "undecided", "on the floor" or "no runs".
     """
     rate, budget, fraction = cell
     own = of_task(settings, task)
@@ -84,7 +84,7 @@ def cells(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def advice(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
-    """In how many cells each advice holds, fails, or is undecided, a row an advice and rate of label noise.
+    """In how many cells each advice holds, fails, is undecided or on the floor, a row an advice and rate of label noise.
 
     An advice that speaks of no cell of these settings has no row.
     """
@@ -99,7 +99,7 @@ def advice(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
         if not found:
             continue
         holds, fails = ("better", "worse") if given.wins else ("worse", "better")
-        counts = {"holds": holds, "fails": fails, "undecided": "undecided", "no runs": "no runs"}
+        counts = {name: name for name in COUNTED} | {"holds": holds, "fails": fails}
         rows.append({"paper": TITLES[given.paper], "says": given.says, "noise": rate, "cells": len(found)}
                     | {name: found.count(outcome) for name, outcome in counts.items()})
     return pd.DataFrame(rows, columns=["paper", "says", "noise", "cells", *COUNTED])

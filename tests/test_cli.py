@@ -12,6 +12,7 @@ from conftest import ROOT
 
 from datadiet import cli, prune
 from datadiet.book import doctor
+from datadiet.chapters import ledger
 from datadiet.errors import InputError
 from datadiet.nets import encoders
 
@@ -152,13 +153,27 @@ def test_parameters_are_yaml(text, value):
 
 
 def test_claims_prints_one_line_a_claim(call):
-    import yaml
-
     result = call("claims")
-    ids = [line.split()[0] for line in result.stdout.splitlines()]
-    entries = yaml.safe_load((ROOT / "claims.yml").read_text())
+    theirs, ours = result.stdout.split("Inferences of our own, no sentence of a paper:\n")
+    entries = ledger.claims()
     assert result.exit_code == 0
-    assert len(ids) == len(set(ids)) and all(name in str(entries) for name in ids)
+    for lines, own in ((theirs, False), (ours, True)):
+        wanted = [name for name in entries if entries[name].get("ours", False) == own]
+        assert [line.split()[0] for line in lines.splitlines()] == wanted
+    (line,) = [line for line in theirs.splitlines() if line.startswith("BDD-1 ")]
+    found = ledger.decide_over("BDD-1", ledger.evidence("score-timing"))
+    assert line.split(None, 1)[1].startswith(found.verdict)
+    assert f"{found.headline.effect:+.4f}  [{found.headline.low:+.4f}, {found.headline.high:+.4f}]" in line
+
+
+def test_claims_of_one_profile_are_judged_by_its_runs_alone(call):
+    alone, whole = call("claims", "--profile", "standard"), call("claims")
+    assert alone.exit_code == whole.exit_code == 0
+    one, all_of_them = (next(line for line in found.stdout.splitlines() if line.startswith("BDD-1 ")) for found in (alone, whole))
+    assert "could not have shown it" in one  # a tenth of TREC-6
+    assert "reduced setting" in all_of_them and "mnli" in all_of_them
+    none = call("claims", "--profile", "smoke")
+    assert none.exit_code == 0 and none.stdout.count("no runs yet") == len(ledger.rules())
 
 
 def test_sweep_of_nothing_stored_says_what_is_missing(call):

@@ -1,6 +1,7 @@
 """Who is right, when: the runs asked for, the decision of a cell and of an advice on tables made by hand, the page's pieces."""
 
 import matplotlib
+import numpy as np
 import pandas as pd
 import pytest
 from small import around, rows, settings, words  # noqa: F401
@@ -91,6 +92,16 @@ def test_an_advice_is_counted_in_the_cells_it_speaks_of():
     assert by["Influence Scores at Scale"].tolist() == [2]
     middle = found[found["paper"] == "When Less is More"]
     assert middle["holds"].tolist() == [2, 0] and middle["fails"].tolist() == [2, 2]  # beats the hardest at 10 %, loses at 70 %
+
+
+def test_a_cell_on_the_floor_is_counted_as_one():
+    """Without a count of its own it would be in none, and the counts would not add up to the cells."""
+    made = factorial({("hardest", 0.1): -0.1})
+    low = {runs.key(run) for run in arm("hardest", 0.1)}
+    found = advice(SETTINGS, made.assign(test_matthews=np.where(made["key"].isin(low), 0.0, 0.5)))
+    assert (found[list(chapter.rules.COUNTED)].sum(axis=1) == found["cells"]).all()
+    little = found[found["says"] == "keeping little, the hardest lose to random"].iloc[0]
+    assert (little["holds"], little["on the floor"]) == (1, 1)  # at equal steps, and at equal epochs
 
 
 def test_an_advice_that_is_turned_round_fails():

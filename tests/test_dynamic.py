@@ -434,6 +434,22 @@ def test_dynamic_rules(accuracy, outcomes):
         assert ledger.decide(f"NDD-{i}", FIVE, pd.DataFrame()).verdict == "no runs yet"
 
 
+@pytest.mark.parametrize("low, on_the_floor", [
+    (("dynamic", 0.3), [False, True]),
+    (("static, one run", 0.3), [True, True]),  # the line to 60 % starts at it, and both costs lie on that
+    (("static, one run", 0.6), [True, True]),
+    (("static", 0.3), [False, False]),  # is on no line
+])
+def test_a_cost_read_off_a_line_knows_the_floor_of_the_arms_it_is_read_between(low, on_the_floor):
+    keys = {runs.key(run) for run in chapter.runs.arms(FIVE, "words")[low]}
+    made = made_up(FIVE, {"static, one run": 0.7})
+    made = made.assign(test_matthews=np.where(made["key"].isin(keys), 0.0, 0.5))
+    units = {name: rows["units"].mean() for name, rows in chapter.runs.account(FIVE, made, "words").items()}
+    cheap, costly = units["static, one run", 0.3], units["static, one run", 0.6]
+    assert cheap < units["dynamic", 0.3] < units["dynamic", 0.6] < costly < units[FULL]
+    assert [part.constant == 1.0 for part in ledger.decide("NDD-3", FIVE, made).parts] == on_the_floor
+
+
 def test_the_runs_the_account_and_the_figures_on_real_runs(words):  # noqa: F811
     import matplotlib
 

@@ -65,11 +65,12 @@ def test_every_chapter_with_runs_and_every_claim_is_golden():
 @pytest.mark.parametrize("claim", LEDGER)
 def test_the_published_ledger_is_the_same_to_the_digit(claim):
     found, golden = judged(claim), LEDGER[claim]
-    assert {name: found[name] for name in found if name != "experiments"} == {
-        name: golden[name] for name in golden if name != "experiments"}
+    assert set(found) == set(golden)
+    assert all(found[name] == golden[name] for name in found if name != "experiments")
     for seen, wanted in zip(found.get("experiments", []), golden.get("experiments", []), strict=True):
-        assert {name: seen[name] for name in seen if name != "parts"} == {name: wanted[name] for name in wanted if name != "parts"}
-        assert [(name, n, said) for name, *_, n, said in seen["parts"]] == [(name, n, said) for name, *_, n, said in wanted["parts"]]
+        for name in ("profile", "task", "outcome", "criteria"):
+            assert seen[name] == wanted[name]
+        assert [part[:1] + part[4:] for part in seen["parts"]] == [part[:1] + part[4:] for part in wanted["parts"]]
         for one, other in zip(seen["parts"], wanted["parts"], strict=True):
             assert one[1:4] == (other[1:4] if other[1] is None else pytest.approx(other[1:4], rel=1e-9, abs=1e-12)), one[0]
 

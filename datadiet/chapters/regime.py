@@ -202,7 +202,7 @@ def verdict_of(found: tuple[Experiment, ...]) -> str:
     if not counted:
         return "could not have shown it"
     outcomes = {each.outcome for each in counted}
-    said = outcomes.pop() if len(outcomes) == 1 else "partly"
+    said = outcomes.pop() if len(outcomes) == 1 else "disagrees" if outcomes == {"disagrees", "undecided"} else "partly"
     if counted[0].met("setting"):
         said = {"agrees": "reproduced", "disagrees": "not reproduced", "partly": "partly reproduced"}.get(said, said)
     else:

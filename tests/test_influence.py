@@ -387,8 +387,8 @@ def test_tables_cards_and_figures_on_real_runs(words, monkeypatch):  # noqa: F81
     assert len(found) == due["runs"].sum() == 51
     assert due["scored"].sum() == found["scored"].sum() and due["updates"].sum() == found["updates"].sum()
     agree = tables.agreement(own, found)
-    assert len(agree) == 36 and agree["rho"].between(-1, 1).all() and agree["shared"].between(0, 1).all()
-    assert agree["easy"].notna().sum() == 6 and agree["skew"].between(0, 1).all()
+    assert len(agree) == 49 and agree["rho"].between(-1, 1).all() and agree["shared"].between(0, 1).all()
+    assert agree["easy"].notna().sum() == 7 and agree["skew"].between(0, 1).all()
     assert (agree.loc[agree["score"] == agree["other"], "shared"] == 1).all()
     views = [View("This machine", own, found), View("Published", own, pd.DataFrame())]
     for name in RETRAINED:

@@ -5,6 +5,7 @@ of the network runs once for all examples, and the module alone is run again und
 does not mix examples, and cheap where the module is small. A module that vmap cannot run goes example by example, still alone.
 """
 
+import warnings
 from dataclasses import dataclass, field
 
 import torch
@@ -84,6 +85,11 @@ class Call:
 
     def _each(self, one, tensors: list, axes: list, chunk: int):
         """``one`` of every example, stacked: `tensors` come to it with an axis of one example where they have one of all."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of vmap, where it knows no faster way than a loop of its own
+            return self._run_each(one, tensors, axes, chunk)
+
+    def _run_each(self, one, tensors: list, axes: list, chunk: int):
         if self.n == 1:
             return _stacked([one(tensors)])
         if self.looped:

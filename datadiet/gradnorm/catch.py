@@ -187,7 +187,7 @@ class Catch:
         if not own and not shared:
             return module.forward(*args, **kwargs)  # again, parameters on: left to autograd, or to a module around
         for b, lone in self.own.pop((module, call), ()) if own else ():
-            if _moved(x.detach(), b, lone[0]):
+            if moved(x.detach(), b, lone[0]):
                 raise InputError(f"gradnorm: the activation of the example at batch position {b} lies in another row at the "
                                  f"input of a layer ({type(module).__name__}): the model reorders its batch; keep examples in "
                                  "their order (a packed sequence: enforce_sorted=False), or use reference_grad_norms.")
@@ -273,7 +273,7 @@ class Catch:
         floating = [i for i, each in enumerate(tensors) if each.is_floating_point()]
         if isinstance(made, recurrent.Steps):
             self.uses.update({} if self.back else names.values())
-            made.given = tensors[0].detach()
+            made.given, made.version = tensors[0].detach(), tensors[0]._version
             x = next(t for t in again.tensors_of((args, kwargs))[0])
             x = x if x.requires_grad else torch.zeros_like(x, requires_grad=True)
             outs = _Instead.apply(x, partial(self.collect_steps, made), *(each.detach() for each in tensors))
@@ -281,12 +281,15 @@ class Catch:
         still = [i for i in floating if not tensors[i].requires_grad]
         for i in still:
             tensors[i] = _Onward.apply(torch.zeros((), requires_grad=True), tensors[i].detach(), None)
+        if len(floating) > 1 and not still:  # one output may be made of another, whose own gradient is meant
+            for i, each in zip(floating, _Apart.apply(*(tensors[i] for i in floating)), strict=True):
+                tensors[i] = each
         if not self.back:
             self.uses.update(names.values())
             versions = [each._version for each in made.inputs]
             torch.autograd.graph.register_multi_grad_hook([tensors[i] for i in floating],
                                                           partial(self.collect_around, made, versions))
-        return again.put_back(tensors, rest, spec) if still else y
+        return again.put_back(tensors, rest, spec) if still or len(floating) > 1 else y
 
     def collect_around(self, call, versions, gs):
         """Hook of several tensors: the backward has reached all outputs of a module that is run again."""
@@ -385,7 +388,7 @@ def _of_rule(module, name, x, g, b):
     return layers.gradient(module, name, x[b:b + 1], g[b:b + 1])[0]
 
 
-def _moved(x: torch.Tensor, b: int, lone: torch.Tensor) -> bool:
+def moved(x: torch.Tensor, b: int, lone: torch.Tensor) -> bool:
     """Whether the activation of an example alone lies in another row of x [B, ...] than its own, b.
 
     Batches of other sizes round otherwise, and half precision much so: another row has to be nearer by far.
@@ -412,6 +415,19 @@ class _Instead(torch.autograd.Function):
     @staticmethod
     def backward(ctx, *gs):
         return ctx.back(gs).to(ctx.type), None, *(None for _ in gs)
+
+
+class _Apart(torch.autograd.Function):
+    """Copies of several outputs of a module, to go on with: the gradient at each is that of its uses outside the module."""
+
+    @staticmethod
+    def forward(ctx, *ys):
+        ctx.set_materialize_grads(False)
+        return tuple(y.clone() for y in ys)
+
+    @staticmethod
+    def backward(ctx, *gs):
+        return gs
 
 
 class _Onward(torch.autograd.Function):

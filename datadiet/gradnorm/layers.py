@@ -47,7 +47,7 @@ def weight_of(module: nn.Module) -> torch.Tensor:
 
 def scale(module: nn.Module, x: torch.Tensor, y: torch.Tensor) -> float | None:
     """The number c of a layer derived from Embedding that gives c times the rows of its weight (Gemma's); None of any other."""
-    if x.is_floating_point() or y.shape != (*x.shape, module.weight.shape[1]):
+    if x.is_floating_point() or y.shape != (*x.shape, module.weight.shape[1]) or int(x.max()) >= len(module.weight):
         return None
     plain = F.embedding(x, module.weight.detach())
     found = float((plain * y.detach()).sum() / plain.square().sum().clamp(min=1e-30))

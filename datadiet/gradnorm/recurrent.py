@@ -37,9 +37,9 @@ class Way:
 
 
 class Steps(Call):
-    """A call of an LSTM; ``given``: its output, where that is known."""
+    """A call of an LSTM; ``given``: its output, where that is known, and is as it was at ``version``."""
 
-    given = None
+    given, version = None, 0
 
     def _layers(self) -> tuple[list[list[Way]], torch.Tensor]:
         """The ways of each layer, first to last, and the output of the last, [B, T, ways * d]."""
@@ -50,7 +50,7 @@ class Steps(Call):
             start = [layers.wide(t[layer * ways:][:ways]) for t in self.inputs[1:]] or [
                 x.new_zeros(ways, len(x), module.hidden_size)] * 2
             weights = [{name: layers.wide(getattr(module, name + end).detach()) for name in _names(module)} for end in ends]
-            if layer == module.num_layers - 1 and self.given is not None:
+            if layer == module.num_layers - 1 and self.given is not None and self.given._version == self.version:
                 output = layers.wide(self.given if module.batch_first else self.given.transpose(0, 1))
             else:
                 flat = [weight for each in weights for weight in each.values()]

@@ -42,15 +42,18 @@ def test_lstm(options, batch_first, draw):  # noqa: F811
     taught(model, draw, rows(draw, 5, 6, 3))
 
 
-@pytest.mark.parametrize("which", ["last states alone", "all of them", "first layer of the net", "given states", "frozen in part"])
+USES = ["last states alone", "all of them", "first layer of the net", "given states", "frozen in part"]
+
+
+@pytest.mark.parametrize("which", USES)
 def test_lstm_however_it_is_used(which, draw):  # noqa: F811
     lstm = nn.LSTM(3, 4, num_layers=2, bidirectional=True, batch_first=True)
 
     def forward(self, x):
         start = (self.start.expand(4, len(x), 4).contiguous(),) * 2 if which == "given states" else None
         y, (h, c) = self.lstm(x if which == "first layer of the net" else torch.tanh(self.first(x)), start)
-        ends = torch.cat([h, 2 * c]).transpose(0, 1).flatten(1)
-        return ends if which == "last states alone" else y.flatten(1) if which != "all of them" else torch.cat([y.flatten(1), ends], 1)
+        y, ends = y.flatten(1), torch.cat([h, 2 * c]).transpose(0, 1).flatten(1)
+        return {"last states alone": ends, "all of them": torch.cat([y, ends], 1)}.get(which, y)
 
     model = Net(forward, first=nn.Linear(3, 3), lstm=lstm)
     model.register_buffer("start", torch.ones(1, 1, 1))
@@ -169,12 +172,14 @@ def test_a_module_that_is_not_the_same_again_takes_the_slow_way(draw):  # noqa: 
     """Neither it nor a module around it can be run again: one backward an example, exact and announced."""
     model = randomise(Net(lambda self, x: self.odd(self.linear(x)), linear=nn.Linear(4, 4), odd=Counting()), draw)
     batch = rows(draw, 5, 3, 4)
-    loss = lambda model, batch: model(batch["x"]).sin().flatten(1).sum(1)  # noqa: E731
-    constant = lambda model, batch: (model(batch["x"]) - model.odd.count).sin().flatten(1).sum(1)  # noqa: E731
-    with pytest.warns(UserWarning, match="parameters of Counting take one backward an example"):
-        norms = grad_norms(model, batch, constant)
-    torch.testing.assert_close(norms, reference_grad_norms(model, batch, constant), rtol=1e-9, atol=0)
-    assert callable(loss)
+
+    def loss(model, batch):  # the count is taken off again
+        return (model(batch["x"]) - model.odd.count).sin().flatten(1).sum(1)
+
+    with pytest.warns(UserWarning, match="parameters of Counting take one backward an example") as seen:
+        norms = grad_norms(model, batch, loss)
+    assert all(each.filename == __file__ for each in seen)  # the caller's line, not one of ours
+    torch.testing.assert_close(norms, reference_grad_norms(model, batch, loss), rtol=1e-9, atol=0)
 
 
 def test_masks_that_are_drawn_inside_a_module_take_the_slow_way(draw):  # noqa: F811

@@ -13,7 +13,6 @@ from transformers import BertForSequenceClassification as Bert
 from transformers import DistilBertForSequenceClassification as DistilBert
 from transformers import RobertaForSequenceClassification as Roberta
 
-from datadiet import gradnorm
 from datadiet.errors import InputError
 from datadiet.gradnorm import catch, grad_norms, layers, reference_grad_norms, tangent
 from datadiet.nets.images import ResNet

@@ -6,8 +6,9 @@ and its gradient g of the loss at the output. For a linear layer over T tokens w
 
     dL/dW = sum_t g_t x_t'        |dL/dW|^2 = sum_{s,t} (g_s . g_t) (x_s . x_t)
 
-so two T x T tables of inner products give the norm, and the gradient itself is never formed ("ghost norm").
-Top to bottom: the two public functions, the checks, how x and g are caught. The rule of each layer is in `layers`.
+so two T x T tables of inner products give the norm, and the gradient itself is never formed ("ghost norm"). A module
+without such a rule is run again, alone, with a gradient for each example. Here: the two public functions and the checks.
+`layers` has the rules, `again` the modules without one, `recurrent` the LSTM; `plan` says what goes which way, `catch` catches.
 """
 
 import torch
@@ -16,7 +17,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from datadiet.errors import InputError
 from datadiet.gradnorm import again, layers
-from datadiet.gradnorm.catch import Catch, Enclose, Plan, graph
+from datadiet.gradnorm.catch import Catch
+from datadiet.gradnorm.onward import graph
+from datadiet.gradnorm.plan import Enclose, Plan
 from datadiet.nets.device import exactly
 
 
@@ -27,8 +30,11 @@ def grad_norms(model: nn.Module, batch: dict, loss, *, alone: dict | None = None
     The norm of an example does not depend on the batch it came in, and is not scaled by 1/B. Source: Paul, Ganguli,
     Dziugaite 2021, who average it over about ten initialisations. Norms from x and g: Goodfellow 2015; over sequences,
     by tables or by the gradient as is cheaper: Li, Tramer, Liang, Hashimoto 2022. The cost is one forward, one backward
-    without gradients of weights, the norms, and a forward of the first and of the last example by itself: a loop over
-    batches that hands in the same `alone` pays for those two once a shape.
+    without gradients of weights, the norms, and once a shape of batch a forward of the first and of the last example by
+    itself and a look at every module without a rule: a loop over batches hands in the same `alone`. Rules: Linear,
+    Embedding, LayerNorm, Conv2d, BatchNorm, LSTM, transformers' Conv1D. Other modules are run again under
+    ``torch.func.vmap``, and where their parameters are used round them, the module around them is. TF32 is off inside, and
+    of a compiled model the code that was compiled is not used.
 
     Parameters
     ----------
@@ -59,8 +65,8 @@ def grad_norms(model: nn.Module, batch: dict, loss, *, alone: dict | None = None
     Warns
     -----
     UserWarning
-        Once per module type with parameters outside the rules for Linear, Embedding, LayerNorm, Conv2d and BatchNorm:
-        these take one backward an example, exact but slow. A parameter used several times (tied) is exact but slower.
+        Once per module type with parameters that can be had neither by a rule nor by running a module again, as where a
+        module draws masks or keeps a count: these take one backward of the network an example, exact but slow.
 
     Examples
     --------

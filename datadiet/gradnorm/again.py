@@ -192,7 +192,8 @@ def checked(call: Call, y) -> Call:
             why = f"{type(problem).__name__}: {problem}"
             continue
         same = len(found) <= len(seen) and all(
-            one.shape == other.shape and torch.allclose(layers.wide(one), layers.wide(other), 1e-2, 1e-3 * float(other.abs().max()))
+            one.shape == other.shape
+            and torch.allclose(layers.wide(one), layers.wide(other), 1e-2, 1e-3 * float(other.abs().max()))
             for one, other in zip(found, seen, strict=False))
         if same:
             return call

@@ -1,6 +1,6 @@
 """How the activations x and the gradients g of a batch are caught, and made into squared norms.
 
-Top to bottom: the plan, which says how each parameter's gradients are had; the hooks; the sums.
+Top to bottom: one example alone; the hooks of layers with a rule; those of modules that are run again; the sums.
 """
 
 import warnings
@@ -13,73 +13,8 @@ from torch import nn
 
 from datadiet.errors import InputError
 from datadiet.gradnorm import again, layers, recurrent
-
-
-class Enclose(Exception):
-    """Parameters of the modules ``owners`` are reached round their modules: a module around them has to be run again."""
-
-    def __init__(self, owners: set):
-        super().__init__()
-        self.owners = owners
-
-
-class Plan:
-    """How the gradients of each parameter are had, for one model and one shape of batch.
-
-    ``rules``: layer with a rule -> its trainable parameters by name. ``around``: module that is run again -> parameters by dotted
-    name, its own and those of modules inside it that are used round their own call. Parameters in neither take one backward of
-    the network an example. ``shown``: layer -> for each call with one example, (shape of y, whether y is only added to
-    something). ``shapes``: module -> for each call with one example, shapes of its input tensors and of its floating outputs.
-    """
-
-    def __init__(self, model: nn.Module):
-        self.names = {module: name for name, module in reversed(list(model.named_modules()))}
-        self.rules = {module: trained for module in model.modules() if (trained := layers.trained(module))}
-        self.around = {}
-        for module in model.modules():
-            own = {name: p for name, p in module.named_parameters(recurse=False) if p.requires_grad}
-            if own and module not in self.rules:
-                self.around[module] = own
-        self.scales: dict[nn.Module, float] = {}  # embedding that gives its rows times a number -> the number
-        self.refused: dict[nn.Module, str] = {}
-        self.inside: dict[nn.Module, nn.Module] = {}  # module -> the module around it that is run again for its parameters
-        self.looped: set = set()
-        self.several = False  # whether it was made for a batch of several examples
-        self.shown, self.shapes = {}, {}
-
-    def refuse(self, module: nn.Module, why: str) -> None:
-        """Leave the own parameters of a module that cannot be run again, and those of modules inside, to others."""
-        self.refused[module] = why
-        self.around.pop(module, None)
-        for each in [each for each, outer in self.inside.items() if outer is module]:
-            del self.inside[each]
-
-    def enclose(self, owners: set) -> None:
-        """Run the nearest module around each owner again, for the owner's parameters."""
-        for owner in owners:
-            outer, before = self.outer(owner), self.inside.get(owner)
-            own = self.rules.pop(owner, None) or self.around.pop(owner, None) or {
-                name: p for name, p in owner.named_parameters(recurse=False) if p.requires_grad}
-            if before is not None:
-                kept = self.around.get(before, {})
-                self.around[before] = {name: p for name, p in kept.items() if not any(p is each for each in own.values())}
-            self.inside[owner] = outer
-            within = self.names[owner].removeprefix(self.names[outer]).lstrip(".")
-            self.around.setdefault(outer, {}).update({f"{within}.{name}": p for name, p in own.items()})
-
-    def outer(self, owner: nn.Module) -> nn.Module | None:
-        """The nearest module around `owner` that is called and was not refused; None where there is none."""
-        name = self.names[self.inside.get(owner, owner)]
-        while name:
-            name = name.rpartition(".")[0]
-            found = next((module for module, own in self.names.items() if own == name), None)
-            if found is not None and found not in self.refused and self.shapes.get(found):
-                return found
-        return None
-
-    def depth(self, module: nn.Module) -> int:
-        """How deep a module lies in the model."""
-        return self.names[module].count(".") + bool(self.names[module])
+from datadiet.gradnorm.onward import Apart, Instead, Onward, graph
+from datadiet.gradnorm.plan import Enclose, Plan
 
 
 class Catch:
@@ -110,7 +45,8 @@ class Catch:
         """A context in which the calls of the example `b` alone are noted."""
         self.nodes.clear()
         self.plan.shapes = defaultdict(list)
-        hooks = [module.register_forward_hook(partial(self.note, b), with_kwargs=True, prepend=True) for module in self.plan.names]
+        note = partial(self.note, b)
+        hooks = [module.register_forward_hook(note, with_kwargs=True, prepend=True) for module in self.plan.names]
         try:
             yield
         finally:
@@ -192,9 +128,9 @@ class Catch:
                                  f"input of a layer ({type(module).__name__}): the model reorders its batch; keep examples in "
                                  "their order (a packed sequence: enforce_sorted=False), or use reference_grad_norms.")
         if not y.requires_grad:
-            y = _Onward.apply(torch.zeros((), requires_grad=True), y.detach(), None)
+            y = Onward.apply(torch.zeros((), requires_grad=True), y.detach(), None)
         elif (back := layers.way_back(module, x, y)) is not None:
-            y = _Onward.apply(x, y.detach(), back)
+            y = Onward.apply(x, y.detach(), back)
         if shared:  # one output, only added to something: a copy for each example, so that g keeps them apart
             x, y = (t.expand(self.n, *t.shape[1:]) for t in (x, y))
             self.copied.add(module)
@@ -276,13 +212,13 @@ class Catch:
             made.given, made.version = tensors[0].detach(), tensors[0]._version
             x = next(t for t in again.tensors_of((args, kwargs))[0])
             x = x if x.requires_grad else torch.zeros_like(x, requires_grad=True)
-            outs = _Instead.apply(x, partial(self.collect_steps, made), *(each.detach() for each in tensors))
+            outs = Instead.apply(x, partial(self.collect_steps, made), *(each.detach() for each in tensors))
             return again.put_back(outs, rest, spec)
         still = [i for i in floating if not tensors[i].requires_grad]
         for i in still:
-            tensors[i] = _Onward.apply(torch.zeros((), requires_grad=True), tensors[i].detach(), None)
+            tensors[i] = Onward.apply(torch.zeros((), requires_grad=True), tensors[i].detach(), None)
         if len(floating) > 1 and not still:  # one output may be made of another, whose own gradient is meant
-            for i, each in zip(floating, _Apart.apply(*(tensors[i] for i in floating)), strict=True):
+            for i, each in zip(floating, Apart.apply(*(tensors[i] for i in floating)), strict=True):
                 tensors[i] = each
         if not self.back:
             self.uses.update(names.values())
@@ -296,8 +232,8 @@ class Catch:
         if self.parts is None or all(g is None for g in gs):
             return
         if [each._version for each in call.inputs] != versions:
-            raise InputError(f"gradnorm: an input of a module ({type(call.module).__name__}) was changed in place after it; work on "
-                             "a copy.")
+            raise InputError(f"gradnorm: an input of a module ({type(call.module).__name__}) was changed in place after it; work "
+                             "on a copy.")
         device = next(g for g in gs if g is not None).device.type
         with torch.no_grad(), torch.autocast(device, enabled=False), self.hushed():
             found, shared = call.gradients(list(gs))
@@ -342,7 +278,7 @@ class Catch:
         if free and self.first and self.n > 1:
             self.enclose({*free})
         for kind in sorted({type(m).__name__ for m in self.model.modules() if {*m._parameters.values()} & {*free}}):
-            warnings.warn(f"gradnorm: the parameters of {kind} take one backward an example: slow.", stacklevel=5)
+            warnings.warn(f"gradnorm: the parameters of {kind} take one backward an example: slow.", stacklevel=4)
         self.uses.update(free)
         self.calls.clear()  # checkpointing calls layers again
         self.back = True
@@ -400,63 +336,3 @@ def moved(x: torch.Tensor, b: int, lone: torch.Tensor) -> bool:
         return bool((x[b] != lone).any() and (x == lone).all(1).any())
     away = (x[b] - lone).norm()
     return bool(away > 0.01 * lone.norm()) and bool((x - lone).norm(dim=1).min() < away / 4)
-
-
-class _Instead(torch.autograd.Function):
-    """The outputs of a module, to go on with; `back` turns the gradients at them into that at its first input."""
-
-    @staticmethod
-    def forward(ctx, x, back, *ys):
-        ctx.back, ctx.type = back, x.dtype
-        ctx.mark_dirty(*ys)
-        ctx.set_materialize_grads(False)
-        return ys
-
-    @staticmethod
-    def backward(ctx, *gs):
-        return ctx.back(gs).to(ctx.type), None, *(None for _ in gs)
-
-
-class _Apart(torch.autograd.Function):
-    """Copies of several outputs of a module, to go on with: the gradient at each is that of its uses outside the module."""
-
-    @staticmethod
-    def forward(ctx, *ys):
-        ctx.set_materialize_grads(False)
-        return tuple(y.clone() for y in ys)
-
-    @staticmethod
-    def backward(ctx, *gs):
-        return gs
-
-
-class _Onward(torch.autograd.Function):
-    """The output y of a layer, to go on with: not a view of it, for the next step may work in place.
-
-    `back` turns the gradient at y into that at x; with None the backward ends here.
-    """
-
-    @staticmethod
-    def forward(ctx, x, y, back):
-        ctx.back, ctx.type = back, x.dtype
-        ctx.mark_dirty(y)
-        return y
-
-    @staticmethod
-    def backward(ctx, g):
-        return None if ctx.back is None else ctx.back(g).to(ctx.type), None, None
-
-
-def graph(losses: torch.Tensor) -> dict:
-    """The autograd graph under a tensor: node -> (name, number of axes of the result) of those its output goes to."""
-    users, todo = defaultdict(set), [losses.grad_fn]
-    while todo:
-        node = todo.pop()
-        if node.name() == "CheckpointFunctionBackward":
-            raise InputError("gradnorm: the model checkpoints with use_reentrant=True, where torch gives no gradients of chosen "
-                             "tensors; checkpoint with use_reentrant=False.")
-        for below, _ in node.next_functions:
-            if below is not None:
-                todo += [] if below in users else [below]
-                users[below].add((node.name(), len(node._input_metadata[0].shape)))
-    return users

@@ -71,5 +71,6 @@ def contestants(quick: bool) -> list[Contestant]:
         case = {"name": name, "n": n, "length": length, "make": network, "padded": padded}
         shown = f"{name}{', padded' * padded}, {n} x {length} tokens"
         peers = {PLAIN: plain, OURS: ours, ONE: batch_of_one, "torch.func": partial(torch_func, causal=name in DECODERS)}
-        out += [Contestant(shown, peer, make, case, calls=1 if peer in (ONE, "torch.func") else CALLS) for peer, make in peers.items()]
+        out += [Contestant(shown, peer, make, case, calls=1 if peer in (ONE, "torch.func") else CALLS)
+                for peer, make in peers.items()]
     return out

@@ -87,7 +87,8 @@ def step(**case):
     process.keep_freed()
     model, batch, loss = _placed(every_token=False, **case)
     quick_dropout(model).train()
-    optimizer = loop._optimizer({"optimizer": "sgd" if "image" in batch else "adamw", "learning_rate": 1e-5}, model, captured=False)
+    own = {"optimizer": "sgd" if "image" in batch else "adamw", "learning_rate": 1e-5}
+    optimizer = loop._optimizer(own, model, captured=False)
 
     def once(number):
         optimizer.zero_grad()

@@ -1,14 +1,17 @@
-"""python -m benchmarks [gradients] [training] [tables] [growth] [--rounds N] [--quick]"""
+"""python -m benchmarks [gradients] [architectures] [training] [tables] [growth] [--rounds N] [--quick]"""
 
 import click
 import pandas as pd
 
-from benchmarks import gradients, growth, harness, tables, training
+from benchmarks import architectures, gradients, growth, harness, tables, training
 from datadiet import paths
 from datadiet.chapters.what_it_costs.runs import exponents, ratios
 from datadiet.runs import process
 
-SUITES = {"tables": (tables, 15), "gradients": (gradients, 9), "growth": (growth, 2), "training": (training, 5)}  # name -> rounds
+SUITES = {  # name -> (suite, rounds)
+    "tables": (tables, 15), "gradients": (gradients, 9), "architectures": (architectures, 9), "growth": (growth, 2),
+    "training": (training, 5),
+}  # fmt: skip
 
 
 @click.command()

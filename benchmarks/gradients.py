@@ -13,6 +13,7 @@ from transformers import RobertaConfig, RobertaForSequenceClassification
 from benchmarks.harness import Contestant
 from datadiet import gradnorm
 from datadiet.chapters.what_it_costs.runs import ALIKE, LIMIT, ONE, OURS, PLAIN, STEP
+from datadiet.nets import device as devices
 from datadiet.nets import encoders
 from datadiet.nets.dropout import quick_dropout
 from datadiet.nets.first_token import first_token
@@ -51,9 +52,10 @@ def _network(name: str, n: int, length: int, every_token: bool):
     return encoders.classifier("minilm", K, every_token=every_token), batch, kinds.example_loss
 
 
-def _placed(name: str, n: int, length: int, every_token: bool = True):
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model, batch, loss = _network(name, n, length, every_token)
+def _placed(name: str, n: int, length: int, every_token: bool = True, make=None, padded: bool = False):
+    """A network and its batch on the device; `make`: who makes it, where it is none of those above."""
+    device = devices.best()
+    model, batch, loss = _network(name, n, length, every_token) if make is None else make(name, n, length, padded)
     return model.to(device), {key: value.to(device) for key, value in batch.items()}, loss
 
 
@@ -85,7 +87,8 @@ def step(**case):
     process.keep_freed()
     model, batch, loss = _placed(every_token=False, **case)
     quick_dropout(model).train()
-    optimizer = loop._optimizer({"optimizer": "sgd" if "image" in batch else "adamw", "learning_rate": 1e-5}, model)
+    own = {"optimizer": "sgd" if "image" in batch else "adamw", "learning_rate": 1e-5}
+    optimizer = loop._optimizer(own, model, captured=False)
 
     def once(number):
         optimizer.zero_grad()
@@ -136,7 +139,7 @@ def batch_of_one(**case):
     return lambda number: {"answer": gradnorm.reference_grad_norms(model, batch, loss).cpu().numpy()}
 
 
-def torch_func(**case):
+def torch_func(causal: bool = False, **case):
     """vmap over the gradient of one example. Attention must be written out: the fused one cannot be mapped."""
     model, batch, loss = _placed(**case)
     if hasattr(model, "set_attn_implementation"):
@@ -146,8 +149,10 @@ def torch_func(**case):
     weights = {name: p.detach() for name, p in model.named_parameters()}
     buffers = dict(model.named_buffers())
     if "attention_mask" in batch:  # four axes, additive: transformers makes no other of it
-        n, length = batch["attention_mask"].shape
-        zeros = torch.zeros(n, 1, length, length, device=batch["attention_mask"].device)
+        seen, length = batch["attention_mask"][:, None, None].bool(), batch["attention_mask"].shape[1]
+        if causal:
+            seen = seen & torch.ones(length, length, dtype=torch.bool, device=seen.device).tril()
+        added = torch.zeros(len(seen), 1, length, length, device=seen.device).masked_fill(~seen, torch.finfo(torch.float32).min)
 
     def one(weights, *values):
         example = {name: value[None] for name, value in zip(batch, values, strict=True)}
@@ -155,7 +160,7 @@ def torch_func(**case):
         return loss(whole, example)[0]
 
     def once(number):
-        values = [zeros if name == "attention_mask" else value for name, value in batch.items()]
+        values = [added if name == "attention_mask" else value for name, value in batch.items()]
         grads = vmap(grad(one), in_dims=(None, *[0] * len(values)), randomness="error")(weights, *values)
         squares = [g.flatten(1).square().sum(1) for g in grads.values()]
         return {"answer": torch.stack(squares).sum(0).sqrt().cpu().numpy()}

@@ -109,6 +109,12 @@ def test_unknown_engines_are_refused(words):  # noqa: F811
         runs.sweep([config()], engine="dask://127.0.0.1:9")
 
 
+@pytest.mark.parametrize("engine", ["dask://", "dask://scheduler", "dask://:8786", "dask://host:port", "dask://host:99999"])
+def test_a_dask_address_without_host_or_port_is_refused(engine):
+    with pytest.raises(InputError, match=f"the engine '{engine}' names no Dask scheduler; give its host and port"):
+        runs.sweep([], engine)
+
+
 def test_an_unreachable_set_stops_a_sweep_before_anything_is_trained(words, monkeypatch):  # noqa: F811
     forbid_training(monkeypatch)
     with pytest.raises(InputError, match="wordz"):

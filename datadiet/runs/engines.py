@@ -8,9 +8,36 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from multiprocessing import get_context
+from urllib.parse import urlsplit
 
 from datadiet.errors import InputError
 from datadiet.runs import process
+
+
+HERE = ("here", "processes", "stored")
+
+
+def check(engine: str) -> str:
+    """The engine that a sweep asks for, if there is one of this name.
+
+    Raises
+    ------
+    InputError
+        An unknown name; the address of a Dask scheduler without host or port.
+    """
+    if engine in HERE:
+        return engine
+    if not engine.startswith("dask://"):
+        raise InputError(f"runs.sweep: unknown engine {engine!r}; choose 'here', 'processes', 'dask://host:port' or 'stored'.")
+    try:
+        address = urlsplit(engine)
+        whole = address.hostname and address.port
+    except ValueError:  # a port that is no number, or too large; brackets that do not close
+        whole = False
+    if not whole:
+        raise InputError(f"runs.sweep: the engine {engine!r} names no Dask scheduler; give its host and port, as in "
+                         "'dask://127.0.0.1:8786'.")
+    return engine
 
 
 @contextmanager

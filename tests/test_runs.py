@@ -105,8 +105,9 @@ def test_dask_gives_the_table_of_one_process(words, monkeypatch):  # noqa: F811
 def test_unknown_engines_are_refused(words):  # noqa: F811
     with pytest.raises(InputError, match="unknown engine 'gpu'"):
         runs.sweep([], engine="gpu")
-    with pytest.raises(InputError, match="no Dask scheduler answers"):
-        runs.sweep([config()], engine="dask://127.0.0.1:9")
+    for address in ("dask://127.0.0.1:9", "dask://", "dask://localhost", "dask://localhost:port"):  # nobody there, and no address
+        with pytest.raises(InputError, match=f"no Dask scheduler answers at {address} .*dask://host:port"):
+            runs.sweep([config()], engine=address)
 
 
 @pytest.mark.parametrize("engine", ["dask://", "dask://scheduler", "dask://:8786", "dask://host:port", "dask://host:99999"])
@@ -334,30 +335,101 @@ def test_device_and_precisions_are_columns(words):  # noqa: F811
 
 
 def test_as_many_workers_as_cores_that_are_ours_and_never_more_than_runs():
-    script = "from datadiet.runs import process; print(*process.workers({'cpu'}, 9), sep=';')"
+    script = "from datadiet.runs import process; found = process.workers({'cpu'}, 9); print(found.count, found.gpus, found.words, sep=';')"
     one = sorted(os.sched_getaffinity(0))[0]
     ran = subprocess.run([sys.executable, "-c", f"import os; os.sched_setaffinity(0, [{one}]); {script}"],
                          capture_output=True, text=True, check=True)  # fmt: skip
-    assert ran.stdout.strip() == "1;1 workers, one a core"
-    assert process.workers({"cpu"}, 1)[0] == 1
+    assert ran.stdout.strip() == "1;[];1 workers, one a core"
+    assert process.workers({"cpu"}, 1).count == 1 and process.workers({"mps"}, 3).count == 1
 
 
-def test_one_worker_a_gpu_each_bound_to_its_own(monkeypatch):
+@pytest.fixture
+def gpu_machine(monkeypatch, tmp_path):
+    """A function that makes this look like a machine with GPUs: GiB that are free on each, cores."""
+    import joblib
     import torch
 
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setenv("CUDA_MPS_PIPE_DIRECTORY", str(tmp_path / "mps"))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert process.gpus() == ["0", "1", "2", "3"] and process.workers({"cuda", "cpu"}, 9) == (4, "4 workers, one a GPU")
-    assert process.workers({"cuda"}, 3) == (3, "3 workers, one a run") and process.workers({"mps"}, 3)[0] == 1
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
-    assert process.gpus() == ["2", "5"] and process.workers({"cuda"}, 9)[0] == 2
+
+    def make(*free, cores=16):
+        monkeypatch.setattr(joblib, "cpu_count", lambda: cores)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: len(free))
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda number: (free[number] * 2**30, 80 * 2**30))
+
+    return make
+
+
+@pytest.mark.parametrize("free, cores, runs_, shares, said", [
+    ([140], 16, 99, [16], "16 workers: 1 GPU, all share it, as 16 cores allow; MPS is not running: they take turns"),
+    ([78, 78], 16, 99, [8, 8], "16 workers: 2 GPUs, 8 share each, as 16 cores allow; MPS is not running: they take turns"),
+    ([22], 16, 99, [5], "5 workers: 1 GPU, all share it, as free memory allows; MPS is not running: they take turns"),
+    ([78, 9], 16, 99, [8, 2], "10 workers: 2 GPUs, 8 share each, as free memory allows; MPS is not running: they take turns"),
+    ([78, 78], 16, 3, [2, 1], "3 workers: 2 GPUs, 2 share each, one a run; MPS is not running: they take turns"),
+    ([78] * 4, 2, 99, [1] * 4, "4 workers: 4 GPUs, one each, as 2 cores allow"),
+    ([1], 16, 99, [1], "1 workers: 1 GPU, one each, as free memory allows"),
+    ([78] * 4, 16, 2, [1, 1, 0, 0], "2 workers: 4 GPUs, one each, one a run"),
+])
+def test_workers_share_the_gpus_as_cores_and_memory_allow(gpu_machine, free, cores, runs_, shares, said):
+    gpu_machine(*free, cores=cores)
+    found = process.workers({"cuda", "cpu"}, runs_)
+    assert found.count == sum(shares) == len(found.gpus) and found.words == said
+    assert [found.gpus.count(str(number)) for number in range(len(free))] == shares
+    assert found.gpus[: len(free)] == [str(number) for number in range(len(free))][:runs_]  # dealt out in turn
+
+
+def test_the_names_of_gpus_are_those_that_the_environment_gives(gpu_machine, monkeypatch):
+    gpu_machine(78, 78, cores=4)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2, GPU-5")
+    assert process.gpus() == ["2", "GPU-5"] and process.workers({"cuda"}, 9).gpus == ["2", "GPU-5", "2", "GPU-5"]
+    gpu_machine(78, cores=4)
+    assert process.gpus() == ["2"]  # a name without a GPU is none
+
+
+def test_mps_is_seen_by_the_pipe_of_its_daemon(gpu_machine, tmp_path):
+    gpu_machine(78, cores=4)
+    assert not process.mps()
+    (tmp_path / "mps").mkdir()
+    assert not process.mps()  # a folder that was left behind
+    (tmp_path / "mps" / "control").touch()
+    assert process.mps()
+    assert process.workers({"cuda"}, 9).words == "4 workers: 1 GPU, all share it, as 4 cores allow; MPS is running"
+
+
+def test_an_encoder_that_may_be_large_gets_more_room_on_a_gpu(gpu_machine):
+    gpu_machine(78)
+    small, large = config(device="cuda"), config(device="cuda", encoder="bert-base-uncased")
+    assert process.need([small]) == process.need([small, config(encoder="bert-base-uncased")]) < process.need([small, large])
+    assert process.workers({"cuda"}, 99, process.need([small, large])).count == 4
+
+
+def test_each_worker_is_bound_to_one_gpu(gpu_machine, monkeypatch):
+    """The queue that workers take their GPU from holds each name as often as that GPU is shared."""
+    gpu_machine(78, 78, cores=4)
+    seen = []
+
+    class Started:
+        def __init__(self, count, context, initializer, arguments):
+            seen.extend([count, initializer, sorted(arguments[0].get() for _ in range(count)), arguments[0].empty()])
+
+        def shutdown(self, cancel_futures):
+            pass
+
+    monkeypatch.setattr(engines, "ProcessPoolExecutor", Started)
+    with engines.started("processes", [config(device="cuda", seed=seed) for seed in range(9)]) as (_, room, words):
+        assert room() == 8 and words.startswith("4 workers: 2 GPUs, 2 share each")
+    assert seen == [4, process.start_worker, ["0", "0", "1", "1"], True]
+
+
+def test_a_worker_has_its_gpu_one_thread_and_its_imports_before_its_first_run():
     script = (
-        "import os, torch; from multiprocessing import get_context; from datadiet.runs import process\n"
-        "free = get_context('spawn').SimpleQueue(); free.put('5')\n"
-        "process.start_worker(free); print(os.environ['CUDA_VISIBLE_DEVICES'], torch.get_num_threads())"
+        "import os, sys; from multiprocessing import get_context; from datadiet.runs import process\n"
+        "free = get_context('spawn').SimpleQueue(); free.put('5'); assert 'torch' not in sys.modules\n"
+        "process.start_worker(free); import torch\n"
+        "print(os.environ['CUDA_VISIBLE_DEVICES'], torch.get_num_threads(), 'transformers' in sys.modules)"
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert ran.stdout.split() == ["5", "1"]
+    assert ran.stdout.split() == ["5", "1", "True"]
 
 
 def test_a_sweep_says_how_many_workers_it_starts_on_its_bar(words, capfd):  # noqa: F811

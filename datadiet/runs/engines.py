@@ -56,15 +56,17 @@ def started(engine: str, todo: list[dict]):
 @contextmanager
 def _processes(todo: list[dict]):
     context, devices = get_context("spawn"), {run["device"] for run in todo}  # a forked copy of torch's threads can hang
-    count, words = process.workers(devices, len(todo))
+    workers = process.workers(devices, len(todo), process.need(todo))
     free = None
-    if "cuda" in devices:
+    if workers.gpus:
         free = context.SimpleQueue()
-        for name in process.gpus()[:count]:
+        for name in workers.gpus:
             free.put(name)
-    executor = ProcessPoolExecutor(count, context, process.start_worker, (free,))
+    executor = ProcessPoolExecutor(workers.count, context, process.start_worker, (free,))
     try:
-        yield executor, lambda: count + 1, words  # one waits, so that no worker does
+        # As many wait as there are workers, so that none is idle while the results of several are stored. What waits is a config
+        # with the scores that choose its examples: a worker makes the data of a run ready when it begins it.
+        yield executor, lambda: 2 * workers.count, workers.words
     except BaseException:
         for worker in (executor._processes or {}).values():  # Python 3.14 has executor.terminate_workers
             worker.terminate()
@@ -81,8 +83,9 @@ def _dask(engine: str):
         raise InputError("runs.sweep: the Dask engine needs the extra: pip install 'datadiet[dask]'") from None
     try:
         client = Client(engine.replace("dask://", "tcp://"), timeout=10)
-    except OSError as problem:
-        raise InputError(f"runs.sweep: no Dask scheduler answers at {engine} ({type(problem).__name__}).") from None
+    except (OSError, ValueError) as problem:  # ValueError: an address without a port
+        raise InputError(f"runs.sweep: no Dask scheduler answers at {engine} ({type(problem).__name__}); write it as "
+                         "dask://host:port, and start it before.") from None
     with client:
         executor = client.get_executor(pure=False)
         try:  # twice as many as there are threads: a cluster that grows with its work sees that there is more

@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 from datadiet.errors import InputError
 from datadiet.runs import process
 
-
 HERE = ("here", "processes", "stored")
 
 
@@ -64,9 +63,13 @@ def _processes(todo: list[dict]):
             free.put(name)
     executor = ProcessPoolExecutor(workers.count, context, process.start_worker, (free,))
     try:
-        # As many wait as there are workers, so that none is idle while the results of several are stored. What waits is a config
-        # with the scores that choose its examples: a worker makes the data of a run ready when it begins it.
-        yield executor, lambda: 2 * workers.count, workers.words
+        # A job waits, so that no worker does; where many short runs share a GPU, one for each worker, as several may end while a
+        # result is stored. A job is a config and the scores that choose its examples, no data: the set and its tokens a worker
+        # has from its first run on that set, the model and the tensors of a run it makes when the run begins. While it does, the
+        # other workers keep their GPU busy. To make them ahead of time takes a thread that draws from torch's one generator as
+        # well, and so would change runs: it is not done.
+        waiting = len(workers.gpus) or 1
+        yield executor, lambda: workers.count + waiting, workers.words
     except BaseException:
         for worker in (executor._processes or {}).values():  # Python 3.14 has executor.terminate_workers
             worker.terminate()
@@ -83,9 +86,9 @@ def _dask(engine: str):
         raise InputError("runs.sweep: the Dask engine needs the extra: pip install 'datadiet[dask]'") from None
     try:
         client = Client(engine.replace("dask://", "tcp://"), timeout=10)
-    except (OSError, ValueError) as problem:  # ValueError: an address without a port
-        raise InputError(f"runs.sweep: no Dask scheduler answers at {engine} ({type(problem).__name__}); write it as "
-                         "dask://host:port, and start it before.") from None
+    except OSError as problem:
+        raise InputError(f"runs.sweep: no Dask scheduler answers at {engine} ({type(problem).__name__}); start it before the "
+                         "sweep.") from None
     with client:
         executor = client.get_executor(pure=False)
         try:  # twice as many as there are threads: a cluster that grows with its work sees that there is more

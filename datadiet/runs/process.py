@@ -100,9 +100,9 @@ class Workers:
 def workers(devices: set[str], runs: int, memory: int = NEED) -> Workers:
     """The worker processes that compute `runs` runs on `devices`, never more than runs.
 
-    On a CPU it is one a core. A GPU is shared by as many as its part of the cores and its free memory allow, at least by one, each
-    having room for `memory` bytes: a single run of a small model leaves most of a GPU idle. They are dealt out in turn, so that
-    no GPU has two more than another while both have room.
+    On a CPU it is one a core. A GPU is shared by as many as its part of the cores and its free memory allow, at least by one,
+    each having room for `memory` bytes: a single run of a small model leaves most of a GPU idle. They are dealt out in turn, so
+    that no GPU has two more than another while both have room.
     """
     import joblib  # counts as many cores as affinity and the limits of a container leave
 

@@ -206,7 +206,7 @@ def test_doctor_describes_the_gpus(monkeypatch, tmp_path, daemon):
         (tmp_path / "control").touch()
     said = "\n".join(map(str, doctor.gpus()))
     mps = "running: processes" if daemon else "-> nvidia-cuda-mps-control -d"
-    for each in ("3: Stand-in 0, 70 of 80 GiB free", "4: Stand-in 1", f"torch {torch.__version__}", "auto means cuda here",
+    for each in ("3: Stand-in 0, 70 of 80 GiB free", "4: Stand-in 1", "built for CUDA", "auto means cuda here",
                  "cuda: gpu", "16 workers: 2 GPUs, 8 share each", mps):
         assert each in said, each
 

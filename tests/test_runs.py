@@ -459,6 +459,7 @@ def gpu_machine(monkeypatch, tmp_path):
     def make(*free, cores=16):
         monkeypatch.setattr(joblib, "cpu_count", lambda: cores)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: len(free))
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda number: "Stand-in")
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda number: (free[number] * 2**30, 80 * 2**30))
 
     return make
@@ -468,8 +469,9 @@ def gpu_machine(monkeypatch, tmp_path):
     ([140], 16, 99, [16], "16 workers: 1 GPU, all share it, as 16 cores allow; MPS is not running: they take turns"),
     ([78, 78], 16, 99, [8, 8], "16 workers: 2 GPUs, 8 share each, as 16 cores allow; MPS is not running: they take turns"),
     ([22], 16, 99, [5], "5 workers: 1 GPU, all share it, as free memory allows; MPS is not running: they take turns"),
-    ([78, 9], 16, 99, [8, 2], "10 workers: 2 GPUs, 8 share each, as free memory allows; MPS is not running: they take turns"),
-    ([78, 78], 16, 3, [2, 1], "3 workers: 2 GPUs, 2 share each, one a run; MPS is not running: they take turns"),
+    ([78, 9], 16, 99, [8, 2],
+     "10 workers: 2 GPUs, up to 8 share each, as free memory allows; MPS is not running: they take turns"),
+    ([78, 78], 16, 3, [2, 1], "3 workers: 2 GPUs, up to 2 share each, one a run; MPS is not running: they take turns"),
     ([78] * 4, 2, 99, [1] * 4, "4 workers: 4 GPUs, one each, as 2 cores allow"),
     ([1], 16, 99, [1], "1 workers: 1 GPU, one each, as free memory allows"),
     ([78] * 4, 16, 2, [1, 1, 0, 0], "2 workers: 4 GPUs, one each, one a run"),

@@ -124,16 +124,13 @@ def gpus() -> list[Finding]:
     best = device.best()
     wanted = Finding("profiles", f"auto means {best} here; " + "; ".join(f"{name}: {asked[name]}" for name in sorted(asked)))
     sweeps = Finding("sweeps", f"--engine processes would start {process.workers({best}, MANY).words}")
-    import torch
-
     if not device.is_here("cuda"):
-        built = "torch sees none" if torch.version.cuda else "this torch is built without CUDA"
+        built = "torch sees none" if device.cuda_release() else "this torch is built without CUDA"
         return [Finding("gpu", f"no CUDA GPU ({built}): runs that ask for cuda cannot be made here", None), sweeps, wanted]
     found = []
-    for number, name in enumerate(process.gpus()):
-        free, whole = (size / 2**30 for size in torch.cuda.mem_get_info(number))
-        found.append(Finding("gpu", f"{name}: {torch.cuda.get_device_name(number)}, {free:.0f} of {whole:.0f} GiB free"))
-    found.append(Finding("cuda", f"torch {torch.__version__} was built for CUDA {torch.version.cuda}; driver {driver()}"))
+    for number, (name, free, whole) in zip(process.gpus(), device.cards(), strict=True):
+        found.append(Finding("gpu", f"{number}: {name}, {free:.0f} of {whole:.0f} GiB free"))
+    found.append(Finding("cuda", f"torch was built for CUDA {device.cuda_release()}; driver {driver()}"))
     found.append(Finding("mps", "running: processes share a GPU at the same time") if process.mps() else
                  Finding("mps", "not running: processes that share a GPU take turns", None, "nvidia-cuda-mps-control -d"))
     return [*found, sweeps, wanted]

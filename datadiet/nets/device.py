@@ -124,6 +124,24 @@ def gpu() -> str | None:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else None
 
 
+def cards() -> list[tuple[str, float, float]]:
+    """Name of each CUDA GPU that torch sees, and GiB of its memory that are free, and in all.
+
+    Asking makes a context of this process on each, which takes some memory itself.
+    """
+    import torch
+
+    numbers = range(torch.cuda.device_count())
+    return [(torch.cuda.get_device_name(n), *(size / 2**30 for size in torch.cuda.mem_get_info(n))) for n in numbers]
+
+
+def cuda_release() -> str | None:
+    """The release of CUDA that torch was built for; None where it was built without."""
+    import torch
+
+    return torch.version.cuda
+
+
 def wait(where) -> None:
     """Return when the device has done all that it was asked; at once on a processor."""
     import torch

@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from datadiet.nets import device
+
 TRIM, MMAP = -1, -3  # mallopt's names for its parameters
 LARGEST = 32 * 2**20  # bytes; glibc takes no larger threshold for blocks that come from the heap
 MOST = 2**31 - 1  # bytes of freed memory that are kept
 SMALL = ("tiny", "minilm", "minilm-mean", "convnet", "resnet-small", "resnet18")  # encoders that share a GPU without asking
-NEED, NEED_OF_OTHERS = 4 * 2**30, 16 * 2**30  # bytes of a GPU for a worker of those, and of others; room, not measured
+NEED, NEED_OF_OTHERS = 4, 16  # GiB of a GPU for a worker of those, and of others: room that was set, not measured
 
 
 def ours() -> None:
@@ -76,15 +78,8 @@ def mps() -> bool:
     return (Path(os.environ.get("CUDA_MPS_PIPE_DIRECTORY") or "/tmp/nvidia-mps") / "control").exists()
 
 
-def _free_memory() -> list[int]:
-    """Bytes that are free on each of :func:`gpus`. Asking makes a context of this process there, which takes some hundred MB."""
-    import torch
-
-    return [torch.cuda.mem_get_info(number)[0] for number in range(len(gpus()))]
-
-
 def need(runs: list[dict]) -> int:
-    """Bytes of a GPU's memory that a worker is given room for, by the largest encoder among `runs`."""
+    """GiB of a GPU's memory that a worker is given room for, by the largest encoder among `runs`."""
     return max((NEED if run["encoder"] in SMALL else NEED_OF_OTHERS for run in runs if run["device"] == "cuda"), default=NEED)
 
 
@@ -101,7 +96,7 @@ def workers(devices: set[str], runs: int, memory: int = NEED) -> Workers:
     """The worker processes that compute `runs` runs on `devices`, never more than runs.
 
     On a CPU it is one a core. A GPU is shared by as many as its part of the cores and its free memory allow, at least by one,
-    each having room for `memory` bytes: a single run of a small model leaves most of a GPU idle. They are dealt out in turn, so
+    each having room for `memory` GiB: a single run of a small model leaves most of a GPU idle. They are dealt out in turn, so
     that no GPU has two more than another while both have room.
     """
     import joblib  # counts as many cores as affinity and the limits of a container leave
@@ -116,12 +111,13 @@ def workers(devices: set[str], runs: int, memory: int = NEED) -> Workers:
 
 def _sharing(there: list[str], cores: int, runs: int, memory: int) -> Workers:
     by_cores = max(1, cores // len(there))
-    by_memory = [max(1, free // memory) for free in _free_memory()]
+    by_memory = [max(1, int(free // memory)) for _, free, _ in device.cards()]
     shares = [min(by_cores, most) for most in by_memory]
     dealt = [name for turn in range(max(shares)) for name, share in zip(there, shares, strict=True) if turn < share][:runs]
     count, most = len(dealt), max(map(dealt.count, there))
     said = [f"{count} workers: {len(there)} GPU{'s' * (len(there) > 1)}"]
-    said.append(f"{most} share each" if len(there) > 1 and most > 1 else "all share it" if most > 1 else "one each")
+    even = "" if count == most * len(there) else "up to "
+    said.append("one each" if most == 1 else "all share it" if len(there) == 1 else f"{even}{most} share each")
     if count == runs:
         said.append("one a run")
     else:

@@ -13,9 +13,9 @@ from datadiet.nets import device
 from datadiet.runs import store
 
 # How far metrics of a run computed again may lie from the published ones, by where it was made and is made again, and by whether
-# bfloat16 was in either: it keeps eight bits of each factor. A processor repeats a run to the bit; another rounds differently, and
-# training amplifies that. A GPU adds up in an order of its own. On another device dropout and shifts are other draws as well,
-# as those of another seed. The limits were set before any run was compared with them; on GPUs nothing is measured yet.
+# bfloat16 was in either: it keeps eight bits of each factor. A processor repeats a run to the bit; another rounds differently,
+# and training amplifies that. A GPU adds up in an order of its own. On another device dropout and shifts are other draws as
+# well, as those of another seed. The limits were set before any run was compared with them; on GPUs nothing is measured yet.
 TOLERANCES = {
     "same processor": {"float32": 0.0, "bfloat16": 0.0},  # of the same name, with as many threads and the same releases
     "another processor": {"float32": 0.02, "bfloat16": 0.03},

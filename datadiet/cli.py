@@ -143,6 +143,8 @@ def run(chapter, profile, changes, out):
 def plan(names, profile, changes, queued, publish):
     """Say what the runs of CHAPTERS (default: all) would cost here: runs, updates, and minutes from a timed sample.
 
+    The sample is timed on the device that the runs ask for. Where that is not here, the runs are counted and not timed.
+
     \b
     Example: datadiet plan pruning-fractions --profile standard -p seeds 10
     """
@@ -164,9 +166,8 @@ def plan(names, profile, changes, queued, publish):
     if not len(due):
         click.echo(f"All runs of profile {profile} are stored: nothing to compute.")
         return
-    click.echo(due.round({"minutes": 1}).to_string(index=False))
-    whole = due[["runs", "updates", "minutes"]].sum()
-    click.echo(f"In all {whole['runs']:.0f} runs, {whole['updates']:.0f} updates, {whole['minutes']:.1f} minutes in one process.")
+    click.echo(due.round({"minutes": 1}).to_string(index=False, na_rep="not timed here"))
+    click.echo(bill.in_all(due))
 
 
 @main.command()
@@ -211,8 +212,11 @@ def sweep(names, profile, changes, engine, publish, queued):
 @profile_option("standard")
 @change_option
 @click.option("--sample", default=3, show_default=True, help="How many runs to compute anew.")
-def verify(names, profile, changes, sample):
+@click.option("--on", "where", help="cpu, cuda, mps or auto: a device to compute them on, where it is not their own.")
+def verify(names, profile, changes, sample, where):
     """Compute a sample of the published runs anew and compare. Exit code 1 if one differs, or none could be compared.
+
+    A metric may differ by the tolerance that is printed, which goes by the device and the precision.
 
     \b
     Example: datadiet verify --sample 2
@@ -220,7 +224,7 @@ def verify(names, profile, changes, sample):
     from datadiet.runs.verify import published_again
 
     _, wanted = asked(names, profile, parsed(changes))
-    compared = published_again(wanted, sample)
+    compared = published_again(wanted, sample, where=where)
     click.echo(compared.to_string(index=False))
     if (compared["outcome"] == "differs").any() or (compared["outcome"] == "data differs").all():
         raise click.exceptions.Exit(1)

@@ -14,7 +14,7 @@ from datadiet import cli, prune
 from datadiet.book import doctor
 from datadiet.chapters import ledger
 from datadiet.errors import InputError
-from datadiet.nets import encoders
+from datadiet.nets import device, encoders
 
 
 @pytest.fixture
@@ -89,6 +89,7 @@ def test_help_and_pruning_import_nothing_heavy(scored):
     (["plan", "-p", "seed", "3"], ["seed", "seeds"]),
     (["sweep", "--engine", "gpu"], ["'gpu'", "processes"]),
     (["verify", "--sample", "0"], ["sample"]),
+    (["verify", "--on", "tpu"], ["'tpu'", "cuda"]),
     (["verify", "--profile", "smoke"], ["published"]),
     (["book", "--profile", "labs"], ["'labs'"]),
     (["claims", "--profile", "labs"], ["'labs'"]),
@@ -187,6 +188,58 @@ def test_doctor_finds_what_is_there_in_time(call, monkeypatch):
     assert result.exit_code == 0, result.output
     for name in ("torch", "jupyter-book", "device", "minilm", "DATADIET_DATA", "hub"):
         assert name in result.stdout
+
+
+def test_doctor_without_a_gpu_says_so_in_one_line(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(device, "best", lambda: "cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for built, why in ((None, "this torch is built without CUDA"), ("13.0", "torch sees none")):
+        monkeypatch.setattr(torch.version, "cuda", built)
+        found = {each.what: each for each in doctor.gpus()}
+        assert list(found) == ["gpu", "sweeps", "profiles"] and found["gpu"].good is None
+        assert found["gpu"].seen == f"no CUDA GPU ({why}): runs that ask for cuda cannot be made here"
+        assert found["sweeps"].seen.endswith("one a core") and found["profiles"].seen.startswith("auto means cpu here; auto: ")
+        assert "; cuda: gpu" in found["profiles"].seen
+
+
+@pytest.mark.parametrize("daemon", [True, False])
+def test_doctor_describes_the_gpus(monkeypatch, tmp_path, daemon):
+    import joblib
+    import torch
+
+    for name, value in {"device_count": lambda: 2, "get_device_name": lambda number: f"Stand-in {number}",
+                        "mem_get_info": lambda number: (70 * 2**30, 80 * 2**30)}.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    monkeypatch.setattr(device, "best", lambda: "cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 16)
+    monkeypatch.setenv("CUDA_MPS_PIPE_DIRECTORY", str(tmp_path))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,4")
+    if daemon:
+        (tmp_path / "control").touch()
+    said = "\n".join(map(str, doctor.gpus()))
+    mps = "running: processes" if daemon else "-> nvidia-cuda-mps-control -d"
+    for each in ("3: Stand-in 0, 70 of 80 GiB free", "4: Stand-in 1", "built for CUDA", "auto means cuda here",
+                 "cuda: gpu", "16 workers: 2 GPUs, 8 share each", mps):
+        assert each in said, each
+
+
+def test_the_driver_is_read_where_its_module_says_it(tmp_path):
+    file = tmp_path / "version"
+    assert doctor.driver(file) == "unknown"
+    file.write_text("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release Build\nGCC version: 13.3.0\n")
+    assert doctor.driver(file) == "580.65.06"
+
+
+def test_plan_prints_counts_where_the_device_is_not_here(call, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    result = call("plan", "score-timing", "--profile", "smoke", "-p", "device", "cuda")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count("not timed here") > 1 and "runs ask for cuda, which this machine has not" in result.stdout
 
 
 def test_doctor_says_how_to_mend(monkeypatch, tmp_path):

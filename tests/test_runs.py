@@ -109,6 +109,12 @@ def test_unknown_engines_are_refused(words):  # noqa: F811
         runs.sweep([config()], engine="dask://127.0.0.1:9")
 
 
+@pytest.mark.parametrize("engine", ["dask://", "dask://scheduler", "dask://:8786", "dask://host:port", "dask://host:99999"])
+def test_a_dask_address_without_host_or_port_is_refused(engine):
+    with pytest.raises(InputError, match=f"the engine '{engine}' names no Dask scheduler; give its host and port"):
+        runs.sweep([], engine)
+
+
 def test_an_unreachable_set_stops_a_sweep_before_anything_is_trained(words, monkeypatch):  # noqa: F811
     forbid_training(monkeypatch)
     with pytest.raises(InputError, match="wordz"):
@@ -232,7 +238,13 @@ def test_verify_tells_a_faithful_result_from_a_changed_one(book):
     assert set(verify.published_again(configs, sample=2)["outcome"]) == {"equal"}  # times are not compared
     accuracy = store.published([runs.key(configs[0])])[runs.key(configs[0])]["metrics"]["test_accuracy"]
     altered(book, "metrics", {"test_accuracy": accuracy + 0.01})
-    assert verify.published_again(configs[:1])["outcome"].tolist() == ["close"]
+    found = verify.published_again(configs[:1]).iloc[0]
+    assert (found["compared"], found["tolerance"], found["outcome"]) == ("same processor", 0.0, "differs")
+    altered(book, "provenance", {"hardware": "another"})
+    for away, outcome in ((0.01, "close"), (0.03, "differs")):
+        altered(book, "metrics", {"test_accuracy": accuracy + away})
+        found = verify.published_again(configs[:1]).iloc[0]
+        assert (found["compared"], found["tolerance"], found["outcome"]) == ("another processor", 0.02, outcome)
     altered(book, "metrics", {"test_accuracy": accuracy, "updates": 8})
     found = verify.published_again(configs[:1]).iloc[0]
     assert (found["outcome"], found["metric"], found["published"], found["here"]) == ("differs", "updates", 8, 7)
@@ -257,10 +269,109 @@ def test_verify_compares_arrays_and_runs_without_an_accuracy(book):
     assert found["outcome"].tolist() == ["differs"] * 2 and found["arrays"].tolist() == ["differ"] * 2
 
 
+def test_verify_on_another_device_says_so_and_never_equal(book, monkeypatch):
+    """No GPU is needed: a run is stored under the key of one that asks for cuda, and is computed on the processor."""
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    asked = config(device="cuda")
+    metrics, provenance, arrays = runs.again(verify.placed(asked))
+    assert (provenance["device"], provenance["training_precision"]) == ("cpu", "float32")
+    store.save(runs.key(asked), asked, metrics, provenance, arrays)
+    store.publish([runs.key(asked)])
+    for where in (None, "cpu"):
+        found = verify.published_again([asked], where=where).iloc[0]
+        assert (found["compared"], found["tolerance"]) == ("another device: cpu for cuda", 0.05)
+        assert (found["arrays"], found["outcome"]) == ("equal", "another device")
+    for away, outcome in ((0.045, "another device"), (0.055, "differs")):
+        altered(book, "metrics", {"test_accuracy": metrics["test_accuracy"] + away})
+        assert verify.published_again([asked])["outcome"].tolist() == [outcome]
+    for where in ("mps", "tpu"):
+        with pytest.raises(InputError, match=f"'{where}'"):
+            verify.published_again([asked], where=where)
+
+
+def test_a_pruned_run_is_verified_elsewhere_with_the_published_scores(book, monkeypatch):
+    """It leans on runs under their own keys, of their own device; only it is computed on another."""
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    source = {name: value for name, value in config(device="cuda").items() if name != "seed"}
+    run, kept = pruned(device="cuda", fraction=0.5, source=source), []
+    for scoring in runs.scoring_runs(run):
+        store.save(runs.key(scoring), scoring, *runs.again(verify.placed(scoring)))
+    metrics, provenance, arrays = runs.again(verify.placed(run))
+    store.save(runs.key(run), run, metrics, provenance, arrays)
+    store.publish([runs.key(run), *map(runs.key, runs.scoring_runs(run))])
+    keep = prune.keep
+    monkeypatch.setattr(prune, "keep", lambda *args, **how: kept.append(keep(*args, **how)) or kept[-1])
+    assert verify.published_again([run])["outcome"].tolist() == ["another device"]
+    values = np.mean([runs.score_values(each, "el2n", "1ep") for each in runs.scoring_runs(run)], axis=0)
+    np.testing.assert_array_equal(kept[0], keep(values, 0.5))
+
+
+@pytest.mark.parametrize("made, again, same_machine, row, tolerance", [
+    ({}, {}, True, "same processor", 0.0),
+    ({}, {}, False, "another processor", 0.02),
+    ({"precision": "bfloat16"}, {}, False, "another processor", 0.03),
+    ({"device": "cuda", "training_precision": "float32"}, {}, True, "a GPU, as before", 0.02),
+    ({"device": "cuda"}, {}, False, "a GPU, as before", 0.03),
+    ({"device": "cuda"}, {"device": "cpu", "training_precision": "float32"}, False, "another device", 0.05),
+    ({}, {"device": "cuda"}, False, "another device", 0.05),
+])
+def test_the_tolerance_goes_by_device_and_precision(made, again, same_machine, row, tolerance):
+    run = config(**made)
+    assert verify.limits(run, run | again, same_machine) == (row, tolerance)
+
+
+def test_words_among_metrics_are_not_compared():
+    assert verify.numbers({"updates": 3, "not_captured": "RuntimeError: no"}) == {"updates": 3}
+
+
 def test_an_out_of_fold_run_is_billed_as_such(words):  # noqa: F811
     due = bill.of([config(folds=2, score_at=[0]), config(seed=1)]).set_index("kind")
     assert due.loc["out-of-fold", ["updates", "trained", "scored"]].tolist() == [0, 0, 49]
     assert due.loc["scoring", "updates"] == 7 and (due["minutes"] > 0).all()
+
+
+def test_a_plan_of_runs_for_a_device_that_is_not_here_counts_and_times_nothing(words, monkeypatch):  # noqa: F811
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    absent = bill.of([config(device="cuda"), config(device="cuda", seed=1)])
+    assert absent[["runs", "updates", "device"]].values.tolist() == [[2, 14, "cuda"]] and absent["minutes"].isna().all()
+    assert bill.in_all(absent) == ("In all 2 runs, 14 updates. 2 runs ask for cuda, which this machine has not, and are not "
+                                   "timed here. Plan on a machine that has it.")
+    both = bill.of([config(device="cuda"), config()])
+    assert both.set_index("device")["minutes"].notna().to_dict() == {"cuda": False, "cpu": True}
+    assert "1 runs ask for cuda" in bill.in_all(both) and "; the other 1: 0." in bill.in_all(both)
+
+
+def test_a_plan_on_a_gpu_does_not_take_what_it_costs_to_begin_for_the_rate(words, monkeypatch):  # noqa: F811
+    """A stand-in for the clock and for training: kernels cost 100 s once, each run 10 s, an example 2 s, a scored one 0.5 s."""
+    from types import SimpleNamespace
+
+    from datadiet.training import loop
+
+    now, epochs = [0.0], []
+
+    def fit(run, task):
+        examples = run["epochs"] * len(task.train)
+        scored, begun = len(task.train), 10 if epochs else 110
+        train, scoring = begun * bool(examples) + 2 * examples, 0.5 * (scored + 4 * run["grand_size"])
+        epochs.append(run["epochs"])
+        now[0] += 3 + train + scoring
+        return SimpleNamespace(metrics={"train_seconds": train, "scoring_seconds": scoring, "examples": examples,
+                                        "scored": scored, "grand_scored": run["grand_size"]})
+
+    monkeypatch.setattr(loop, "fit", fit)
+    monkeypatch.setattr(bill.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(bill, "SAMPLE_ON_A_GPU", 3)
+    expected = {"trained": 2, "scored": 0.5, "grand": 2, "run": 13}
+    assert bill.rates(config(device="cuda")) == pytest.approx(expected) and epochs == [1, 2, 4]
+    assert bill.rates(config(device="cuda", epochs=0, score_at=[0])) == pytest.approx(expected | {"trained": 0, "run": 3})
+    epochs[3:] = []
+    assert bill.rates(config())["run"] == pytest.approx(3) and epochs == [1, 2, 4, 1], "a processor is timed once, as before"
 
 
 # --- data that change under a key
@@ -328,30 +439,103 @@ def test_device_and_precisions_are_columns(words):  # noqa: F811
 
 
 def test_as_many_workers_as_cores_that_are_ours_and_never_more_than_runs():
-    script = "from datadiet.runs import process; print(*process.workers({'cpu'}, 9), sep=';')"
+    script = "from datadiet.runs import process as p; w = p.workers({'cpu'}, 9); print(w.count, w.gpus, w.words, sep=';')"
     one = sorted(os.sched_getaffinity(0))[0]
     ran = subprocess.run([sys.executable, "-c", f"import os; os.sched_setaffinity(0, [{one}]); {script}"],
                          capture_output=True, text=True, check=True)  # fmt: skip
-    assert ran.stdout.strip() == "1;1 workers, one a core"
-    assert process.workers({"cpu"}, 1)[0] == 1
+    assert ran.stdout.strip() == "1;[];1 workers, one a core"
+    assert process.workers({"cpu"}, 1).count == 1 and process.workers({"mps"}, 3).count == 1
 
 
-def test_one_worker_a_gpu_each_bound_to_its_own(monkeypatch):
+@pytest.fixture
+def gpu_machine(monkeypatch, tmp_path):
+    """A function that makes this look like a machine with GPUs: GiB that are free on each, cores."""
+    import joblib
     import torch
 
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setenv("CUDA_MPS_PIPE_DIRECTORY", str(tmp_path / "mps"))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert process.gpus() == ["0", "1", "2", "3"] and process.workers({"cuda", "cpu"}, 9) == (4, "4 workers, one a GPU")
-    assert process.workers({"cuda"}, 3) == (3, "3 workers, one a run") and process.workers({"mps"}, 3)[0] == 1
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
-    assert process.gpus() == ["2", "5"] and process.workers({"cuda"}, 9)[0] == 2
+
+    def make(*free, cores=16):
+        monkeypatch.setattr(joblib, "cpu_count", lambda: cores)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: len(free))
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda number: "Stand-in")
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda number: (free[number] * 2**30, 80 * 2**30))
+
+    return make
+
+
+@pytest.mark.parametrize("free, cores, runs_, shares, said", [
+    ([140], 16, 99, [16], "16 workers: 1 GPU, all share it, as 16 cores allow; MPS is not running: they take turns"),
+    ([78, 78], 16, 99, [8, 8], "16 workers: 2 GPUs, 8 share each, as 16 cores allow; MPS is not running: they take turns"),
+    ([22], 16, 99, [5], "5 workers: 1 GPU, all share it, as free memory allows; MPS is not running: they take turns"),
+    ([78, 9], 16, 99, [8, 2],
+     "10 workers: 2 GPUs, up to 8 share each, as free memory allows; MPS is not running: they take turns"),
+    ([78, 78], 16, 3, [2, 1], "3 workers: 2 GPUs, up to 2 share each, one a run; MPS is not running: they take turns"),
+    ([78] * 4, 2, 99, [1] * 4, "4 workers: 4 GPUs, one each, as 2 cores allow"),
+    ([1], 16, 99, [1], "1 workers: 1 GPU, one each, as free memory allows"),
+    ([78] * 4, 16, 2, [1, 1, 0, 0], "2 workers: 4 GPUs, one each, one a run"),
+])
+def test_workers_share_the_gpus_as_cores_and_memory_allow(gpu_machine, free, cores, runs_, shares, said):
+    gpu_machine(*free, cores=cores)
+    found = process.workers({"cuda", "cpu"}, runs_)
+    assert found.count == sum(shares) == len(found.gpus) and found.words == said
+    assert [found.gpus.count(str(number)) for number in range(len(free))] == shares
+    assert found.gpus[: len(free)] == [str(number) for number in range(len(free))][:runs_]  # dealt out in turn
+
+
+def test_the_names_of_gpus_are_those_that_the_environment_gives(gpu_machine, monkeypatch):
+    gpu_machine(78, 78, cores=4)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2, GPU-5")
+    assert process.gpus() == ["2", "GPU-5"] and process.workers({"cuda"}, 9).gpus == ["2", "GPU-5", "2", "GPU-5"]
+    gpu_machine(78, cores=4)
+    assert process.gpus() == ["2"]  # a name without a GPU is none
+
+
+def test_mps_is_seen_by_the_pipe_of_its_daemon(gpu_machine, tmp_path):
+    gpu_machine(78, cores=4)
+    assert not process.mps()
+    (tmp_path / "mps").mkdir()
+    assert not process.mps()  # a folder that was left behind
+    (tmp_path / "mps" / "control").touch()
+    assert process.mps()
+    assert process.workers({"cuda"}, 9).words == "4 workers: 1 GPU, all share it, as 4 cores allow; MPS is running"
+
+
+def test_an_encoder_that_may_be_large_gets_more_room_on_a_gpu(gpu_machine):
+    gpu_machine(78)
+    small, large = config(device="cuda"), config(device="cuda", encoder="bert-base-uncased")
+    assert process.need([small]) == process.need([small, config(encoder="bert-base-uncased")]) < process.need([small, large])
+    assert process.workers({"cuda"}, 99, process.need([small, large])).count == 4
+
+
+def test_each_worker_is_bound_to_one_gpu(gpu_machine, monkeypatch):
+    """The queue that workers take their GPU from holds each name as often as that GPU is shared."""
+    gpu_machine(78, 78, cores=4)
+    seen = []
+
+    class Started:
+        def __init__(self, count, context, initializer, arguments):
+            seen.extend([count, initializer, sorted(arguments[0].get() for _ in range(count)), arguments[0].empty()])
+
+        def shutdown(self, cancel_futures):
+            pass
+
+    monkeypatch.setattr(engines, "ProcessPoolExecutor", Started)
+    with engines.started("processes", [config(device="cuda", seed=seed) for seed in range(9)]) as (_, room, said):
+        assert room() == 8 and said.startswith("4 workers: 2 GPUs, 2 share each")
+    assert seen == [4, process.start_worker, ["0", "0", "1", "1"], True]
+
+
+def test_a_worker_has_its_gpu_one_thread_and_its_imports_before_its_first_run():
     script = (
-        "import os, torch; from multiprocessing import get_context; from datadiet.runs import process\n"
-        "free = get_context('spawn').SimpleQueue(); free.put('5')\n"
-        "process.start_worker(free); print(os.environ['CUDA_VISIBLE_DEVICES'], torch.get_num_threads())"
+        "import os, sys; from multiprocessing import get_context; from datadiet.runs import process\n"
+        "free = get_context('spawn').SimpleQueue(); free.put('5'); assert 'torch' not in sys.modules\n"
+        "process.start_worker(free); import torch\n"
+        "print(os.environ['CUDA_VISIBLE_DEVICES'], torch.get_num_threads(), 'transformers' in sys.modules)"
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert ran.stdout.split() == ["5", "1"]
+    assert ran.stdout.split() == ["5", "1", "True"]
 
 
 def test_a_sweep_says_how_many_workers_it_starts_on_its_bar(words, capfd):  # noqa: F811

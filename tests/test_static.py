@@ -441,9 +441,8 @@ ELSEWHERE = {
     "gradnorm/__init__.py",  # forks the generators of the GPUs that the parameters are on
     "gradnorm/layers.py",  # the cheaper of two exact ways
     "nets/dropout.py",  # quick masks are for processors
-    "runs/engines.py",  # a GPU each worker
     "runs/merge.py",  # runs of a time when a config did not name its device
-    "runs/process.py",  # a worker a core, or a GPU
+    "runs/process.py",  # a worker a core, or a share of a GPU
 }
 QUESTION = re.compile(r"is_available|is_cuda|device_count|get_device_name|[=!]= *[{]?[\"'](cpu|cuda|mps)[\"']|"
                       r"[\"'](cpu|cuda|mps)[\"'] (not )?in |[\"']device[\"']: *[\"'](cpu|cuda|mps)[\"']")

@@ -7,12 +7,14 @@ import shutil
 import urllib.request
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from datadiet import __version__, paths
+from datadiet.chapters import settings
 from datadiet.data import sources
 from datadiet.errors import InputError
-from datadiet.nets import encoders
-from datadiet.runs import provenance
+from datadiet.nets import device, encoders
+from datadiet.runs import process, provenance
 
 SHOWN = (
     "torch",
@@ -28,6 +30,7 @@ SHOWN = (
 )
 HUB = "https://huggingface.co"
 SECONDS = 3  # to wait for the hub
+MANY = 10**6  # runs of a sweep that keeps every worker busy
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,40 @@ def browser() -> Finding:
     return Finding("browser", shutil.which("chromium"))
 
 
+def devices_of_profiles() -> dict[str, list[str]]:
+    """Device that chapters ask for ("cpu", "cuda", "auto") -> the profiles that do, as their files say it."""
+    found: dict[str, list[str]] = {}
+    for profile in settings.profiles():
+        files = sorted((paths.root() / "profiles" / profile).glob("*.yml"))
+        for asked in sorted({settings.parsed(file.read_text()).get("device") for file in files} - {None}):
+            found.setdefault(asked, []).append(profile)
+    return found
+
+
+def gpus() -> list[Finding]:
+    """The CUDA GPUs as torch sees them, the workers of a sweep on this machine, and the device that each profile trains on."""
+    asked = {name: ", ".join(profiles) for name, profiles in devices_of_profiles().items()}
+    best = device.best()
+    wanted = Finding("profiles", f"auto means {best} here; " + "; ".join(f"{name}: {asked[name]}" for name in sorted(asked)))
+    sweeps = Finding("sweeps", f"--engine processes would start {process.workers({best}, MANY).words}")
+    if not device.is_here("cuda"):
+        built = "torch sees none" if device.cuda_release() else "this torch is built without CUDA"
+        return [Finding("gpu", f"no CUDA GPU ({built}): runs that ask for cuda cannot be made here", None), sweeps, wanted]
+    found = []
+    for number, (name, free, whole) in zip(process.gpus(), device.cards(), strict=True):
+        found.append(Finding("gpu", f"{number}: {name}, {free:.0f} of {whole:.0f} GiB free"))
+    found.append(Finding("cuda", f"torch was built for CUDA {device.cuda_release()}; driver {driver()}"))
+    found.append(Finding("mps", "running: processes share a GPU at the same time") if process.mps() else
+                 Finding("mps", "not running: processes that share a GPU take turns", None, "nvidia-cuda-mps-control -d"))
+    return [*found, sweeps, wanted]
+
+
+def driver(file: Path = Path("/proc/driver/nvidia/version")) -> str:
+    """Release of the NVIDIA driver, as its module says it; "unknown" where it does not."""
+    release = re.search(r"\b\d+\.\d+(\.\d+)?\b", file.read_text()) if file.is_file() else None
+    return release[0] if release else "unknown"
+
+
 def examine() -> list[Finding]:
     """The whole report; under ten seconds."""
-    return [*packages(), Finding("device", provenance.hardware()), encoder(), hub(), real_sets(), browser()]
+    return [*packages(), Finding("device", provenance.hardware()), *gpus(), encoder(), hub(), real_sets(), browser()]

@@ -39,6 +39,17 @@ def resolved(asked: str) -> str:
     return best() if asked == "auto" else asked
 
 
+def _here() -> dict[str, bool]:
+    import torch
+
+    return {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+
+
+def is_here(asked: str) -> bool:
+    """Whether this machine has the device of a run."""
+    return _here().get(asked, False)
+
+
 def check(asked: str) -> str:
     """The device of a run, which this machine must have.
 
@@ -47,14 +58,21 @@ def check(asked: str) -> str:
     InputError
         A device that this machine has not.
     """
-    import torch
-
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there.get(asked, False):
-        has = ", ".join(name for name, good in there.items() if good)
+    if not is_here(asked):
+        has = ", ".join(name for name, good in _here().items() if good)
         raise InputError(f"device: the run asks for {asked!r}, this machine has {has}; run it where there is one, or ask for a "
                          "device that is here.")
     return asked
+
+
+def repeats(where) -> bool:
+    """Whether a run on the device comes out again to the bit: on a processor; a GPU adds up in an order of its own."""
+    return name_of(where) == "cpu"
+
+
+def starts_slowly(where) -> bool:
+    """Whether the first updates on the device cost more than others: kernels are loaded, shapes prepared, updates captured."""
+    return name_of(where) != "cpu"
 
 
 def name_of(where) -> str:
@@ -132,6 +150,24 @@ def gpu() -> str | None:
     import torch
 
     return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
+def cards() -> list[tuple[str, float, float]]:
+    """Name of each CUDA GPU that torch sees, and GiB of its memory that are free, and in all.
+
+    Asking makes a context of this process on each, which takes some memory itself.
+    """
+    import torch
+
+    numbers = range(torch.cuda.device_count())
+    return [(torch.cuda.get_device_name(n), *(size / 2**30 for size in torch.cuda.mem_get_info(n))) for n in numbers]
+
+
+def cuda_release() -> str | None:
+    """The release of CUDA that torch was built for; None where it was built without."""
+    import torch
+
+    return torch.version.cuda
 
 
 def wait(where) -> None:

@@ -239,8 +239,8 @@ def sweep(configs, engine: str = "here") -> pd.DataFrame:
     configs : iterable of dict
         Made by :func:`config`. Scoring runs that a pruned run needs are computed too.
     engine : str
-        "here" (one after the other), "processes" (one a core, or a GPU), "dask://host:port", or "stored" (compute nothing;
-        absent runs are counted in ``table.attrs["missing"]``).
+        "here" (one after the other), "processes" (one a core, or several a GPU), "dask://host:port", or "stored" (compute
+        nothing; absent runs are counted in ``table.attrs["missing"]``).
 
     Returns
     -------
@@ -250,7 +250,8 @@ def sweep(configs, engine: str = "here") -> pd.DataFrame:
     Raises
     ------
     InputError
-        Unknown engine; a set or a device that a run to compute needs and that is not here, before anything is trained.
+        Unknown engine, or a Dask address without host or port; a set or a device that a run to compute needs and that is not
+        here. Nothing is trained before.
     SweepFailed
         After all runs were tried, if any failed. What succeeded is stored; a second call computes only the rest.
 
@@ -269,9 +270,7 @@ def sweep(configs, engine: str = "here") -> pd.DataFrame:
 
     Interrupted, a sweep has stored every run that had ended.
     """
-    configs = list(configs)
-    if engine not in ("here", "processes", "stored") and not engine.startswith("dask://"):
-        raise InputError(f"runs.sweep: unknown engine {engine!r}; choose 'here', 'processes', 'dask://host:port' or 'stored'.")
+    configs, engine = list(configs), engines.check(engine)
     todo = [] if engine == "stored" else missing(configs)
     failures: dict = {}
     if engine in ("here", "processes"):

@@ -10,9 +10,14 @@ import pandas as pd
 
 from datadiet import dynamic, runs
 from datadiet.data import shrink
+from datadiet.nets import device
 from datadiet.training import fairness, growth, landscape
 
+COUNTS = ("runs", "updates", "trained", "scored")
+PASSES = ("trained", "scored", "grand", "run")  # which cost seconds a unit
 SAMPLE_UPDATES = 8  # of the timed sample: enough to see the rate, few enough to wait for
+SAMPLE_ON_A_GPU = 32  # where updates are shorter than what it takes to begin
+BEGUN = 2  # epochs after which every shape of a batch was captured that comes again
 
 
 def counts(run: dict) -> dict:
@@ -55,50 +60,85 @@ def _cost(run: dict, train_split) -> dict:
 
 
 def rates(run: dict) -> dict[str, float]:
-    """Seconds a trained, a scored and a GraNd example cost here, and what a run costs besides, from a short timed run."""
+    """Seconds a trained, a scored and a GraNd example cost here, and what a run costs besides, from short runs that are timed.
+
+    They are made on the device of the run. Where that starts slowly, a GPU, one that is not timed comes first, as the process
+    pays once for its kernels; and the rate is that of the later epochs, as each run pays anew for capturing its updates.
+
+    Raises
+    ------
+    InputError
+        The device of the run is not here.
+    """
     from datadiet.training import loop
 
-    task = runs.task_of(run)
-    size = min(len(task.train), SAMPLE_UPDATES * run["batch_size"])
+    task, slow, trained = runs.task_of(run), device.starts_slowly(run["device"]), int(trains(run))
+    size = min(len(task.train), (SAMPLE_ON_A_GPU if slow else SAMPLE_UPDATES) * run["batch_size"])
     own = dict.fromkeys(("keep", "schedule", "augment", "pool", "branch")) | {"vog": False, "folds": 0, "budget": "epochs"}
-    short = run | own | {"epochs": int(trains(run)), "score_at": [0], "grand_size": min(size, 64)}
-    start = time.perf_counter()
-    metrics = loop.fit(short, task if size == len(task.train) else shrink(task, size)).metrics
-    whole = time.perf_counter() - start
+    short = run | own | {"score_at": [0], "grand_size": min(size, 64)}
+    sample = task if size == len(task.train) else shrink(task, size)
+
+    def timed(epochs):
+        start = time.perf_counter()
+        metrics = loop.fit(short | {"epochs": epochs}, sample).metrics
+        return metrics, time.perf_counter() - start
+
+    if slow:
+        timed(trained)
+        (metrics, whole), (longer, _) = timed(BEGUN * trained), timed(2 * BEGUN * trained)
+        seconds, examples = (longer[name] - metrics[name] for name in ("train_seconds", "examples"))
+        seconds = max(0.0, seconds)  # of a few short updates the clock may see none
+    else:
+        metrics, whole = timed(trained)
+        seconds, examples = metrics["train_seconds"], metrics["examples"]
+    rate = seconds / max(1, examples)  # an untrained network has none
     bare = metrics["scoring_seconds"] / (metrics["scored"] + 4 * metrics["grand_scored"])  # a gradient costs about four passes
     return {
-        "trained": metrics["train_seconds"] / max(1, metrics["examples"]),  # an untrained network has none
+        "trained": rate,
         "scored": bare,
         "grand": 4 * bare,
-        "run": whole - metrics["train_seconds"] - metrics["scoring_seconds"],
+        "run": whole - metrics["examples"] * rate - metrics["scoring_seconds"],
     }
 
 
 def of(configs) -> pd.DataFrame:
-    """The bill of the runs that a sweep of `configs` has to compute, a row for each task and kind; minutes of one process here.
+    """The bill of the runs that a sweep of `configs` has to compute, a row for each task, kind and device.
 
+    Minutes are those of one process here; they are NaN, not timed, where the runs ask for a device that this machine has not.
     Out-of-fold runs are billed by the passes that take their features alone, not by the regression.
 
     Returns
     -------
     DataFrame
-        task, kind ("scoring", "pruned", "random", "dynamic", "mix", "pool", "branch", "out-of-fold"), runs, updates, trained,
-        scored, minutes; empty when all is stored.
+        task, kind ("scoring", "pruned", "random", "dynamic", "mix", "pool", "branch", "out-of-fold"), device, runs, updates,
+        trained, scored, minutes; empty when all is stored.
     """
     todo, timed, rows = runs.missing(configs), {}, []
     for run in todo:
         same = ("task", "encoder", "layers", "max_length", "batch_size", "size", "inputs", "test_only", "device", "precision",
-                "training_precision")  # fmt: skip
+                "training_precision", "quick")  # fmt: skip
         setting = tuple(run[name] for name in same)
         setting += (trains(run),)  # a network that is not trained is not judged
         if setting not in timed:
-            timed[setting] = rates(run)
+            timed[setting] = rates(run) if device.is_here(run["device"]) else dict.fromkeys(PASSES, np.nan)
         cost, rate = counts(run), timed[setting]
-        seconds = rate["run"] + sum(cost[passes] * rate[passes] for passes in ("trained", "scored", "grand"))
-        passes = {name: cost[name] for name in ("updates", "trained", "scored")}
-        rows.append({"task": run["task"], "kind": kind_of(run), "runs": 1} | passes | {"minutes": seconds / 60})
-    columns = ["task", "kind", "runs", "updates", "trained", "scored", "minutes"]
-    return pd.DataFrame(rows, columns=columns).groupby(["task", "kind"], sort=False, as_index=False).sum()
+        seconds = sum((cost | {"run": 1})[name] * rate[name] for name in PASSES)
+        of_what = {"task": run["task"], "kind": kind_of(run), "device": run["device"]}
+        rows.append(of_what | {name: (cost | {"runs": 1})[name] for name in COUNTS} | {"minutes": seconds / 60})
+    what = ["task", "kind", "device"]
+    return pd.DataFrame(rows, columns=[*what, *COUNTS, "minutes"]).groupby(what, sort=False, as_index=False).sum(skipna=False)
+
+
+def in_all(due: pd.DataFrame) -> str:
+    """The sum of a bill in words, and which runs of it could not be timed here."""
+    timed, absent = due[due["minutes"].notna()], due[due["minutes"].isna()]
+    said = f"In all {due['runs'].sum()} runs, {due['updates'].sum()} updates"
+    if not len(absent):
+        return f"{said}, {due['minutes'].sum():.1f} minutes in one process."
+    names = " and ".join(sorted(set(absent["device"])))
+    minutes = f"; the other {timed['runs'].sum()}: {timed['minutes'].sum():.1f} minutes in one process" if len(timed) else ""
+    return (f"{said}. {absent['runs'].sum()} runs ask for {names}, which this machine has not, and are not timed here{minutes}. "
+            "Plan on a machine that has it.")
 
 
 def trains(run: dict) -> bool:

@@ -8,9 +8,35 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from multiprocessing import get_context
+from urllib.parse import urlsplit
 
 from datadiet.errors import InputError
 from datadiet.runs import process
+
+HERE = ("here", "processes", "stored")
+
+
+def check(engine: str) -> str:
+    """The engine that a sweep asks for, if there is one of this name.
+
+    Raises
+    ------
+    InputError
+        An unknown name; the address of a Dask scheduler without host or port.
+    """
+    if engine in HERE:
+        return engine
+    if not engine.startswith("dask://"):
+        raise InputError(f"runs.sweep: unknown engine {engine!r}; choose 'here', 'processes', 'dask://host:port' or 'stored'.")
+    try:
+        address = urlsplit(engine)
+        whole = address.hostname and address.port
+    except ValueError:  # a port that is no number, or too large; brackets that do not close
+        whole = False
+    if not whole:
+        raise InputError(f"runs.sweep: the engine {engine!r} names no Dask scheduler; give its host and port, as in "
+                         "'dask://127.0.0.1:8786'.")
+    return engine
 
 
 @contextmanager
@@ -29,15 +55,21 @@ def started(engine: str, todo: list[dict]):
 @contextmanager
 def _processes(todo: list[dict]):
     context, devices = get_context("spawn"), {run["device"] for run in todo}  # a forked copy of torch's threads can hang
-    count, words = process.workers(devices, len(todo))
+    workers = process.workers(devices, len(todo), process.need(todo))
     free = None
-    if "cuda" in devices:
+    if workers.gpus:
         free = context.SimpleQueue()
-        for name in process.gpus()[:count]:
+        for name in workers.gpus:
             free.put(name)
-    executor = ProcessPoolExecutor(count, context, process.start_worker, (free,))
+    executor = ProcessPoolExecutor(workers.count, context, process.start_worker, (free,))
     try:
-        yield executor, lambda: count + 1, words  # one waits, so that no worker does
+        # A job waits, so that no worker does; where many short runs share a GPU, one for each worker, as several may end while a
+        # result is stored. A job is a config and the scores that choose its examples, no data: the set and its tokens a worker
+        # has from its first run on that set, the model and the tensors of a run it makes when the run begins. While it does, the
+        # other workers keep their GPU busy. To make them ahead of time takes a thread that draws from torch's one generator as
+        # well, and so would change runs: it is not done.
+        waiting = len(workers.gpus) or 1
+        yield executor, lambda: workers.count + waiting, workers.words
     except BaseException:
         for worker in (executor._processes or {}).values():  # Python 3.14 has executor.terminate_workers
             worker.terminate()
@@ -55,7 +87,8 @@ def _dask(engine: str):
     try:
         client = Client(engine.replace("dask://", "tcp://"), timeout=10)
     except OSError as problem:
-        raise InputError(f"runs.sweep: no Dask scheduler answers at {engine} ({type(problem).__name__}).") from None
+        raise InputError(f"runs.sweep: no Dask scheduler answers at {engine} ({type(problem).__name__}); start it before the "
+                         "sweep.") from None
     with client:
         executor = client.get_executor(pure=False)
         try:  # twice as many as there are threads: a cluster that grows with its work sees that there is more

@@ -11,11 +11,17 @@ import ctypes
 import os
 import platform
 import signal
+from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
+
+from datadiet.nets import device
 
 TRIM, MMAP = -1, -3  # mallopt's names for its parameters
 LARGEST = 32 * 2**20  # bytes; glibc takes no larger threshold for blocks that come from the heap
 MOST = 2**31 - 1  # bytes of freed memory that are kept
+SMALL = ("tiny", "minilm", "minilm-mean", "convnet", "resnet-small", "resnet18")  # encoders that share a GPU without asking
+NEED, NEED_OF_OTHERS = 4, 16  # GiB of a GPU for a worker of those, and of others: room that was set, not measured
 
 
 def ours() -> None:
@@ -55,27 +61,76 @@ def keep_freed() -> bool:
 
 
 def gpus() -> list[str]:
-    """The GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them."""
+    """The GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them, in the order in which torch counts them."""
     import torch
 
-    named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-    return named or [str(number) for number in range(torch.cuda.device_count())]
+    count = torch.cuda.device_count()
+    named = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    return (named or [str(number) for number in range(count)])[:count]
 
 
-def workers(devices: set[str], runs: int) -> tuple[int, str]:
-    """(How many worker processes compute `runs` runs on `devices`, and why): a core each, or a GPU each; never more than runs."""
+def mps() -> bool:
+    """Whether CUDA's Multi-Process Service runs: whether its control daemon has a pipe in the folder of its pipes.
+
+    With it the work of several processes is done on a GPU at the same time, without it they take turns. It is the machine's
+    owner who starts it; nothing here does.
+    """
+    return (Path(os.environ.get("CUDA_MPS_PIPE_DIRECTORY") or "/tmp/nvidia-mps") / "control").exists()
+
+
+def need(runs: list[dict]) -> int:
+    """GiB of a GPU's memory that a worker is given room for, by the largest encoder among `runs`."""
+    return max((NEED if run["encoder"] in SMALL else NEED_OF_OTHERS for run in runs if run["device"] == "cuda"), default=NEED)
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How many worker processes a sweep starts, the GPU of each (none where they use no GPU), and why so many, in words."""
+
+    count: int
+    gpus: list[str]
+    words: str
+
+
+def workers(devices: set[str], runs: int, memory: int = NEED) -> Workers:
+    """The worker processes that compute `runs` runs on `devices`, never more than runs.
+
+    On a CPU it is one a core. A GPU is shared by as many as its part of the cores and its free memory allow, at least by one,
+    each having room for `memory` GiB: a single run of a small model leaves most of a GPU idle. They are dealt out in turn, so
+    that no GPU has two more than another while both have room.
+    """
     import joblib  # counts as many cores as affinity and the limits of a container leave
 
-    if devices == {"cpu"}:
-        most, each = joblib.cpu_count(), "core"
-    else:
-        most, each = (len(gpus()), "GPU") if "cuda" in devices else (1, "device")
+    cores = joblib.cpu_count()
+    if "cuda" in devices:
+        return _sharing(gpus(), cores, runs, memory)
+    most, each = (cores, "core") if devices == {"cpu"} else (1, "device")
     count = max(1, min(most, runs))
-    return count, f"{count} workers, one a {each}" if count == most else f"{count} workers, one a run"
+    return Workers(count, [], f"{count} workers, one a {each if count == most else 'run'}")
+
+
+def _sharing(there: list[str], cores: int, runs: int, memory: int) -> Workers:
+    by_cores = max(1, cores // len(there))
+    by_memory = [max(1, int(free // memory)) for _, free, _ in device.cards()]
+    shares = [min(by_cores, most) for most in by_memory]
+    dealt = [name for turn in range(max(shares)) for name, share in zip(there, shares, strict=True) if turn < share][:runs]
+    count, most = len(dealt), max(map(dealt.count, there))
+    said = [f"{count} workers: {len(there)} GPU{'s' * (len(there) > 1)}"]
+    even = "" if count == most * len(there) else "up to "
+    said.append("one each" if most == 1 else "all share it" if len(there) == 1 else f"{even}{most} share each")
+    if count == runs:
+        said.append("one a run")
+    else:
+        said.append(f"as {cores} cores allow" if min(by_memory) >= by_cores else "as free memory allows")
+    shared = f"; MPS is {'running' if mps() else 'not running: they take turns'}" if most > 1 else ""
+    return Workers(count, dealt, ", ".join(said) + shared)
 
 
 def start_worker(free) -> None:
-    """Set up a worker process: one thread, a GPU of its own from the queue `free`, interrupts left to its parent."""
+    """Set up a worker process: one thread, one GPU from the queue `free`, all imports made, interrupts left to its parent.
+
+    A worker lives as long as its sweep: it imports once, and reads and tokenises a set once, at its first run on it.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ours()
     if free is not None:
@@ -83,3 +138,4 @@ def start_worker(free) -> None:
     import torch
 
     torch.set_num_threads(1)
+    import datadiet.training.loop  # noqa: F401 - transformers with it, before the first run and not within its time

@@ -2,8 +2,8 @@
 
     verdicts(rounds())          # a row a goal: what is asked, what was measured, met or missed, the card's name
 
-The table ``GOALS`` is the one place where a goal stands: the benchmark prints it with its verdicts, and so does the page. A number
-measured on a GPU stands nowhere in the code: it is read from ``results/benchmarks/gpu.parquet``, where there is one.
+A goal stands in the table ``GOALS`` and nowhere else: the benchmark prints it with its verdict, and so does the page. No number that
+a GPU gave stands in the code: it is read from ``results/benchmarks/gpu.parquet``, where there is one.
 """
 
 from dataclasses import dataclass, replace
@@ -22,6 +22,7 @@ NORMS = tuple(f"gradient norms, {batch}" for batch in (
     "MiniLM, 32 x 48", "BERT-base with random weights, 32 x 128", "ResNet-18, batch 128", "ResNet-18, batch 256"))  # fmt: skip
 TRAINER, EL2N, LOW = "HF Trainer", "EL2N of the whole set", ", bfloat16"
 NOT_MEASURED, NOT_A_GPU = "not measured", "not a GPU"
+COLUMNS = ["case", "peer", "round", "seconds", "failed", "card"]  # that every table of rounds has
 RATES = {"updates": "updates a second", "examples": "examples a second"}
 
 
@@ -43,8 +44,9 @@ class Goal:
     def reading(self) -> str:
         """The number in words."""
         words = "largest relative error" if self.quantity == "error" else RATES.get(self.quantity, self.quantity)
-        words = words if self.peer == OURS else f"{words} of {self.peer.removeprefix(OURS + ', ')}"
-        return words if self.over is None else f"{words}, over {self.over if self.over != OURS else 'those of training'}"
+        if self.peer != OURS:
+            words += " in bfloat16" if self.peer == OURS + LOW else f" of {self.peer}"
+        return words if self.over is None else f"{words}, over {'training' if self.over == OURS else self.over.removesuffix(LOW)}"
 
     @property
     def asked(self) -> str:
@@ -83,11 +85,11 @@ GOALS = (
 def rounds() -> pd.DataFrame:
     """The published rounds of a GPU; without rows where none has been measured yet."""
     file = paths.root() / "results" / "benchmarks" / "gpu.parquet"
-    return pd.read_parquet(file) if file.is_file() else pd.DataFrame(columns=["case", "peer", "round", "seconds", "failed", "card"])
+    return pd.read_parquet(file) if file.is_file() else pd.DataFrame(columns=COLUMNS)
 
 
 def verdicts(table: pd.DataFrame) -> pd.DataFrame:
-    """A row a goal: case, reading, goal, measured (the median of the rounds, of errors the largest), least, greatest, verdict, card.
+    """A row a goal: case, reading, goal, measured (median of the rounds, of errors the largest), least, greatest, verdict, card.
 
     The verdict is "met", "missed", "no goal", "not measured", or why the contestant or its peer could not. Rounds that no GPU
     made have no verdict: "not a GPU".
@@ -112,8 +114,7 @@ def verdicts(table: pd.DataFrame) -> pd.DataFrame:
 def _failure(goal: Goal, table: pd.DataFrame) -> str | None:
     """Why the contestant of a goal, or its peer, has no rounds."""
     some = table[(table["case"] == goal.case) & table["peer"].isin([goal.peer, goal.over])]
-    reasons = some["failed"].dropna() if "failed" in some else []
-    return next(iter(reasons), None)
+    return next(iter(some["failed"].dropna()), None)
 
 
 def page(table: pd.DataFrame) -> pages.Page:
@@ -128,13 +129,13 @@ def page(table: pd.DataFrame) -> pages.Page:
 
 
 def peers(table: pd.DataFrame) -> pd.DataFrame:
-    """What each contestant did in each case: medians of seconds, updates and examples a second, largest MiB more, or why it could not."""
+    """Medians of each contestant in each case: seconds, updates and examples a second; the most memory; or why it could not."""
     out = []
+    table = table.reindex(columns=[*dict.fromkeys([*table.columns, *RATES, "peak_mib"])])
     for (case, peer), rows in table.groupby(["case", "peer"], sort=False):
-        rates = {words: (rows[name] / rows["seconds"]).median() if name in rows else float("nan") for name, words in RATES.items()}
-        out.append({"what": case, "by": peer, "seconds": rows["seconds"].median() if "seconds" in rows else float("nan"), **rates,
-                    "MiB more": rows["peak_mib"].max() if "peak_mib" in rows else float("nan"),
-                    "cannot": next(iter(rows["failed"].dropna()), None) if "failed" in rows else None})
+        rates = {words: (rows[name] / rows["seconds"]).median() for name, words in RATES.items()}
+        out.append({"what": case, "by": peer, "seconds": rows["seconds"].median(), **rates, "MiB more": rows["peak_mib"].max(),
+                    "cannot": next(iter(rows["failed"].dropna()), None)})
     return pd.DataFrame(out, columns=["what", "by", "seconds", *RATES.values(), "MiB more", "cannot"])
 
 

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from datadiet.nets import device
 from datadiet.runs import provenance
 
 MIB = 2**20
@@ -54,37 +55,56 @@ def _forget_peak() -> None:
         pass
 
 
+def memory() -> int:
+    """Bytes in use now, on the GPU where there is one; the peak is counted anew from here."""
+    if device.gpu() is None:
+        _forget_peak()
+        return _status("VmRSS")
+    import torch
+
+    if torch.cuda.is_initialized():  # a process that has not yet touched the GPU has no peak, and is not to be made to
+        torch.cuda.reset_peak_memory_stats()
+    return torch.cuda.memory_allocated()
+
+
+def _peak() -> int:
+    import torch
+
+    return _status("VmHWM") if device.gpu() is None else torch.cuda.max_memory_allocated()
+
+
+def timed(once: Callable, number: int, before: int) -> dict:
+    """One call: its seconds, the device waited for at both ends, its peak memory above `before`, and what it says itself."""
+    device.wait(device.best())
+    start = time.perf_counter()
+    said = once(number) or {}
+    device.wait(device.best())
+    return {"seconds": time.perf_counter() - start, "peak_mib": (_peak() - before) / MIB} | said
+
+
+def failure(problem: Exception) -> dict:
+    """What is noted of a contestant that cannot do it, which is a result."""
+    lines = str(problem).strip().splitlines() or ["no message"]
+    return {"failed": f"{type(problem).__name__}: {lines[0][:200]}"}
+
+
 def _serve(pipe, contestant: Contestant, threads: int) -> None:
     """Life of a contestant's process: prepare, answer once, then run whenever it is told to."""
     import torch
 
     torch.set_num_threads(threads)
-    on_gpu = torch.cuda.is_available()
     try:
         once = contestant.make(**contestant.settings)
-        _forget_peak()
-        before = torch.cuda.memory_allocated() if on_gpu else _status("VmRSS")
-
-        def timed(number):
-            if on_gpu:
-                torch.cuda.synchronize()
-            start = time.perf_counter()
-            said = once(number) or {}
-            if on_gpu:
-                torch.cuda.synchronize()
-            seconds = time.perf_counter() - start
-            peak = torch.cuda.max_memory_allocated() if on_gpu else _status("VmHWM")
-            return {"seconds": seconds, "peak_mib": (peak - before) / MIB} | said
-
-        pipe.send(timed(-1) if contestant.warm else {})
+        before = memory()
+        pipe.send(timed(once, -1, before) if contestant.warm else {})
         while (number := pipe.recv()) is not None:
-            said = [timed(number) for _ in range(contestant.calls)]
+            said = [timed(once, number, before) for _ in range(contestant.calls)]
             seconds = [each["seconds"] for each in said]
             turn = said[-1] | {"seconds": statistics.median(seconds)} | ({"first_call": seconds[0]} if len(said) > 1 else {})
             turn.pop("answer", None)
             pipe.send(turn)
-    except Exception as problem:  # a peer that cannot do it is a result
-        pipe.send({"failed": f"{type(problem).__name__}: {str(problem).strip().splitlines()[0][:200]}"})
+    except Exception as problem:
+        pipe.send(failure(problem))
 
 
 def race(suite: str, contestants: list[Contestant], rounds: int, truth: str | None = None) -> pd.DataFrame:
@@ -102,8 +122,7 @@ def race(suite: str, contestants: list[Contestant], rounds: int, truth: str | No
         The peer whose answer the others are compared with: ``error`` is the largest relative difference.
     """
     threads, rows = os.cpu_count() or 1, []
-    about = {"hardware": provenance.hardware(), "threads": threads, "commit": provenance.commit(),
-             "versions": json.dumps(provenance.versions() | _peers())}
+    about = origin(threads)
     context = get_context("spawn")
     cases = list(dict.fromkeys(each.case for each in contestants))
     with tqdm(total=len(contestants) * (rounds + 1), desc=suite, unit="turn") as bar:
@@ -140,6 +159,12 @@ def race(suite: str, contestants: list[Contestant], rounds: int, truth: str | No
                     pipe.send(None)
                 process.join()
     return pd.DataFrame(rows)
+
+
+def origin(threads: int) -> dict:
+    """Columns that say where rounds come from: hardware, threads, commit, releases."""
+    return {"hardware": provenance.hardware(), "threads": threads, "commit": provenance.commit(),
+            "versions": json.dumps(provenance.versions() | _peers())}
 
 
 def _heard(pipe, process) -> dict:

@@ -1,0 +1,143 @@
+"""Goals for the speed of one GPU, and what the rounds of ``python -m benchmarks gpu`` say of each.
+
+    verdicts(rounds())          # a row a goal: what is asked, what was measured, met or missed, the card's name
+
+A goal stands in the table ``GOALS`` and nowhere else: the benchmark prints it with its verdict, and so does the page. No number that
+a GPU gave stands in the code: it is read from ``results/benchmarks/gpu.parquet``, where there is one.
+"""
+
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from datadiet import paths
+from datadiet.chapters import pages
+from datadiet.chapters.what_it_costs.runs import OURS, PLAIN
+
+TRAINING = "training, MiniLM, batch 32, at most 64 tokens, one process"
+FIRST = "the first 100 updates of a process"
+SWEEP = "a sweep of many seeds and subsets, all processes together"
+IMAGES = "training, ResNet-18, 32 x 32, batch 128"
+NORMS = tuple(f"gradient norms, {batch}" for batch in (
+    "MiniLM, 32 x 48", "BERT-base with random weights, 32 x 128", "ResNet-18, batch 128", "ResNet-18, batch 256"))  # fmt: skip
+TRAINER, EL2N, LOW = "HF Trainer", "EL2N of the whole set", ", bfloat16"
+NOT_MEASURED, NOT_A_GPU = "not measured", "not a GPU"
+COLUMNS = ["case", "peer", "round", "seconds", "failed", "card"]  # that every table of rounds has
+RATES = {"updates": "updates a second", "examples": "examples a second"}
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A bound on what a contestant does in a case: on a rate (``quantity`` "updates" or "examples"), on "seconds" or "error".
+
+    ``over``: the peer whose quantity, in the same round, it is divided by. ``bound`` None: the number is stated, and no goal set.
+    """
+
+    case: str
+    quantity: str
+    bound: float | None
+    at_least: bool = False
+    peer: str = OURS
+    over: str | None = None
+
+    @property
+    def reading(self) -> str:
+        """The number in words."""
+        words = "largest relative error" if self.quantity == "error" else RATES.get(self.quantity, self.quantity)
+        if self.peer != OURS:
+            words += " in bfloat16" if self.peer == OURS + LOW else f" of {self.peer}"
+        return words if self.over is None else f"{words}, over {'training' if self.over == OURS else self.over.removesuffix(LOW)}"
+
+    @property
+    def asked(self) -> str:
+        """The bound in words."""
+        return "no goal" if self.bound is None else f"{'at least' if self.at_least else 'at most'} {self.bound:,g}"
+
+    def of(self, table: pd.DataFrame) -> pd.Series:
+        """The number in every round that was measured; empty where there is none."""
+        rows = table[(table["case"] == self.case) & (table["peer"] == self.peer) & (table["round"] >= 0)].set_index("round")
+        if self.quantity not in rows:
+            return pd.Series(dtype=float)
+        values = rows[self.quantity] / rows["seconds"] if self.quantity in RATES else rows[self.quantity]
+        if self.over is not None:
+            values = values / replace(self, peer=self.over, over=None).of(table)
+        return values.dropna().astype(float)
+
+    def met(self, measured: float) -> bool:
+        """Whether `measured` keeps the bound; it may lie on it."""
+        return measured >= self.bound if self.at_least else measured <= self.bound
+
+
+GOALS = (
+    Goal(TRAINING, "updates", 240, at_least=True),
+    Goal(TRAINING, "updates", 5, at_least=True, over=TRAINER),
+    Goal(FIRST, "seconds", 3),
+    Goal(SWEEP, "updates", 1500, at_least=True),
+    Goal(IMAGES, "examples", 60_000, at_least=True),
+    *(Goal(case, "seconds", 1.0, over=PLAIN) for case in NORMS),
+    *(Goal(case, "seconds", 1.0, peer=OURS + LOW, over=PLAIN + LOW) for case in NORMS),
+    *(Goal(case, "error", 1e-5) for case in NORMS),
+    *(Goal(case, "error", None, peer=OURS + LOW) for case in NORMS),
+    Goal(TRAINING, "examples", 10, at_least=True, peer=EL2N, over=OURS),
+)
+
+
+def rounds() -> pd.DataFrame:
+    """The published rounds of a GPU; without rows where none has been measured yet."""
+    file = paths.root() / "results" / "benchmarks" / "gpu.parquet"
+    return pd.read_parquet(file) if file.is_file() else pd.DataFrame(columns=COLUMNS)
+
+
+def verdicts(table: pd.DataFrame) -> pd.DataFrame:
+    """A row a goal: case, reading, goal, measured (median of the rounds, of errors the largest), least, greatest, verdict, card.
+
+    The verdict is "met", "missed", "no goal", "not measured", or why the contestant or its peer could not. Rounds that no GPU
+    made have no verdict: "not a GPU".
+    """
+    out = []
+    for goal in GOALS:
+        values, failed = goal.of(table), _failure(goal, table)
+        measured = values.max() if goal.quantity == "error" else values.median()
+        mine = table[table["case"] == goal.case]
+        card = mine["card"].iloc[0] if len(mine) else None
+        if not len(values):
+            verdict = NOT_MEASURED if failed is None else f"cannot: {failed}"
+        elif card == NOT_A_GPU:
+            verdict = NOT_A_GPU
+        else:
+            verdict = "no goal" if goal.bound is None else "met" if goal.met(measured) else "missed"
+        out.append({"case": goal.case, "reading": goal.reading, "goal": goal.asked, "measured": measured, "least": values.min(),
+                    "greatest": values.max(), "verdict": verdict, "card": card})
+    return pd.DataFrame(out)
+
+
+def _failure(goal: Goal, table: pd.DataFrame) -> str | None:
+    """Why the contestant of a goal, or its peer, has no rounds."""
+    some = table[(table["case"] == goal.case) & table["peer"].isin([goal.peer, goal.over])]
+    return next(iter(some["failed"].dropna()), None)
+
+
+def page(table: pd.DataFrame) -> pages.Page:
+    """The goals with their verdicts, as a table to be read."""
+    rows = []
+    for row in verdicts(table).to_dict("records"):
+        measured = NOT_MEASURED if pd.isna(row["measured"]) else (
+            f"{_short(row['measured'])} [{_short(row['least'])}, {_short(row['greatest'])}]")
+        rows.append([row["case"], row["reading"], row["goal"], measured, row["verdict"], row["card"] or pages.DASH])
+    head = ["what", "number", "goal", "measured [least, greatest]", "verdict", "on"]
+    return pages.Page(pages.table(rows, head, "Goals for one GPU"), "\n".join(" | ".join(row) for row in rows))
+
+
+def peers(table: pd.DataFrame) -> pd.DataFrame:
+    """Medians of each contestant in each case: seconds, updates and examples a second; the most memory; or why it could not."""
+    out = []
+    table = table.reindex(columns=[*dict.fromkeys([*table.columns, *RATES, "peak_mib"])])
+    for (case, peer), rows in table.groupby(["case", "peer"], sort=False):
+        rates = {words: (rows[name] / rows["seconds"]).median() for name, words in RATES.items()}
+        out.append({"what": case, "by": peer, "seconds": rows["seconds"].median(), **rates, "MiB more": rows["peak_mib"].max(),
+                    "cannot": next(iter(rows["failed"].dropna()), None)})
+    return pd.DataFrame(out, columns=["what", "by", "seconds", *RATES.values(), "MiB more", "cannot"])
+
+
+def _short(value: float) -> str:
+    return f"{value:.1e}" if 0 < abs(value) < 1e-3 else f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -13,7 +13,7 @@ import yaml
 
 from datadiet import __version__
 from datadiet.chapters import settings
-from datadiet.chapters.asked import asked
+from datadiet.chapters.asked import alone, asked
 from datadiet.errors import InputError
 
 
@@ -63,13 +63,6 @@ def placed(out: Path | None, file: Path, ending: str) -> Path:
     if out.resolve() == file.resolve():
         raise InputError(f"--out: {out} is the table that is read; name another file.")
     return out
-
-
-def alone(names, changes) -> None:
-    """Raise where a chapter or a parameter is named beside --queue, whose entries name their own."""
-    if names or changes:
-        raise InputError(f"--queue: the entries of the queue name their chapters and settings; leave out "
-                         f"{', '.join([*names, *(f'-p {name}' for name, _ in changes)])}.")
 
 
 file_argument = click.argument("file", type=click.Path(path_type=Path))

@@ -32,3 +32,10 @@ def asked(names, profile: str, changes: dict) -> tuple[str, list[dict]]:
     own = {name: settings.checked(old | {key: value for key, value in changes.items() if key in old}, name)
            for name, old in own.items()}
     return next(iter(own.values()))["engine"], [run for name, new in own.items() for run in chapters.wanted(name, new)]
+
+
+def alone(names, changes) -> None:
+    """Raise where a chapter or a parameter is named beside --queue, whose entries name their own."""
+    if names or changes:
+        raise InputError(f"--queue: the entries of the queue name their chapters and settings; leave out "
+                         f"{', '.join([*names, *(f'-p {name}' for name, _ in changes)])}.")

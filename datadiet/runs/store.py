@@ -82,14 +82,14 @@ def live(keys) -> dict[str, dict]:
     return {row[0]: _row(row, "here") for row in rows if (arrays / f"{row[0]}.npz").is_file()}
 
 
-def published(keys) -> dict[str, dict]:
-    """Rows of the published results among `keys`, origin="published"."""
+def published(keys=None) -> dict[str, dict]:
+    """Rows of the published results among `keys`, origin="published"; all of them where no keys are given."""
     file = paths.root() / "results" / "runs.parquet"
     if not file.is_file():
         return {}
     stat = file.stat()
     rows = _published(file, stat.st_mtime_ns, stat.st_size)
-    return {key: _row(rows[key], "published") for key in dict.fromkeys(keys) if key in rows}
+    return {key: _row(rows[key], "published") for key in (rows if keys is None else dict.fromkeys(keys)) if key in rows}
 
 
 @lru_cache(maxsize=2)

@@ -116,9 +116,9 @@ SCORE_COLUMNS = {
     "margin@POINT mean": Column("largest probability of another class less that of the label", "-1 to 1", "high"),
     "entropy@POINT mean": Column("of the predicted probabilities", "nats", "high"),
     "cross_entropy@POINT mean": Column("loss of the label", "nats", "high"),
-    "grand@POINT mean": Column("length of the gradient over all weights, where recorded for all examples", "as grand_head", "high"),
+    "grand@POINT mean": Column("length of the gradient over all weights, where recorded for all", "as grand_head", "high"),
     "SCORE@POINT sd": Column("standard deviation over seeds of each score above, n - 1 in the denominator", "as its score"),
-    "rank@POINT without SEED": Column("place from the hardest, 0 first, by EL2N, mean over all seeds but SEED: what the pruned run of "
+    "rank@POINT without SEED": Column("place from the hardest, 0 first, by EL2N, mean over all seeds but SEED: what the run of "
                                       "that seed was ranked by", COUNT, "low"),
 }  # fmt: skip
 
@@ -170,8 +170,8 @@ def _scored(rows: dict, configs: dict) -> dict[str, list[str]]:
 def score_table(keys: list[str]) -> pa.Table:
     """Scores of one set, a row an example: mean and spread over the runs `keys`, and the ranks that pruned runs were chosen by.
 
-    Of the scoring points, the earliest end of an epoch and the last point are kept. Metadata: task, config without its seed, seeds,
-    data_source, data_checksum, label_names.
+    Of the scoring points, the earliest end of an epoch and the last point are kept. Metadata: task, config without its seed,
+    seeds, data_source, data_checksum, label_names.
 
     Raises
     ------
@@ -203,8 +203,14 @@ def score_table(keys: list[str]) -> pa.Table:
                           for own, each in enumerate(configs)}  # fmt: skip
         columns |= ranked
     said = rows[keys[0]]["provenance"]
-    facts = {"task": run["task"], "config": runs.config(**run) | {"seed": None}, "seeds": [each["seed"] for each in configs],
-             "label_names": said["label_names"], "data_source": said["data_source"], "data_checksum": said["data_checksum"]}
+    facts = {
+        "task": run["task"],
+        "config": runs.config(**run) | {"seed": None},
+        "seeds": [each["seed"] for each in configs],
+        "label_names": said["label_names"],
+        "data_source": said["data_source"],
+        "data_checksum": said["data_checksum"],
+    }
     return pa.table(columns).replace_schema_metadata({name: json.dumps(value, sort_keys=True) for name, value in facts.items()})
 
 
@@ -218,7 +224,9 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 def dictionary() -> pd.DataFrame:
     """Every column of the files, a row each: file, column, meaning, unit, and the end that is hard."""
     parts = {"runs.csv.gz": COLUMNS, "scores-*.parquet": SCORE_COLUMNS}
-    return pd.DataFrame([{"file": file, "column": name, **one._asdict()} for file, table in parts.items() for name, one in table.items()])
+    return pd.DataFrame(
+        [{"file": file, "column": name, **one._asdict()} for file, table in parts.items() for name, one in table.items()]
+    )
 
 
 def pattern(column: str) -> str:

@@ -36,12 +36,24 @@ def map_of_arms(arms: pd.DataFrame):
         ax.set(ylabel="gain over random", title="the hardest" if hard else "other rules")
         ax.legend(frameon=False, fontsize="small", loc="lower left" if hard else "lower right")
         sns.despine(ax=ax)
-    below = arms[(arms["rule"] == "hardest") & (arms["most"] < arms["chance"]) & (arms["random"] - arms["chance"] > 0.1)]
+    below = arms[
+        (arms["rule"] == "hardest")
+        & ~arms["of each class"]
+        & (arms["most"] < arms["chance"])
+        & (arms["random"] - arms["chance"] > 0.1)
+    ]
     for place, (one, mine) in enumerate(below.groupby("family")):
         largest = mine.loc[mine["kept share"].idxmax()]
-        axes[0].annotate(f"{one}, {largest['kept share']:.0%}", (largest["wrong"], largest["gain"]), fontsize="small",
-                         xytext=(14, 16 - 8 * place), textcoords="offset points", arrowprops={"arrowstyle": "-", "lw": 0.6},
-                         bbox={"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.8})  # fmt: skip
+        side = {"xytext": (14, 16 - 8 * place)} if largest["wrong"] < 0.85 else {"xytext": (-16, -24), "ha": "right"}
+        axes[0].annotate(
+            f"{one}, {largest['kept share']:.0%}",
+            (largest["wrong"], largest["gain"]),
+            fontsize="small",
+            **side,
+            textcoords="offset points",
+            arrowprops={"arrowstyle": "-", "lw": 0.6},
+            bbox={"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.8},
+        )
     axes[1].set_xlabel("share of the kept that the scoring runs misclassify")
     figure.colorbar(points, ax=axes, orientation="horizontal", label="class skew of the kept", aspect=40, pad=0.02)
     return figure

@@ -1,8 +1,8 @@
-"""Models of the gain over random, from numbers that are known before the pruned run is trained, and their error on tasks left out.
+"""Models of the gain over random, from numbers known before the pruned run is trained, and their error on sets left out.
 
-The formula sees a training set through the scoring runs. They sort it into groups: the examples that they say are of class p. What a
-new model learns of group p is what the kept examples of that group are labelled; where most of them are the scoring runs' mistakes,
-the new model learns the mistake, for the whole group. Groups and labels make a table of counts; the kept examples make another.
+The formula sees a training set through the scoring runs. They sort it into groups: the examples that they say are of class p.
+A new model learns of group p how its kept examples are labelled; where most of them are the scoring runs' mistakes, it learns the
+mistake, for the whole group. Groups and labels make a table of counts; the kept examples make another.
 """
 
 from collections.abc import Callable
@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
+from datadiet.chapters.what_all_runs_say.tables import called
 from datadiet.errors import InputError
 
 # Numbers of the formula that are tried; those with the least squared error on the sets that are not left out are taken.
@@ -24,8 +25,8 @@ def agreement(kept: np.ndarray, whole: np.ndarray, decided: float = 1.0, common:
     """Share of the whole set whose label a model would give that learned the kept table.
 
     In group p it answers class y with a probability proportional to ``s(p, y)^decided * c(y)^common``, where ``c`` are the class
-    shares of the kept and ``s(p, .)`` the shares of the labels in group p, after one example with the shares ``c`` was added: of an
-    empty group, the class shares are all that is known.
+    shares of the kept and ``s(p, .)`` the shares of the labels in group p, after one example with the shares ``c`` was added: of
+    an empty group, the class shares are all that is known.
 
     Parameters
     ----------
@@ -53,8 +54,10 @@ def agreement(kept: np.ndarray, whole: np.ndarray, decided: float = 1.0, common:
     """
     kept, whole = np.asarray(kept, float), np.asarray(whole, float)
     if kept.shape != whole.shape or kept.ndim != 2 or kept.sum() <= 0 or whole.sum() <= 0:
-        raise InputError(f"model.agreement: tables of shape {kept.shape} and {whole.shape} with {kept.sum():g} and {whole.sum():g} "
-                         "examples; give two tables [K, K] of counts, neither empty.")
+        raise InputError(
+            f"model.agreement: tables of shape {kept.shape} and {whole.shape} with {kept.sum():g} and {whole.sum():g} "
+            "examples; give two tables [K, K] of counts, neither empty."
+        )
     shares = kept.sum(0) / kept.sum()
     inside = kept + shares
     answers = (inside / inside.sum(1, keepdims=True)) ** decided * shares**common
@@ -67,8 +70,10 @@ def foretold(arms: pd.DataFrame, numbers: tuple = PLAIN) -> np.ndarray:
 
     The second agreement is that of a model which learned the whole table: about what random examples teach.
     """
-    ratio = [agreement(kept, whole, *numbers) / agreement(whole, whole, *numbers)
-             for kept, whole in zip(arms["kept table"], arms["whole table"], strict=True)]  # fmt: skip
+    ratio = [
+        agreement(kept, whole, *numbers) / agreement(whole, whole, *numbers)
+        for kept, whole in zip(arms["kept table"], arms["whole table"], strict=True)
+    ]
     return arms["random"].to_numpy() * (np.array(ratio) - 1)
 
 
@@ -203,8 +208,11 @@ def error(gains, foretold) -> dict[str, float]:
     missed = ((gains - foretold) ** 2).sum()
     spread = ((gains - gains.mean()) ** 2).sum()
     varies = min(np.ptp(gains), np.ptp(foretold)) > 0
-    return {"R2": float(1 - missed / spread) if spread else np.nan,
-            "rank": float(spearmanr(gains, foretold)[0]) if varies else np.nan, "typical miss": float(np.sqrt(missed / len(gains)))}
+    return {
+        "R2": float(1 - missed / spread) if spread else np.nan,
+        "rank": float(spearmanr(gains, foretold)[0]) if varies else np.nan,
+        "typical miss": float(np.sqrt(missed / len(gains))),
+    }
 
 
 def compared(arms: pd.DataFrame, grid: np.ndarray) -> pd.DataFrame:
@@ -214,7 +222,22 @@ def compared(arms: pd.DataFrame, grid: np.ndarray) -> pd.DataFrame:
 
 def by_family(arms: pd.DataFrame, foretold: np.ndarray) -> pd.DataFrame:
     """The error within each family when it was left out, a row each, worst first; ``R2`` is over the family's own mean."""
-    rows = [{"left out": one, "arms": int(mine.sum()), "mean gain": arms["gain"][mine].mean(), "foretold": foretold[mine].mean()}
-            | error(arms["gain"][mine], foretold[mine]) for one in sorted(set(arms["family"]))
-            for mine in [(arms["family"] == one).to_numpy()]]  # fmt: skip
+    rows = [
+        {"left out": one, "arms": int(mine.sum()), "mean gain": arms["gain"][mine].mean(), "foretold": foretold[mine].mean()}
+        | error(arms["gain"][mine], foretold[mine])
+        for one in sorted(set(arms["family"]))
+        for mine in [(arms["family"] == one).to_numpy()]
+    ]
     return pd.DataFrame(rows).sort_values("typical miss", ascending=False, ignore_index=True)
+
+
+def missed_most(arms: pd.DataFrame, foretold: np.ndarray, n: int = 12) -> pd.DataFrame:
+    """The arms that a model misses most, a row each, furthest first: ``missed`` is the gain seen less the gain foretold."""
+    table = arms.assign(foretold=foretold, missed=arms["gain"] - foretold)
+    order = table["missed"].abs().sort_values(ascending=False, kind="stable").index[:n]
+    return pd.DataFrame(
+        [
+            called(arm) | {name: arm[name] for name in ("random", "gain", "foretold", "missed", "wrong", "skew")}
+            for _, arm in table.loc[order].iterrows()
+        ]
+    )

@@ -18,13 +18,33 @@ from datadiet.prune import keep
 from datadiet.runs import store
 from datadiet.runs.recorded import values_from
 
-FAMILIES = {"cifar10n": "cifar10", "sst2_sentences": "sst2", "mnli_subset": "mnli", "snli_subset": "snli",
-            "ag_news_subset": "ag_news", "trec": "trec6"}  # sets made of the same examples, by the name of one  # fmt: skip
+FAMILIES = {
+    "cifar10n": "cifar10",
+    "sst2_sentences": "sst2",
+    "mnli_subset": "mnli",
+    "snli_subset": "snli",
+    "ag_news_subset": "ag_news",
+    "trec": "trec6",
+}  # sets made of the same examples, by the name of one
 SET = ("task", "validation", "size", "noise", "test_only")
 # The settings that tell the arms of this table apart, each with the name that its column has here.
-TOLD_APART = {"task": "task", "size": "size", "noise": "noise", "encoder": "encoder", "layers": "layers", "epochs": "epochs",
-              "budget": "budget"}  # fmt: skip
-CHOSEN = {"rule": "rule", "fraction": "kept share", "offset": "skipped", "balanced": "of each class", "score": "score", "at": "at"}
+TOLD_APART = {
+    "task": "task",
+    "size": "size",
+    "noise": "noise",
+    "encoder": "encoder",
+    "layers": "layers",
+    "epochs": "epochs",
+    "budget": "budget",
+}
+CHOSEN = {
+    "rule": "rule",
+    "fraction": "kept share",
+    "offset": "skipped",
+    "balanced": "of each class",
+    "score": "score",
+    "at": "at",
+}
 
 
 def family(task: str) -> str:
@@ -106,17 +126,24 @@ def by_run(rows: dict | None = None, origin: str = "published") -> pd.DataFrame:
         source, judges = run["keep"]["source"], sources
         if why is None and not _first_end(source):
             source = knowing.get((*(run[name] for name in SET), run["encoder"]))
-            others = [] if source is None else [runs.key(source | {"seed": seed}) for seed in range(run["seed"] + 10)
-                                                if seed != run["seed"]]  # fmt: skip
+            others = (
+                []
+                if source is None
+                else [runs.key(source | {"seed": seed}) for seed in range(run["seed"] + 10) if seed != run["seed"]]
+            )
             judges = [other for other in others if other in rows]
             why = None if judges else "no run that learned the set"
         if why:
             left[why] += 1
             continue
         classes = {"label names": (rows[k].get("provenance") or {}).get("label_names")}
-        out.append(_identity(run) | classes | _outcome(run, rows[k]["metrics"], rows[twin]["metrics"])
-                   | _examples(run, sources, judges, source["score_at"].index(_first_end(source)), recorded)
-                   | {"full": np.mean([rows[judge]["metrics"][f"test_{measure(run['task'])}"] for judge in judges])})
+        out.append(
+            _identity(run)
+            | classes
+            | _outcome(run, rows[k]["metrics"], rows[twin]["metrics"])
+            | _examples(run, sources, judges, source["score_at"].index(_first_end(source)), recorded)
+            | {"full": np.mean([rows[judge]["metrics"][f"test_{measure(run['task'])}"] for judge in judges])}
+        )
     table = pd.DataFrame(out)
     table.attrs["left out"] = dict(left)
     return table
@@ -129,7 +156,10 @@ def _identity(run: dict) -> dict:
     said |= {column: run[name] for name, column in TOLD_APART.items()}
     said |= {column: run["keep"][name] for name, column in CHOSEN.items()}
     own = run["keep"]["source"]["encoder"] == run["encoder"]
-    return said | {"scored by": f"{chosen['seeds']} {'' if own else 'other '}run{'s' * (chosen['seeds'] > 1)}", "seed": run["seed"]}
+    return said | {
+        "scored by": f"{chosen['seeds']} {'' if own else 'other '}run{'s' * (chosen['seeds'] > 1)}",
+        "seed": run["seed"],
+    }
 
 
 def _outcome(run: dict, mine: dict, random: dict) -> dict:
@@ -150,16 +180,20 @@ def _examples(run: dict, sources: list[str], judges: list[str], t: int, recorded
     for name, some in (("kept table", kept), ("whole table", slice(None))):
         cells = np.concatenate([recorded.said(judge, t)[some] * classes + labels[some] for judge in judges])
         tables[name] = np.bincount(cells, minlength=classes**2).reshape(classes, classes) / len(judges)
-    wrong = {name: 1 - np.trace(tables[f"{table} table"]) / tables[f"{table} table"].sum()
-             for name, table in (("wrong", "kept"), ("all wrong", "whole"))}  # fmt: skip
+    wrong = {
+        name: 1 - np.trace(tables[f"{table} table"]) / tables[f"{table} table"].sum()
+        for name, table in (("wrong", "kept"), ("all wrong", "whole"))
+    }
     return {"examples": len(labels), "classes": classes, "skew": class_skew(labels, kept), **wrong, **tables}
 
 
 def arms(table: pd.DataFrame) -> pd.DataFrame:
     """The runs of :func:`by_run` as arms, a row each: means over seeds, and the gain over random, paired, with its 95 % interval.
 
-    ``low`` and ``high`` are NaN where one seed alone is stored. ``above``: the full data's accuracy above chance, one in the number
-    of classes; nothing is taken off Matthews' correlation, of which chance is 0. ``least`` and ``most``: interval of the accuracy.
+    ``blind``: no run of either side says anything, each naming one class always: Matthews' correlation is 0 in all, or, where it
+    was not recorded, every accuracy of both sides is the same number.
+    ``low`` and ``high`` are NaN where one seed alone is stored. ``above``: the full data's accuracy above chance, which is one in
+    the number of classes, and 0 of Matthews' correlation. ``least`` and ``most``: interval of the accuracy.
     """
     names = ["family", *TOLD_APART.values(), *CHOSEN.values(), "scored by", "classes", "examples", "label names"]
     out = []
@@ -170,98 +204,23 @@ def arms(table: pd.DataFrame) -> pd.DataFrame:
         means = {name: mine[name].mean() for name in ("accuracy", "random", "full", "skew", "wrong", "all wrong")}
         counts = {name: np.mean(list(mine[name]), axis=0) for name in ("kept table", "whole table")}
         chance = 0.0 if measure(first["task"]) == "matthews" else 1 / first["classes"]
-        out.append({name: first[name] for name in names} | {"seeds": len(mine), "blind": bool(mine["blind"].all())} | means
-                   | {"gain": gains.mean(), "low": ends[0], "high": ends[1], "least": reach[0], "most": reach[1], "chance": chance,
-                      "above": means["full"] - chance} | counts)
+        out.append(
+            {name: first[name] for name in names}
+            | {"seeds": len(mine), "blind": _says_nothing(mine)}
+            | means
+            | {
+                "gain": gains.mean(),
+                "low": ends[0],
+                "high": ends[1],
+                "least": reach[0],
+                "most": reach[1],
+                "chance": chance,
+                "above": means["full"] - chance,
+            }
+            | counts
+        )
     return pd.DataFrame(out)
 
 
-def counted(arms: pd.DataFrame) -> pd.DataFrame:
-    """How many arms lose to random, by whether most of the kept are misclassified and whether classes are skewed; four rows.
-
-    ``lose`` and ``gain``: by the mean; ``surely``: the whole interval lies on that side.
-    """
-    rows = []
-    for most in (True, False):
-        for skewed in (True, False):
-            mine = arms[((arms["wrong"] > 0.5) == most) & ((arms["skew"] > 0.1) == skewed)]
-            rows.append({"kept misclassified": "more than half" if most else "half or less",
-                         "class skew": "above 0.1" if skewed else "0.1 or less", "arms": len(mine), "lose": int((mine["gain"] < 0).sum()),
-                         "surely lose": int((mine["high"] < 0).sum()), "surely gain": int((mine["low"] > 0).sum()),
-                         "mean gain": mine["gain"].mean()})  # fmt: skip
-    return pd.DataFrame(rows)
-
-
-def beside(arms: pd.DataFrame, arm: pd.Series, **changes) -> pd.Series | None:
-    """The arm that is called as another but for `changes` of its columns; None where there is none."""
-    wanted = {name: arm[name] for name in (*TOLD_APART.values(), *CHOSEN.values(), "scored by")} | changes
-    found = arms
-    for name, value in wanted.items():
-        found = found[found[name].isna() if pd.isna(value) else found[name] == value]
-    return None if found.empty else found.iloc[0]
-
-
-def below_chance(arms: pd.DataFrame) -> pd.DataFrame:
-    """Arms that keep the hardest by rank and end surely below chance, furthest below first, beside their random and easiest twins.
-
-    Arms that keep more than 0.4 misclassified: an arm that keeps none can end there by naming one class always.
-    """
-    mine = arms[(arms["rule"] == "hardest") & (arms["most"] < arms["chance"]) & (arms["wrong"] > 0.4)]
-    rows = []
-    for arm in (arm for _, arm in mine.iterrows()):
-        twin = beside(arms, arm, rule="easiest", **{"of each class": False})
-        rows.append(called(arm) | {"accuracy": arm["accuracy"], "at most": arm["most"], "chance": arm["chance"],
-                                   "random": arm["random"], "easiest": np.nan if twin is None else twin["accuracy"],
-                                   "kept misclassified": arm["wrong"], "all misclassified": arm["all wrong"], "class skew": arm["skew"],
-                                   "below": arm["accuracy"] - arm["chance"]})  # fmt: skip
-    table = pd.DataFrame(rows)
-    return table.sort_values("below", ignore_index=True).drop(columns="below") if rows else table
-
-
-def by_scoring_point(arms: pd.DataFrame, of: str, fraction: float = 0.5) -> pd.DataFrame:
-    """The hardest of one family by the scoring point of EL2N, earliest first: what was kept and what it taught."""
-    mine = arms[(arms["family"] == of) & (arms["rule"] == "hardest") & (arms["kept share"] == fraction) & (arms["skipped"] == 0)
-                & ~arms["of each class"] & (arms["score"] == "el2n") & (arms["budget"] == "epochs")]  # fmt: skip
-    table = pd.DataFrame([{"set": arm["task"], "scored at": arm["at"], "kept misclassified": arm["wrong"],
-                           "class skew": arm["skew"], "accuracy": arm["accuracy"], "random": arm["random"], "gain": arm["gain"]}
-                          for _, arm in mine.iterrows()])  # fmt: skip
-    order = [(isinstance(at, str), int(str(at).removesuffix("ep"))) for at in mine["at"]]
-    return table.iloc[sorted(range(len(order)), key=order.__getitem__)].reset_index(drop=True)
-
-
-def groups(arms: pd.DataFrame, of: str, fraction: float = 0.5) -> pd.DataFrame:
-    """What the hardest of one family teach of each group, a row a group: its labels in the whole set and among the kept.
-
-    A group is what the scoring runs say is of one class. ``right of all`` and ``right of kept``: share of the group whose label
-    says so too; ``kept say``: its most common label among the kept.
-    """
-    first = arms[(arms["family"] == of) & (arms["rule"] == "hardest") & (arms["kept share"] == fraction) & (arms["skipped"] == 0)
-                 & ~arms["of each class"] & (arms["score"] == "el2n") & (arms["at"] == "1ep") & (arms["budget"] == "epochs")]  # fmt: skip
-    rows = []
-    for _, arm in first.iterrows():
-        names = arm["label names"] or [str(place) for place in range(arm["classes"])]
-        kept, whole = (arm[table] / np.maximum(arm[table].sum(1, keepdims=True), 1e-9) for table in ("kept table", "whole table"))
-        rows += [{"set": arm["task"], "scoring runs say": names[p], "right of all": whole[p, p], "right of kept": kept[p, p],
-                  "kept say": names[int(kept[p].argmax())], "of kept, say so": kept[p].max()} for p in range(len(names))]  # fmt: skip
-    return pd.DataFrame(rows)
-
-
-def called(arm: pd.Series) -> dict:
-    """What tells an arm from others, in few words."""
-    extra = [f"skip {arm['skipped']:.0%}" if arm["skipped"] else "", "of each class" if arm["of each class"] else ""]
-    how = [arm["budget"] if arm["budget"] != "epochs" else "", "one run" if arm["scored by"] == "1 run" else "",
-           "other net" if "other" in arm["scored by"] else ""]  # fmt: skip
-    noise = f", {arm['noise']:.0%} flipped" if arm["noise"] else ""
-    net = f"{arm['encoder']}{'' if pd.isna(arm['layers']) else f', {arm.layers:.0f} layers'}, {arm['epochs']} epochs"
-    return {"set": f"{arm['task']}{noise}", "examples": arm["examples"], "net": net,
-            "rule": " ".join(filter(None, [arm["rule"], *extra])), "kept": f"{arm['kept share']:.0%}",
-            "score": f"{arm['score']} at {arm['at']}" + "".join(f", {each}" for each in how if each)}  # fmt: skip
-
-
-def listed(arms: pd.DataFrame) -> pd.DataFrame:
-    """Every arm with its numbers, as the reader sees it, by set and then by gain."""
-    rows = [called(arm) | {"accuracy": arm["accuracy"], "random": arm["random"], "gain": arm["gain"], "low": arm["low"],
-                           "high": arm["high"], "kept misclassified": arm["wrong"], "all misclassified": arm["all wrong"],
-                           "class skew": arm["skew"], "seeds": arm["seeds"]}
-            for _, arm in arms.sort_values(["family", "gain"]).iterrows()]  # fmt: skip
-    return pd.DataFrame(rows)
+def _says_nothing(mine: pd.DataFrame) -> bool:
+    return bool(mine["blind"].all() or (len(mine) > 1 and np.ptp(mine[["accuracy", "random"]].to_numpy()) == 0))

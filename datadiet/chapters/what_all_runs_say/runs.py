@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from datadiet import runs
-from datadiet.chapters.arms import class_skew
+from datadiet.chapters.arms import class_skew, without_seed
 from datadiet.chapters.parts import interval
 from datadiet.chapters.settings import measure
 from datadiet.prune import keep
@@ -88,14 +88,15 @@ def _first_end(source: dict) -> str | None:
     return f"{min(ends)}ep" if ends else None
 
 
-def _knowing(asked: dict[str, dict]) -> dict[tuple, dict]:
-    """For each set and encoder, the config without its seed of a source that recorded the end of an epoch."""
-    found = {}
+def _knowing(whole: dict[str, dict], asked: dict[str, dict]) -> dict[tuple, tuple[dict, dict]]:
+    """For each set and encoder, a source that recorded the end of an epoch, and seed -> key of its runs."""
+    sources = {}
     for run in asked.values():
         source = run["keep"]["source"]
         if _first_end(source):
-            found.setdefault((*(run[name] for name in SET), source["encoder"]), source)
-    return found
+            sources.setdefault((*(run[name] for name in SET), source["encoder"]), source)
+    full = [(k, run["seed"], without_seed(run)) for k, run in whole.items() if not run["keep"]]
+    return {one: (source, {seed: k for k, seed, other in full if other == source}) for one, source in sources.items()}
 
 
 def by_run(rows: dict | None = None, origin: str = "published") -> pd.DataFrame:
@@ -118,20 +119,15 @@ def by_run(rows: dict | None = None, origin: str = "published") -> pd.DataFrame:
     rows = store.published() if rows is None else rows
     whole = {k: runs.config(**row["config"]) for k, row in rows.items()}
     asked = {k: run for k, run in whole.items() if run["keep"] and run["keep"]["rule"] != "random"}
-    knowing, recorded, out, left = _knowing(asked), _Recorded(origin), [], Counter()
+    knowing, recorded, out, left = _knowing(whole, asked), _Recorded(origin), [], Counter()
     for k, run in asked.items():
         twin = runs.key(run | {"keep": {"rule": "random", "fraction": run["keep"]["fraction"]}})
         sources = [runs.key(source) for source in runs.scoring_runs(run)]
         why = "no random twin" if twin not in rows else "scoring runs not published" if set(sources) - set(rows) else None
         source, judges = run["keep"]["source"], sources
         if why is None and not _first_end(source):
-            source = knowing.get((*(run[name] for name in SET), run["encoder"]))
-            others = (
-                []
-                if source is None
-                else [runs.key(source | {"seed": seed}) for seed in range(run["seed"] + 10) if seed != run["seed"]]
-            )
-            judges = [other for other in others if other in rows]
+            source, others = knowing.get((*(run[name] for name in SET), run["encoder"]), (None, {}))
+            judges = [other for seed, other in sorted(others.items()) if seed != run["seed"]]
             why = None if judges else "no run that learned the set"
         if why:
             left[why] += 1

@@ -243,6 +243,46 @@ def test_a_gain_that_follows_the_formula_is_found():
     assert model.missed_most(arms, np.zeros(len(arms)), 3)["missed"].abs().tolist() == sorted(arms["gain"].abs())[:-4:-1]
 
 
+def test_noise_that_random_shares_with_the_gain_is_nothing_to_foretell():
+    """Equal tables but for chance, and a gain that is the noise of the random arm: with seeds of their own nothing is left."""
+    rng, rows_ = fresh(), []
+    for f in range(4):
+        for i in range(30):
+            whole = np.array([[60.0, 40.0], [40.0, 60.0]])
+            kept = whole * rng.uniform(0.3, 0.9, (2, 2))
+            arm = {
+                "arm": f"{f} {i}",
+                "family": f"set{f}",
+                "task": f"set{f}",
+                "size": None,
+                "noise": 0.0,
+                "encoder": "tiny",
+                "layers": None,
+                "epochs": 1,
+                "budget": "epochs",
+                "rule": "hardest",
+                "kept share": 0.5,
+                "skipped": 0.0,
+                "of each class": False,
+                "score": "el2n",
+                "at": "1ep",
+                "scored by": "4 runs",
+                "classes": 2,
+                "examples": 100,
+                "label names": None,
+                "full": 0.8,
+                "skew": 0.1,
+                "wrong": 0.4,
+                "all wrong": 0.4,
+                "blind": False,
+                "kept table": kept,
+                "whole table": whole,
+            }
+            rows_ += [arm | {"seed": seed, "accuracy": 0.6, "random": 0.6 + rng.normal(0, 0.1)} for seed in range(4)]
+    found = model.on_other_seeds(pd.DataFrame(rows_))
+    assert found["R2"] < 0.15 and abs(found["rank"]) < 0.35
+
+
 def test_left_out_refuses():
     arms = made_arms(fresh())
     with pytest.raises(InputError, match="choose one of"):

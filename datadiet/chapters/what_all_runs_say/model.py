@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
+from datadiet.chapters.what_all_runs_say.runs import arms as arms_of
 from datadiet.chapters.what_all_runs_say.tables import called
 from datadiet.errors import InputError
 
@@ -241,3 +242,18 @@ def missed_most(arms: pd.DataFrame, foretold: np.ndarray, n: int = 12) -> pd.Dat
             for _, arm in table.loc[order].iterrows()
         ]
     )
+
+
+def on_other_seeds(runs: pd.DataFrame) -> dict[str, float]:
+    """The error of the formula, each family left out, with the gains of odd seeds and all else of even ones.
+
+    The accuracy of random examples stands both in the formula and in the gain. With seeds of their own, their noise is not shared.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        Of :func:`datadiet.chapters.what_all_runs_say.runs.by_run`.
+    """
+    even, odd = (arms_of(runs[runs["seed"] % 2 == rest]) for rest in (0, 1))
+    both = even[even["arm"].isin(odd["arm"])].reset_index(drop=True)
+    return error(odd.set_index("arm")["gain"][both["arm"]], left_out(both, OURS))

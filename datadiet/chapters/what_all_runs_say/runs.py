@@ -191,7 +191,7 @@ def arms(table: pd.DataFrame) -> pd.DataFrame:
     ``low`` and ``high`` are NaN where one seed alone is stored. ``above``: the full data's accuracy above chance, which is one in
     the number of classes, and 0 of Matthews' correlation. ``least`` and ``most``: interval of the accuracy.
     """
-    names = ["family", *TOLD_APART.values(), *CHOSEN.values(), "scored by", "classes", "examples", "label names"]
+    names = ["arm", "family", *TOLD_APART.values(), *CHOSEN.values(), "scored by", "classes", "examples", "label names"]
     out = []
     for _, mine in table.groupby("arm", sort=False):
         gains, first = mine["accuracy"] - mine["random"], mine.iloc[0]

@@ -247,7 +247,7 @@ def missed_most(arms: pd.DataFrame, foretold: np.ndarray, n: int = 12) -> pd.Dat
 def on_other_seeds(runs: pd.DataFrame) -> dict[str, float]:
     """The error of the formula, each family left out, with the gains of odd seeds and all else of even ones.
 
-    The accuracy of random examples stands both in the formula and in the gain. With seeds of their own, their noise is not shared.
+    The accuracy of random examples stands both in the formula and in the gain. With seeds of their own, no noise is shared.
 
     Parameters
     ----------

@@ -112,7 +112,7 @@ def by_run(rows: dict | None = None, origin: str = "published") -> pd.DataFrame:
     Parameters
     ----------
     rows : dict, optional
-        Key -> {config, metrics}, as :func:`datadiet.runs.store.published` gives them: the default is all of them.
+        Key -> {config, metrics, provenance}, as :func:`datadiet.runs.store.published` gives them: the default is all of them.
     origin : str
         Where the arrays of these runs are, as in :func:`datadiet.runs.store.arrays`.
     """
@@ -132,10 +132,10 @@ def by_run(rows: dict | None = None, origin: str = "published") -> pd.DataFrame:
         if why:
             left[why] += 1
             continue
-        classes = {"label names": (rows[k].get("provenance") or {}).get("label_names")}
+        said = rows[k]["provenance"]
         out.append(
             _identity(run)
-            | classes
+            | {"label names": said["label_names"], "hardware": said["hardware"]}
             | _outcome(run, rows[k]["metrics"], rows[twin]["metrics"])
             | _examples(run, sources, judges, source["score_at"].index(_first_end(source)), recorded)
             | {"full": np.mean([rows[judge]["metrics"][f"test_{measure(run['task'])}"] for judge in judges])}

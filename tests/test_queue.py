@@ -52,9 +52,9 @@ def test_minutes_are_at_the_rate_of_the_runs_that_a_gpu_made(monkeypatch):
                 "provenance": {"started": f"2026-01-01T00:00:{started:02d}+00:00", "seconds": seconds}}
 
     rows = {"a": row("cuda", 0, 20.0, 300), "b": row("cuda", 10, 30.0, 100), "c": row("cpu", 0, 1.0, 10**6)}
-    monkeypatch.setattr(runs.store, "all_published", lambda: rows)
+    monkeypatch.setattr(runs.store, "published", lambda: rows)
     assert queue.rate() == pytest.approx(400 / 40)  # from the first start to the last end, both workers together
-    monkeypatch.setattr(runs.store, "all_published", lambda: {"c": rows["c"]})
+    monkeypatch.setattr(runs.store, "published", lambda: {"c": rows["c"]})
     assert math.isnan(queue.rate())
 
 

@@ -100,7 +100,7 @@ def test_the_best_that_is_known_is_a_mean_of_published_full_data(monkeypatch):
 
     rows = [row(0, 0.6), row(1, 0.8), row(0, 0.75, epochs=5), row(0, None, epochs=9), row(0, 0.99, task="u")]
     rows += [row(0, 0.99, **{name: 0.5}) for name in regime.LESS]
-    monkeypatch.setattr(runs.store, "all_published", lambda: dict(enumerate(rows)))
+    monkeypatch.setattr(runs.store, "published", lambda: dict(enumerate(rows)))
     assert regime.best.__wrapped__("t", "accuracy") == pytest.approx(0.75)  # of five epochs; 0.7 of three
     assert regime.best.__wrapped__("t", "auc") == regime.best.__wrapped__("v", "accuracy") == -np.inf
 
@@ -528,7 +528,7 @@ def test_the_published_counts_are_those_of_the_sets(name):
 
 def test_every_published_run_is_of_a_set_with_published_counts():
     """Or of one that has no classes; a constant classifier would not be known for one."""
-    absent = {row["config"]["task"] for row in runs.store.all_published().values()
+    absent = {row["config"]["task"] for row in runs.store.published().values()
               if facts.test_shares(row["config"]["task"]) is None and "test_accuracy" in row["metrics"]}
     assert absent == set()
 
@@ -551,7 +551,7 @@ def test_publishing_runs_publishes_the_classes_of_their_sets(tmp_path, monkeypat
             monkeypatch.setattr(facts, "load", lambda name: (_ for _ in ()).throw(InputError(f"{name} is not there")))
         found = CliRunner().invoke(cli.main, [*command, "--publish"])
         assert found.exit_code == 0 and "runs of this machine, in results/" in found.stdout
-        assert len(runs.store.all_published()) > 0
+        assert len(runs.store.published()) > 0
         if readable:
             assert facts.test_shares("assistant").sum() == pytest.approx(1) and "The classes of" not in found.stdout
         else:

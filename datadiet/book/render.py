@@ -14,6 +14,7 @@ import yaml
 
 from datadiet.book.gate import promised_figures
 from datadiet.errors import InputError
+from datadiet.runs import released
 
 STATIC = ("_config.yml", "_toc.yml", "references.bib", "_static", "_ext")
 
@@ -64,7 +65,7 @@ def tree(*places: Path) -> str:
 
 
 def assemble(root: Path, build: Path) -> Path:
-    """Gather what jupyter-book reads: configuration with execution off, plain pages, executed chapters."""
+    """Gather what jupyter-book reads: configuration with execution off, plain pages, executed chapters, the data to download."""
     source = build / "book_source"
     rendered = source / "_build"
     if source.is_dir():  # what sphinx remembers is kept: it renders only the pages that changed
@@ -80,6 +81,7 @@ def assemble(root: Path, build: Path) -> Path:
             shutil.copy2(place, source / name)
     config = yaml.safe_load((root / "_config.yml").read_text())
     config["execute"] = config.get("execute", {}) | {"execute_notebooks": "off"}
+    _release(source, config)
     (source / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False))
     texts = {page: (root / f"{page}.md").read_text() for page in pages(root)}
     notebooks = "|".join(re.escape(Path(page).name) for page, text in texts.items() if is_notebook(text))
@@ -95,6 +97,17 @@ def assemble(root: Path, build: Path) -> Path:
                 cell.source = link.sub(r"\1.ipynb", cell.source)
         nbformat.write(notebook, source / f"{page}.ipynb")
     return source
+
+
+def _release(source: Path, config: dict) -> None:
+    """Put the published data where sphinx copies them as they are: they become ``html/data``."""
+    found = released.files()
+    if found:
+        (source / "released" / "data").mkdir(parents=True)
+        for name, content in found.items():
+            (source / "released" / "data" / name).write_bytes(content)
+        sphinx = config.setdefault("sphinx", {})
+        sphinx["config"] = (sphinx.get("config") or {}) | {"html_extra_path": ["released"]}
 
 
 def render(root: Path, build: Path, force: bool = False) -> bool:

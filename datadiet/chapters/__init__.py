@@ -4,7 +4,8 @@
     views = chapter.views(globals())        # the runs of this machine, and the published ones
     chapter.figures.finding_flips(views)
 
-A chapter has ``runs`` (which runs it asks for, and the tables read off them), ``rules`` (its decision rules) and ``figures``.
+A chapter has ``runs`` (which runs it asks for, and the tables read off them), ``rules`` (its decision rules) and ``figures``;
+one that asks for no runs has no rules, and may have ``tables`` and a ``model`` of what it reads.
 """
 
 from functools import partial
@@ -17,7 +18,7 @@ NAMES = (
     "score-timing", "pruning-fractions", "influence-scores", "grand-at-init", "loss-landscape", "label-noise", "dynamic-pruning",
     "joint", "weak-pool", "healthy-diet", "who-is-right",
 )  # fmt: skip
-ROOMS = ("runs", "rules", "figures")
+ROOMS = ("runs", "rules", "figures", "model", "tables")
 
 
 def room(chapter: str, name: str):

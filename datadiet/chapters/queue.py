@@ -52,7 +52,7 @@ def entries() -> list[Entry]:
 
 def rate() -> float:
     """Updates a second, all workers together, of the published runs that a GPU made in one sweep; NaN where there are none."""
-    made = [row for row in runs.store.all_published().values() if device.is_gpu(row["config"].get("device", "cpu"))]
+    made = [row for row in runs.store.published().values() if device.is_gpu(row["config"].get("device", "cpu"))]
     if not made:
         return float("nan")
     starts = [datetime.datetime.fromisoformat(row["provenance"]["started"]).timestamp() for row in made]

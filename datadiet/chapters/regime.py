@@ -124,7 +124,7 @@ def floor(task: str, classes: int, by: str = "accuracy") -> float:
 def best(task: str, by: str) -> float:
     """The highest mean over seeds of the measure `by` on test that published runs reach on all data of a task; else -inf."""
     reached: dict = {}
-    for row in runs.store.all_published().values():
+    for row in runs.store.published().values():
         run = row["config"]
         if run["task"] == task and not any(run.get(name) for name in LESS):
             value = row["metrics"].get(f"test_{by}")

@@ -82,23 +82,14 @@ def live(keys) -> dict[str, dict]:
     return {row[0]: _row(row, "here") for row in rows if (arrays / f"{row[0]}.npz").is_file()}
 
 
-def published(keys) -> dict[str, dict]:
-    """Rows of the published results among `keys`, origin="published"."""
-    rows = _published_rows()
-    return {key: _row(rows[key], "published") for key in dict.fromkeys(keys) if key in rows}
-
-
-def all_published() -> dict[str, dict]:
-    """Every row of the published results, by key."""
-    return published(_published_rows())
-
-
-def _published_rows() -> dict[str, tuple]:
+def published(keys=None) -> dict[str, dict]:
+    """Rows of the published results among `keys`, origin="published"; all of them where no keys are given."""
     file = paths.root() / "results" / "runs.parquet"
     if not file.is_file():
         return {}
     stat = file.stat()
-    return _published(file, stat.st_mtime_ns, stat.st_size)
+    rows = _published(file, stat.st_mtime_ns, stat.st_size)
+    return {key: _row(rows[key], "published") for key in (rows if keys is None else dict.fromkeys(keys)) if key in rows}
 
 
 @lru_cache(maxsize=2)

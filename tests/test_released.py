@@ -1,0 +1,130 @@
+"""What the book offers to download: every column is explained, numbers come back as the ledger has them, checksums are right."""
+
+import hashlib
+import io
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from datadiet import chapters, prune, runs
+from datadiet.book import render
+from datadiet.chapters.arms import by_seed, kept_positions, pruned
+from datadiet.chapters.parts import interval
+from datadiet.chapters.settings import settings_of
+from datadiet.chapters.what_all_runs_say import downloads
+from datadiet.errors import InputError
+from datadiet.runs import released, store
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    """The tidy table as a reader gets it."""
+    return pd.read_csv(io.BytesIO(released.files()["runs.csv.gz"]), compression="gzip")
+
+
+def test_every_column_is_in_the_dictionary_and_the_reverse(table):
+    assert list(table) == list(released.COLUMNS)
+    seen = set()
+    for name, content in released.files().items():
+        if name.startswith("scores-"):
+            columns = {released.pattern(column) for column in pq.read_schema(io.BytesIO(content)).names}
+            assert columns <= set(released.SCORE_COLUMNS), name
+            seen |= columns
+    assert seen == set(released.SCORE_COLUMNS)
+    said = released.dictionary()
+    assert len(said) == len(released.COLUMNS) + len(released.SCORE_COLUMNS) and said["meaning"].str.len().min() > 5
+
+
+def test_no_metric_of_a_published_run_is_lost():
+    recorded = {name for row in store.published().values() for name in row["metrics"]}
+    known = set(released.COLUMNS) | set(released.NESTED)
+    assert {name for name in recorded - known if not released.VALIDATION.fullmatch(name)} == set()
+
+
+def test_an_arm_read_back_has_the_numbers_of_the_ledger(table):
+    """The gain over random of one arm of TREC-6: from the file alone, and as a rule of a chapter reads it."""
+    settings = settings_of("standard", "pruning-fractions")
+    stored = runs.published(chapters.wanted("pruning-fractions", settings))
+    arm = pruned(settings, "trec6", "hardest", 0.1)
+    mine = table[table["key"].isin([runs.key(run) for run in arm])].set_index("seed").sort_index()
+    gains = mine["test_accuracy"] - mine["random_key"].map(table.set_index("key")["test_accuracy"])
+    theirs = by_seed(stored, arm) - by_seed(stored, pruned(settings, "trec6", "random", 0.1))
+    assert interval(gains) == interval(theirs) and len(gains) == 5
+    assert set(mine["kind"]) == {"pruned"} and set(mine["rule"]) == {"hardest"} and set(mine["fraction"]) == {0.1}
+    assert len(table) == len(store.published()) and table["key"].is_unique
+
+
+def table_of(name: str) -> tuple[pd.DataFrame, dict]:
+    found = pq.read_table(io.BytesIO(released.files()[name]))
+    return found.to_pandas(), {
+        key.decode(): json.loads(value) for key, value in found.schema.metadata.items() if key != b"pandas"
+    }
+
+
+@pytest.mark.parametrize("rule, fraction, balanced", [("hardest", 0.1, False), ("easiest", 0.2, False), ("hardest", 0.5, True)])
+def test_ranks_give_the_positions_that_a_stored_run_kept(table, rule, fraction, balanced):
+    settings = settings_of("standard", "pruning-fractions")
+    for run in pruned(settings, "trec6", rule, fraction, balanced=balanced):
+        name = table.set_index("key").loc[runs.key(run), "scores_file"]
+        scores, facts = table_of(name)
+        rank, n, size = scores[f"rank@1ep without {run['seed']}"].to_numpy(), len(scores), round(fraction * len(scores))
+        if balanced:
+            found = prune.keep(-rank, fraction, rule, labels=scores["label"].to_numpy())
+        else:
+            found = np.flatnonzero(rank < size if rule == "hardest" else rank >= n - size)
+        np.testing.assert_array_equal(found, kept_positions(run))
+        assert facts["task"] == "trec6" and facts["data_checksum"] == table.set_index("key").loc[runs.key(run), "data_checksum"]
+
+
+def test_a_score_table_has_the_mean_and_the_spread_of_its_runs():
+    keys = next(keys for name, keys in released._scored(*stored_configs()).items() if "snips" in name)
+    found, rows = released.score_table(keys).to_pandas(), store.published(keys)
+    values = np.array([runs.score_values(runs.config(**rows[k]["config"]), "margin", "1ep") for k in keys])
+    np.testing.assert_allclose(found["margin@1ep mean"], values.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(found["margin@1ep sd"], values.std(0, ddof=1), rtol=1e-5, atol=1e-8)
+    np.testing.assert_array_equal(found["id"], store.arrays(keys[0])["ids"])
+
+
+def stored_configs() -> tuple[dict, dict]:
+    rows = store.published()
+    return rows, {k: runs.config(**row["config"]) for k, row in rows.items()}
+
+
+def test_score_tables_are_of_one_config_and_of_published_runs():
+    groups = list(released._scored(*stored_configs()).values())
+    with pytest.raises(InputError, match="more than their seed"):
+        released.score_table([groups[0][0], groups[1][0]])
+    with pytest.raises(InputError, match="not published"):
+        released.score_table(["0" * 64])
+
+
+def test_checksums_and_sizes_are_right_and_no_text_is_in_the_files():
+    files = released.files()
+    listed = released.index().set_index("file")
+    assert set(listed.index) == set(files) - {"index.csv"}
+    for name, row in listed.iterrows():
+        assert (row["bytes"], row["sha256"]) == (len(files[name]), hashlib.sha256(files[name]).hexdigest())
+        if name.endswith(".parquet"):
+            assert not any("string" in str(field.type) for field in pq.read_schema(io.BytesIO(files[name])))
+    assert sum(map(len, files.values())) < 8e6
+    assert "index.csv" in downloads.linked().html and "el2n@POINT mean" in downloads.dictionary().html
+
+
+def test_the_book_holds_the_files(tmp_path):
+    (tmp_path / "source").mkdir()
+    config: dict = {}
+    render._release(tmp_path / "source", config)
+    folder = tmp_path / "source" / config["sphinx"]["config"]["html_extra_path"][0] / "data"
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == released.files()
+
+
+def test_a_book_without_results_offers_nothing(tmp_path, monkeypatch):
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "claims.yml").write_text("[]")
+    monkeypatch.chdir(tmp_path)
+    config: dict = {}
+    render._release(tmp_path, config)
+    assert released.files() == {} and released.index().empty and config == {}

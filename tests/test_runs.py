@@ -297,7 +297,7 @@ def test_a_pruned_run_is_verified_elsewhere_with_the_published_scores(book, monk
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     source = {name: value for name, value in config(device="cuda").items() if name != "seed"}
-    run, kept = pruned(device="cuda", fraction=0.5, source=source), []
+    run, kept = pruned(fraction=0.5, source=source) | {"device": "cuda", "training_precision": "bfloat16"}, []
     for scoring in runs.scoring_runs(run):
         store.save(runs.key(scoring), scoring, *runs.again(verify.placed(scoring)))
     metrics, provenance, arrays = runs.again(verify.placed(run))

@@ -22,6 +22,7 @@ from datadiet.nets import device
 from datadiet.runs import process
 
 IMPORTS = 90.0  # seconds that a room may take to start
+GRACE = 3.0  # seconds that it may take to end by itself
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Room:
     """A process of its own session, that prepares contestants and calls them, one thing at a time."""
 
     def __init__(self, threads: int):
-        self.threads, self.process, self.pipe = threads, None, None
+        self.threads, self.process, self.pipe, self.ready = threads, None, None, False
 
     def start(self) -> None:
         """Start the process, without waiting for its imports."""
@@ -76,6 +77,7 @@ class Room:
                 said, usable = self.pipe.recv(), device.gpu() is None
             else:
                 said, usable = {"failed": f"stopped: it took longer than {max(0.0, seconds):.0f} s"}, False
+                self.ready = False
         except (EOFError, OSError):  # killed, for want of memory perhaps
             self.process.join(5)
             said, usable = {"failed": f"the process ended with exit code {self.process.exitcode}"}, False
@@ -87,6 +89,12 @@ class Room:
         """End the process and all that it has started."""
         if self.process is None:
             return
+        try:
+            if self.ready:
+                self.pipe.send(None)
+                self.process.join(GRACE)
+        except OSError:  # it has ended
+            pass
         try:
             if os.getsid(self.process.pid) == self.process.pid:
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -109,9 +117,12 @@ def _live(pipe, threads: int) -> None:
     case, prepared = None, {}
     while True:
         try:
-            contestant, number = pipe.recv()
-        except EOFError:  # nobody asks any more
+            asked = pipe.recv()
+        except EOFError:  # who asked has been killed
             return
+        if asked is None:
+            return
+        contestant, number = asked
         try:
             if contestant.case != case:
                 case, prepared = contestant.case, {}

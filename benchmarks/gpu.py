@@ -63,9 +63,9 @@ def ours(encoder: str, size: int, epochs: int, quick: bool):
     return once
 
 
-def trainer(size: int, epochs: int):
+def trainer(encoder: str, size: int, epochs: int):
     """Hugging Face's Trainer, in bfloat16 on a GPU."""
-    once = training.trainer(size, epochs, by_length=False)
+    once = training.trainer(size, epochs, by_length=False, encoder=encoder)
     updates = epochs * loop.updates_per_epoch(size, training.SETTINGS["batch_size"])
     return lambda number: once(max(0, number)) | {"updates": updates}
 
@@ -242,7 +242,7 @@ def contestants(quick: bool) -> list[Bounded]:
     enter(TRAINING, OURS, ours, texts | {"epochs": 1 if quick else 10, "quick": True}, "ours", limit=40)
     enter(TRAINING, EL2N, el2n, whole | {"precision": "float32"}, "ours")
     enter(TRAINING, EL2N + LOW, el2n, whole | {"precision": "bfloat16"}, "ours")
-    enter(TRAINING, TRAINER, trainer, {"size": size, "epochs": 1 if quick else 2}, "Trainer", limit=25)
+    enter(TRAINING, TRAINER, trainer, texts | {"epochs": 1 if quick else 2}, "Trainer", limit=25)
     bench = {"name": minilm, "n": 32, "length": 64, "updates": few}
     enter(TRAINING, "bare loop", bare, bench | {"how": "eager"}, "bare")
     enter(TRAINING, "bare captured graph", bare, bench | {"how": "captured"}, "graph")

@@ -32,7 +32,7 @@ def ours(size: int, epochs: int, quick: bool):
     return once
 
 
-def trainer(size: int, epochs: int, by_length: bool):
+def trainer(size: int, epochs: int, by_length: bool, encoder: str = SETTINGS["encoder"]):
     """Hugging Face's Trainer as its documentation has it; `by_length`: with its option to group sentences of similar length."""
     import datasets
     from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
@@ -40,7 +40,7 @@ def trainer(size: int, epochs: int, by_length: bool):
 
     logging.set_verbosity_error()
     task = runs.task_of(_config(size))
-    tokenizer = encoders.tokenizer(SETTINGS["encoder"])
+    tokenizer = encoders.tokenizer(encoder)
 
     def encoded(split):
         rows = tokenizer(split.inputs["text"], truncation=True, max_length=SETTINGS["max_length"])
@@ -57,7 +57,7 @@ def trainer(size: int, epochs: int, by_length: bool):
                 warmup_steps=loop.WARMUP, lr_scheduler_type="linear", max_grad_norm=loop.CLIP, seed=number,
                 bf16=device.gpu() is not None, report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
                 **({"train_sampling_strategy": "group_by_length"} if by_length else {}))
-            model = encoders.classifier(SETTINGS["encoder"], task.n_classes, seed=number, every_token=True)
+            model = encoders.classifier(encoder, task.n_classes, seed=number, every_token=True)
             theirs = Trainer(model, arguments, train_dataset=examples, processing_class=tokenizer,
                              data_collator=DataCollatorWithPadding(tokenizer))
             seconds = theirs.train().metrics["train_runtime"]

@@ -1,11 +1,17 @@
-"""python -m benchmarks [gradients] [architectures] [training] [tables] [growth] [--rounds N] [--quick]"""
+"""python -m benchmarks [gradients] [architectures] [training] [tables] [growth] [--rounds N] [--quick], and python -m benchmarks gpu"""
+
+import os
+import sys
+import tempfile
 
 import click
 import pandas as pd
 
-from benchmarks import architectures, gradients, growth, harness, tables, training
+from benchmarks import architectures, bounded, gpu, gradients, growth, harness, tables, training
 from datadiet import paths
+from datadiet.chapters.what_it_costs import goals
 from datadiet.chapters.what_it_costs.runs import exponents, ratios
+from datadiet.errors import InputError
 from datadiet.runs import process
 
 SUITES = {  # name -> (suite, rounds)
@@ -15,22 +21,54 @@ SUITES = {  # name -> (suite, rounds)
 
 
 @click.command()
-@click.argument("suites", nargs=-1, type=click.Choice(list(SUITES)))
+@click.argument("suites", nargs=-1, type=click.Choice([*SUITES, "gpu"]))
 @click.option("--rounds", type=click.IntRange(1), help="How often each contestant runs; a number a suite where not given.")
 @click.option("--quick", is_flag=True, help="Small sizes, one round, nothing written: does every line run?")
-def main(suites, rounds, quick):
-    """Measure, print the ratios, and write every round to results/benchmarks/SUITE.parquet."""
+@click.option("--seconds", type=click.IntRange(1), default=gpu.SECONDS, show_default=True, help="Of the suite gpu, at most.")
+def main(suites, rounds, quick, seconds):
+    """Measure, print the ratios, and write every round to results/benchmarks/SUITE.parquet.
+
+    The suite "gpu" is run where it is named, on a machine with a CUDA GPU.
+    """
     process.ours()  # and of the processes that contestants run in, by their environment
     pd.set_option("display.width", 200, "display.max_columns", 20, "display.max_colwidth", 60)
     for name in suites or SUITES:
+        if name == "gpu":
+            _gpu(rounds, quick, seconds)
+            continue
         suite, usual = SUITES[name]
         table = harness.race(name, suite.contestants(quick), 1 if quick else rounds or usual, getattr(suite, "TRUTH", None))
         printed = exponents(table) if suite is growth else summary(table, suite)
         print(f"\n{name}, on {table['hardware'][0]}, {table['threads'][0]} threads\n{printed.round(4).to_string(index=False)}\n")
         if not quick:
-            folder = paths.root() / "results" / "benchmarks"
-            folder.mkdir(parents=True, exist_ok=True)
-            table.to_parquet(folder / f"{name}.parquet", compression="zstd", index=False)
+            _write(table, name)
+
+
+def _gpu(rounds: int | None, quick: bool, seconds: int) -> None:
+    """The goals for one GPU. Nothing is written without one."""
+    if not quick:
+        try:
+            gpu.check()
+        except InputError as problem:
+            print(f"Error: {problem}", file=sys.stderr)
+            sys.exit(2)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # the runs of the sweep are nobody's evidence
+        before, os.environ["DATADIET_STORE"] = os.environ.get("DATADIET_STORE"), folder
+        try:
+            table = bounded.race("gpu", gpu.contestants(quick), 1 if quick else rounds or gpu.ROUNDS, gpu.TRUTH, seconds)
+        finally:
+            os.environ.pop("DATADIET_STORE")
+            os.environ |= {} if before is None else {"DATADIET_STORE": before}
+    print(f"\ngpu, on {table['hardware'][0]}: {'tiny sizes, not a measurement' if quick else table['card'][0]}\n")
+    print(f"{goals.page(table)}\n\n{goals.peers(table).round(4).to_string(index=False)}\n")
+    if not quick:
+        _write(table, "gpu")
+
+
+def _write(table: pd.DataFrame, name: str) -> None:
+    folder = paths.root() / "results" / "benchmarks"
+    folder.mkdir(parents=True, exist_ok=True)
+    table.to_parquet(folder / f"{name}.parquet", compression="zstd", index=False)
 
 
 def summary(table, suite):

@@ -2,7 +2,7 @@
 
 A GPU machine takes twenty seconds to import what a contestant needs. So contestants share a few processes, "rooms", which all
 start at once; then one contestant at a time has its turn. One that takes too long loses its room, with all that it has
-started, and so does one that fails, which may leave the GPU unusable for others; who comes next there finds a new one.
+started, and so does one that fails beside a GPU, which it may leave unusable; who comes next there finds a new one.
 """
 
 import datetime
@@ -22,11 +22,12 @@ from datadiet.nets import device
 from datadiet.runs import process
 
 IMPORTS = 90.0  # seconds that a room may take to start
+GRACE = 3.0  # seconds that it may take to end by itself
 
 
 @dataclass(frozen=True)
 class Bounded(Contestant):
-    """A contestant with its room, the seconds that it may take to prepare and for each call, and the rounds that it takes part in."""
+    """A contestant with its room, the seconds it may take to prepare and for each call, and the rounds that it takes part in."""
 
     room: str = "ours"
     limit: float = 20.0
@@ -37,7 +38,7 @@ class Room:
     """A process of its own session, that prepares contestants and calls them, one thing at a time."""
 
     def __init__(self, threads: int):
-        self.threads, self.process, self.pipe, self.there = threads, None, None, set()
+        self.threads, self.process, self.pipe, self.ready = threads, None, None, False
 
     def start(self) -> None:
         """Start the process, without waiting for its imports."""
@@ -45,13 +46,13 @@ class Room:
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_live, args=(theirs, self.threads))
         self.process.start()
-        self.there, self.ready = set(), False
+        self.there, self.ready = [], False  # prepared contestants; whether the imports are done
         theirs.close()  # so that the end of the process is the end of the pipe
 
     def call(self, contestant: Bounded, number: int | None, until: float) -> dict:
-        """The answer of a contestant to round `number` (None: prepare), or {"failed": why}; the room is closed then.
+        """The answer of a contestant to round `number` (None: prepare), or {"failed": why}; the room may be closed then.
 
-        ``until``: the moment, of ``time.monotonic``, at which all is to be over.
+        Where the room is a new one, the contestant is prepared first. ``until``: the end of all, by ``time.monotonic``.
         """
         if self.process is None:
             self.start()
@@ -60,17 +61,27 @@ class Room:
             if "failed" in said:
                 return said
             self.ready = True
+        if number is not None and contestant not in self.there:
+            said = self.call(contestant, None, until)
+            if "failed" in said:
+                return said
         self.pipe.send((contestant, number))
-        return self._heard(min(contestant.limit, until - time.monotonic()))
+        said = self._heard(min(contestant.limit, until - time.monotonic()))
+        if number is None and "failed" not in said:
+            self.there.append(contestant)
+        return said
 
     def _heard(self, seconds: float) -> dict:
         try:
-            said = self.pipe.recv() if self.pipe.poll(max(0.0, seconds)) else {
-                "failed": f"stopped: it took longer than {max(0.0, seconds):.0f} s"}
+            if self.pipe.poll(max(0.0, seconds)):
+                said, usable = self.pipe.recv(), device.gpu() is None
+            else:
+                said, usable = {"failed": f"stopped: it took longer than {max(0.0, seconds):.0f} s"}, False
+                self.ready = False
         except (EOFError, OSError):  # killed, for want of memory perhaps
             self.process.join(5)
-            said = {"failed": f"the process ended with exit code {self.process.exitcode}"}
-        if "failed" in said:
+            said, usable = {"failed": f"the process ended with exit code {self.process.exitcode}"}, False
+        if "failed" in said and not usable:
             self.close()
         return said
 
@@ -78,6 +89,12 @@ class Room:
         """End the process and all that it has started."""
         if self.process is None:
             return
+        try:
+            if self.ready:
+                self.pipe.send(None)
+                self.process.join(GRACE)
+        except OSError:  # it has ended
+            pass
         try:
             if os.getsid(self.process.pid) == self.process.pid:
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -100,9 +117,12 @@ def _live(pipe, threads: int) -> None:
     case, prepared = None, {}
     while True:
         try:
-            contestant, number = pipe.recv()
-        except EOFError:  # nobody asks any more
+            asked = pipe.recv()
+        except EOFError:  # who asked has been killed
             return
+        if asked is None:
+            return
+        contestant, number = asked
         try:
             if contestant.case != case:
                 case, prepared = contestant.case, {}
@@ -110,16 +130,11 @@ def _live(pipe, threads: int) -> None:
             if number is None:
                 once = contestant.make(**contestant.settings)
                 prepared[contestant.peer] = once, harness.memory()
-                pipe.send(harness.timed(*_told(prepared, contestant, -1)) if contestant.warm else {})
-            else:
-                pipe.send(harness.timed(*_told(prepared, contestant, number)))
+            once, before = prepared[contestant.peer]
+            calls = number is not None or contestant.warm
+            pipe.send(harness.timed(once, -1 if number is None else number, before) if calls else {})
         except Exception as problem:
             pipe.send(harness.failure(problem))
-
-
-def _told(prepared: dict, contestant: Bounded, number: int) -> tuple:
-    once, before = prepared[contestant.peer]
-    return once, number, before
 
 
 def race(suite: str, contestants: list[Bounded], rounds: int, truth: str, seconds: float) -> pd.DataFrame:
@@ -155,7 +170,7 @@ def _case(entered: list[Bounded], rooms: dict, rounds: int, truth: str, until: f
         said = rooms[each.room].call(each, number, until)
         if (answer := said.pop("answer", None)) is not None:
             answers.setdefault(each.peer, answer)
-        if "failed" in said:  # others of this case that were prepared in the room went with it
+        if "failed" in said:
             rows.append({"case": each.case, "peer": each.peer, "round": -1, "failed": said["failed"]})
         return said
 
@@ -172,7 +187,8 @@ def _case(entered: list[Bounded], rooms: dict, rounds: int, truth: str, until: f
             if "failed" in said:
                 alive = [other for other in alive if other != each]
             else:
-                rows.append({"case": each.case, "peer": each.peer, "round": number, "started": now, "load": os.getloadavg()[0]} | said)
+                start = {"case": each.case, "peer": each.peer, "round": number, "started": now, "load": os.getloadavg()[0]}
+                rows.append(start | said)
     right = answers.get(truth)
     for row in rows if right is not None else []:
         if row["peer"] in answers and row["round"] >= 0:

@@ -9,7 +9,7 @@ import torch
 from benchmarks import gradients, tables
 from benchmarks.harness import Contestant
 from datadiet import gradnorm, scores
-from datadiet.nets import encoders
+from datadiet.nets import device, encoders
 from datadiet.training import kinds, pruning
 
 GROWS = {  # what grows -> its sizes
@@ -43,10 +43,10 @@ def table(n: int, k: int):
 
 def streamed(n: int):
     """A small random encoder reads `n` sentences of eight tokens; of each are kept its logits and the norm of its features."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model, draw, lengths = encoders.classifier("tiny", 6).to(device), np.random.default_rng(0), np.full(n, 8)
+    where = device.best()
+    model, draw, lengths = encoders.classifier("tiny", 6).to(where), np.random.default_rng(0), np.full(n, 8)
     columns = {"input_ids": torch.from_numpy(draw.integers(5, 1000, 8 * n)), "attention_mask": torch.ones(8 * n)}
-    examples = kinds.Encoded(draw.integers(0, 6, n), lengths, columns, 0, device)
+    examples = kinds.Encoded(draw.integers(0, 6, n), lengths, columns, 0, where)
     problem = kinds.Problem(model, {"train": examples}, kinds.example_loss, kinds.predict, kinds.accuracy)
 
     def once(number):

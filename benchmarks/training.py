@@ -9,35 +9,38 @@ import tempfile
 import time
 
 import numpy as np
-import torch
 
 from benchmarks.harness import Contestant
 from datadiet import data, runs
-from datadiet.nets import encoders
+from datadiet.nets import device, encoders
 from datadiet.training import kinds, loop, pruning, recording
 
 REFERENCE = "datadiet"
 SETTINGS = {"task": "docstrings", "encoder": "minilm", "max_length": 64, "batch_size": 32, "learning_rate": 5e-5}
 
 
+def _config(size: int, **changes) -> dict:
+    return runs.config(**SETTINGS, device=device.best(), size=size, **changes)
+
+
 def ours(size: int, epochs: int, quick: bool):
     def once(number):
-        config = runs.config(**SETTINGS, size=size, epochs=epochs, seed=number, quick=quick)
+        config = _config(size, epochs=epochs, seed=number, quick=quick)
         found = loop.fit(config, runs.task_of(config)).metrics
         return {"seconds": found["train_seconds"], "examples": found["examples"], "test_accuracy": found["test_accuracy"]}
 
     return once
 
 
-def trainer(size: int, epochs: int, by_length: bool):
+def trainer(size: int, epochs: int, by_length: bool, encoder: str = SETTINGS["encoder"]):
     """Hugging Face's Trainer as its documentation has it; `by_length`: with its option to group sentences of similar length."""
     import datasets
     from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
     from transformers.utils import logging
 
     logging.set_verbosity_error()
-    task = runs.task_of(runs.config(**SETTINGS, size=size))
-    tokenizer = encoders.tokenizer(SETTINGS["encoder"])
+    task = runs.task_of(_config(size))
+    tokenizer = encoders.tokenizer(encoder)
 
     def encoded(split):
         rows = tokenizer(split.inputs["text"], truncation=True, max_length=SETTINGS["max_length"])
@@ -52,9 +55,9 @@ def trainer(size: int, epochs: int, by_length: bool):
                 folder, num_train_epochs=epochs, per_device_train_batch_size=SETTINGS["batch_size"],
                 per_device_eval_batch_size=256, learning_rate=SETTINGS["learning_rate"], weight_decay=0.0,
                 warmup_steps=loop.WARMUP, lr_scheduler_type="linear", max_grad_norm=loop.CLIP, seed=number,
-                bf16=torch.cuda.is_available(), report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
+                bf16=device.gpu() is not None, report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
                 **({"train_sampling_strategy": "group_by_length"} if by_length else {}))
-            model = encoders.classifier(SETTINGS["encoder"], task.n_classes, seed=number, every_token=True)
+            model = encoders.classifier(encoder, task.n_classes, seed=number, every_token=True)
             theirs = Trainer(model, arguments, train_dataset=examples, processing_class=tokenizer,
                              data_collator=DataCollatorWithPadding(tokenizer))
             seconds = theirs.train().metrics["train_runtime"]
@@ -66,16 +69,15 @@ def trainer(size: int, epochs: int, by_length: bool):
 
 
 def _ready(size: int, precision: str = "float32"):
-    config = runs.config(**SETTINGS, size=size, precision=precision)
-    problem = kinds.prepare(config, runs.task_of(config), "cuda" if torch.cuda.is_available() else "cpu")
-    problem.model.to("cuda" if torch.cuda.is_available() else "cpu")
+    config = _config(size, precision=precision)
+    problem = kinds.prepare(config, runs.task_of(config), config["device"])
     return config, problem, problem.splits["train"]
 
 
 def one_epoch(size: int):
     """What a quick training epoch costs: the rate that scoring is compared with."""
     def once(number):
-        config = runs.config(**SETTINGS, size=size, epochs=1, seed=max(0, number), quick=True)
+        config = _config(size, epochs=1, seed=max(0, number), quick=True)
         found = loop.fit(config, runs.task_of(config)).metrics
         return {"seconds": found["train_seconds"], "examples": found["examples"]}
 
@@ -116,7 +118,7 @@ def predict(size: int):
     rows = tokenizer(task.train.inputs["text"], truncation=True, max_length=SETTINGS["max_length"])
     examples = datasets.Dataset.from_dict({**rows, "labels": task.train.labels.tolist()})
     arguments = TrainingArguments(tempfile.mkdtemp(), per_device_eval_batch_size=256, report_to=[], disable_tqdm=True,
-                                  bf16_full_eval=torch.cuda.is_available())
+                                  bf16_full_eval=device.gpu() is not None)
     model = encoders.classifier(SETTINGS["encoder"], task.n_classes, every_token=True)
     theirs = Trainer(model, arguments, processing_class=tokenizer, data_collator=DataCollatorWithPadding(tokenizer))
 

@@ -256,15 +256,16 @@ def test_verify_tells_a_faithful_result_from_a_changed_one(book):
 
 def test_verify_compares_arrays_and_runs_without_an_accuracy(book):
     """Out-of-fold and untrained runs have no test accuracy; their arrays are compared all the same."""
-    configs = [config(folds=2, score_at=[0]), config(epochs=0, score_at=[0])]
+    configs = [config(folds=2, score_at=[0]), config(epochs=0, score_at=[0], grand_size=None)]
     runs.sweep(configs)
     store.publish(map(runs.key, configs))
     assert verify.published_again(configs)["outcome"].tolist() == ["equal", "equal"]
-    for run in configs:
+    for run, name, width in zip(configs, ("logits@0", "grand@0"), (3, None), strict=True):
         file = book / "results" / "scores" / f"{runs.key(run)}.parquet"
         table = pq.read_table(file)
-        logits = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(3 * len(table), np.float32)), 3)
-        pq.write_table(table.set_column(table.column_names.index("logits@0"), "logits@0", logits), file)
+        zeros = pa.array(np.zeros((width or 1) * len(table), np.float32))
+        zeros = zeros if width is None else pa.FixedSizeListArray.from_arrays(zeros, width)
+        pq.write_table(table.set_column(table.column_names.index(name), name, zeros), file)
     found = verify.published_again(configs)
     assert found["outcome"].tolist() == ["differs"] * 2 and found["arrays"].tolist() == ["differ"] * 2
 

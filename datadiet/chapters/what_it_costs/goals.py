@@ -2,8 +2,8 @@
 
     verdicts(rounds())          # a row a goal: what is asked, what was measured, met or missed, the card's name
 
-A goal stands in the table ``GOALS`` and nowhere else: the benchmark prints it with its verdict, and so does the page. No number that
-a GPU gave stands in the code: it is read from ``results/benchmarks/gpu.parquet``, where there is one.
+A goal stands in the table ``GOALS`` and nowhere else: the benchmark prints it with its verdict, and so does the page. No number
+that a GPU gave stands in the code: it is read from ``results/benchmarks/gpu.parquet``, where there is one.
 """
 
 from dataclasses import dataclass, replace
@@ -129,14 +129,16 @@ def page(table: pd.DataFrame) -> pages.Page:
 
 
 def peers(table: pd.DataFrame) -> pd.DataFrame:
-    """Medians of each contestant in each case: seconds, updates and examples a second; the most memory; or why it could not."""
+    """Medians of each contestant in each case: seconds, updates and examples a second; the most memory; why it could not."""
     out = []
-    table = table.reindex(columns=[*dict.fromkeys([*table.columns, *RATES, "peak_mib"])])
+    table = table.reindex(columns=[*dict.fromkeys([*table.columns, *RATES, "peak_mib", "not_captured"])])
     for (case, peer), rows in table.groupby(["case", "peer"], sort=False):
         rates = {words: (rows[name] / rows["seconds"]).median() for name, words in RATES.items()}
+        reasons = [f"{words}: {why}" for name, words in (("failed", "cannot"), ("not_captured", "not captured"))
+                   for why in rows[name].dropna().unique()]  # fmt: skip
         out.append({"what": case, "by": peer, "seconds": rows["seconds"].median(), **rates, "MiB more": rows["peak_mib"].max(),
-                    "cannot": next(iter(rows["failed"].dropna()), None)})
-    return pd.DataFrame(out, columns=["what", "by", "seconds", *RATES.values(), "MiB more", "cannot"])
+                    "remark": "; ".join(reasons) or None})
+    return pd.DataFrame(out, columns=["what", "by", "seconds", *RATES.values(), "MiB more", "remark"])
 
 
 def _short(value: float) -> str:

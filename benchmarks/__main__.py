@@ -1,4 +1,4 @@
-"""python -m benchmarks [gradients] [architectures] [training] [tables] [growth] [--rounds N] [--quick], and python -m benchmarks gpu"""
+"""python -m benchmarks [SUITE ...] [--rounds N] [--quick], and python -m benchmarks gpu"""
 
 import os
 import sys

@@ -165,9 +165,8 @@ def _case(entered: list[Bounded], rooms: dict, rounds: int, truth: str, until: f
     rows, answers, alive = [], {}, []
 
     def call(each: Bounded, number: int | None) -> dict:
-        if time.monotonic() >= until:
-            return {"failed": "no time was left"}
-        said = rooms[each.room].call(each, number, until)
+        late = time.monotonic() >= until
+        said = {"failed": "no time was left"} if late else rooms[each.room].call(each, number, until)
         if (answer := said.pop("answer", None)) is not None:
             answers.setdefault(each.peer, answer)
         if "failed" in said:

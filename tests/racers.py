@@ -1,5 +1,6 @@
 """Contestants of a made-up race; a module of its own, since each is called in another process."""
 
+import os
 import time
 
 import numpy as np
@@ -33,3 +34,8 @@ def tiring():
     """Its first call after the warm-up is slow."""
     calls = iter([1.0, 9.0, 2.0, 3.0, 9.0, 2.0, 3.0])
     return lambda number: {"seconds": next(calls)}
+
+
+def dies():
+    """Its process ends in the middle of a call, as one does that is killed for want of memory."""
+    return lambda number: os._exit(7)

@@ -79,7 +79,13 @@ def growth(table: pd.DataFrame):
 
 
 def measured(table: pd.DataFrame, name: str) -> pages.Page:
-    """Where the rounds of a benchmark were measured: hardware, threads, releases, commit, time, how busy the machine was."""
+    """Where the rounds of a benchmark were measured: hardware, threads, releases, commit, time, how busy the machine was.
+
+    Without rounds it says that there are none.
+    """
+    if not len(table):
+        text = f"{name}: not measured yet."
+        return pages.Page(f'<p class="dd-rerun">{escape(text)}</p>', text)
     first, load = table.iloc[0], table["load"].dropna()
     releases = ", ".join(f"{package} {release}" for package, release in json.loads(first["versions"]).items())
     started = sorted(table["started"].dropna())

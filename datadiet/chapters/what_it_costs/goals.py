@@ -22,7 +22,7 @@ NORMS = tuple(f"gradient norms, {batch}" for batch in (
     "MiniLM, 32 x 48", "BERT-base with random weights, 32 x 128", "ResNet-18, batch 128", "ResNet-18, batch 256"))  # fmt: skip
 TRAINER, EL2N, LOW = "HF Trainer", "EL2N of the whole set", ", bfloat16"
 NOT_MEASURED, NOT_A_GPU = "not measured", "not a GPU"
-COLUMNS = ["case", "peer", "round", "seconds", "failed", "card"]  # that every table of rounds has
+COLUMNS = ["case", "peer", "round", "seconds", "updates", "examples", "error", "peak_mib", "failed", "not_captured", "card"]
 RATES = {"updates": "updates a second", "examples": "examples a second"}
 
 
@@ -56,8 +56,6 @@ class Goal:
     def of(self, table: pd.DataFrame) -> pd.Series:
         """The number in every round that was measured; empty where there is none."""
         rows = table[(table["case"] == self.case) & (table["peer"] == self.peer) & (table["round"] >= 0)].set_index("round")
-        if self.quantity not in rows:
-            return pd.Series(dtype=float)
         values = rows[self.quantity] / rows["seconds"] if self.quantity in RATES else rows[self.quantity]
         if self.over is not None:
             values = values / replace(self, peer=self.over, over=None).of(table)
@@ -94,7 +92,7 @@ def verdicts(table: pd.DataFrame) -> pd.DataFrame:
     The verdict is "met", "missed", "no goal", "not measured", or why the contestant or its peer could not. Rounds that no GPU
     made have no verdict: "not a GPU".
     """
-    out = []
+    out, table = [], _whole(table)
     for goal in GOALS:
         values, failed = goal.of(table), _failure(goal, table)
         measured = values.max() if goal.quantity == "error" else values.median()
@@ -111,6 +109,11 @@ def verdicts(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(out)
 
 
+def _whole(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with all columns that are read; those that no contestant has filled are empty."""
+    return table.reindex(columns=COLUMNS)
+
+
 def _failure(goal: Goal, table: pd.DataFrame) -> str | None:
     """Why the contestant of a goal, or its peer, has no rounds."""
     some = table[(table["case"] == goal.case) & table["peer"].isin([goal.peer, goal.over])]
@@ -123,15 +126,15 @@ def page(table: pd.DataFrame) -> pages.Page:
     for row in verdicts(table).to_dict("records"):
         measured = NOT_MEASURED if pd.isna(row["measured"]) else (
             f"{_short(row['measured'])} [{_short(row['least'])}, {_short(row['greatest'])}]")
-        rows.append([row["case"], row["reading"], row["goal"], measured, row["verdict"], row["card"] or pages.DASH])
+        card = pages.DASH if pd.isna(row["card"]) else row["card"]
+        rows.append([row["case"], row["reading"], row["goal"], measured, row["verdict"], card])
     head = ["what", "number", "goal", "measured [least, greatest]", "verdict", "on"]
     return pages.Page(pages.table(rows, head, "Goals for one GPU"), "\n".join(" | ".join(row) for row in rows))
 
 
 def peers(table: pd.DataFrame) -> pd.DataFrame:
     """Medians of each contestant in each case: seconds, updates and examples a second; the most memory; why it could not."""
-    out = []
-    table = table.reindex(columns=[*dict.fromkeys([*table.columns, *RATES, "peak_mib", "not_captured"])])
+    out, table = [], _whole(table)
     for (case, peer), rows in table.groupby(["case", "peer"], sort=False):
         rates = {words: (rows[name] / rows["seconds"]).median() for name, words in RATES.items()}
         reasons = [f"{words}: {why}" for name, words in (("failed", "cannot"), ("not_captured", "not captured"))

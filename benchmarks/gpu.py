@@ -12,6 +12,7 @@ Not measured: this suite has not met a GPU yet.
 import datetime
 import threading
 import time
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -170,6 +171,16 @@ def bare(name: str, n: int, length: int, updates: int, how: str):
     return once
 
 
+@contextmanager
+def without_tf32():
+    """A context in which convolutions keep the digits of float32, which torch lets a GPU round off: the truth is taken in it."""
+    before, torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.allow_tf32, False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+
+
 def norms(name: str, n: int, length: int, precision: str, way: str, calls: int):
     """Gradient norms of a batch, `calls` times in a turn: our way, by batches of one, or the plain forward and backward."""
     model, batch = network(name, every_token=way == PLAIN).to(device.best()), _batch(name, n, length)
@@ -186,7 +197,7 @@ def norms(name: str, n: int, length: int, precision: str, way: str, calls: int):
     def once(number):
         device.wait(device.best())
         start = time.perf_counter()
-        with device.autocast(device.best(), precision):
+        with device.autocast(device.best(), precision), without_tf32() if way == ONE else nullcontext():
             found = [work() for _ in range(calls)][-1]
         device.wait(device.best())
         seconds = (time.perf_counter() - start) / calls

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import racers
+import torch
 from click.testing import CliRunner
 
 from benchmarks import __main__ as command
@@ -143,9 +144,9 @@ def test_a_published_table_fills_the_page(monkeypatch, tmp_path):
 
 
 def lines():
-    """Every contestant of --quick, but the Trainer, which the other suites test, and compiling, which has no tiny size."""
+    """Every contestant of --quick but the Trainer, which needs a package outside the lock."""
     return [pytest.param(each, id=f"{each.case[:25]}, {each.peer}") for each in gpu.contestants(quick=True)
-            if each.make is not gpu.trainer and "compiled" not in each.case]  # fmt: skip
+            if each.make is not gpu.trainer]  # fmt: skip
 
 
 @pytest.mark.parametrize("entered", lines())
@@ -164,6 +165,14 @@ def test_every_line_runs_at_a_tiny_size(entered, monkeypatch, tmp_path):
             assert said[goal.quantity] > 0
     if entered.case in NORMS and not entered.peer.startswith(PLAIN):
         assert said["answer"].shape == (4,) and np.isfinite(said["answer"]).all()
+
+
+def test_the_truth_is_taken_without_rounding_and_the_setting_left_as_it_was():
+    before = torch.backends.cudnn.allow_tf32
+    with pytest.raises(KeyError), gpu.without_tf32():
+        assert not torch.backends.cudnn.allow_tf32
+        raise KeyError
+    assert torch.backends.cudnn.allow_tf32 == before
 
 
 def test_the_command_without_a_gpu(monkeypatch, tmp_path):

@@ -309,3 +309,52 @@ def test_a_causal_language_model_with_a_key_value_cache(draw):  # noqa: F811
         return cross_entropy(logits.transpose(1, 2), batch["ids"][:, 1:], reduction="none").sum(1)
 
     check(model, batch, loss)
+
+
+@pytest.mark.parametrize("kind", ["one output", "several", "LSTM", "source"])
+def test_nothing_of_a_batch_is_kept(kind, draw):  # noqa: F811
+    """A graph that holds its own hooks would stay in memory: every call would cost a batch of it."""
+    import gc
+    import weakref
+
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(4))
+
+        def forward(self, x):
+            y = x * self.scale
+            return y, y.tanh()
+
+    models = {"one output": nn.Sequential(nn.Linear(4, 4), nn.RMSNorm(4)),
+              "several": Net(lambda self, x: sum(self.two(self.first(x))), first=nn.Linear(4, 4), two=Two()),
+              "LSTM": Net(lambda self, x: self.lstm(self.first(x))[0], first=nn.Linear(4, 4),
+                          lstm=nn.LSTM(4, 4, batch_first=True)),
+              "source": Net(odd, odd=Odd(), source=nn.Linear(4, 3))}
+    model, seen = randomise(models[kind], draw), []
+
+    class Mark:
+        """It lives as long as the graph that it is part of."""
+
+    class Marked(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.mark = Mark()
+            seen.append(weakref.ref(ctx.mark))
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, g):
+            return g
+
+    first = next(module for module in model.modules() if isinstance(module, nn.Linear))
+    first.register_forward_hook(lambda module, args, y: Marked.apply(y))
+
+    batch, alone = rows(draw, 5, 3, 4), {}
+    gc.disable()
+    try:
+        for _ in range(3):
+            grad_norms(model, batch, squared, alone=alone)
+        assert seen and [each() for each in seen] == [None] * len(seen)  # not even until Python looks for circles
+    finally:
+        gc.enable()

@@ -35,6 +35,7 @@ class Catch:
         self.last = {}  # see layers.squares
         self.kept = defaultdict(list)  # parameter with several uses -> functions of a batch position: its gradient there
         self.sources = []  # (shared tensor, gradient of each example there)
+        self.handles = []  # hooks of several tensors: they hold the graph, and the graph holds them, until they are removed
         self.quiet = False  # whether a module is being run again, of which the hooks know already
         self.back = False  # whether the backward has begun: calls from then on are those of checkpoints
 
@@ -90,7 +91,7 @@ class Catch:
         try:
             yield
         finally:
-            for hook in hooks:
+            for hook in hooks + self.handles:
                 hook.remove()
             for module in (*self.plan.rules, *self.plan.around):
                 self.switch(module, on=True)
@@ -223,8 +224,12 @@ class Catch:
         if not self.back:
             self.uses.update(names.values())
             versions = [each._version for each in made.inputs]
-            torch.autograd.graph.register_multi_grad_hook([tensors[i] for i in floating],
-                                                          partial(self.collect_around, made, versions))
+            collect = partial(self.collect_around, made, versions)
+            if len(floating) == 1:
+                tensors[floating[0]].register_hook(lambda g: collect([g]))
+            else:
+                outputs = [tensors[i] for i in floating]
+                self.handles.append(torch.autograd.graph.register_multi_grad_hook(outputs, collect))
         return again.put_back(tensors, rest, spec) if still or len(floating) > 1 else y
 
     def collect_around(self, call, versions, gs):

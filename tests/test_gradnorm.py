@@ -13,8 +13,9 @@ from transformers import BertForSequenceClassification as Bert
 from transformers import DistilBertForSequenceClassification as DistilBert
 from transformers import RobertaForSequenceClassification as Roberta
 
+from datadiet import gradnorm
 from datadiet.errors import InputError
-from datadiet.gradnorm import catch, grad_norms, layers, reference_grad_norms, tangent
+from datadiet.gradnorm import grad_norms, layers, reference_grad_norms, tangent
 from datadiet.nets.images import ResNet
 
 
@@ -503,7 +504,7 @@ def test_tied_weights(padding, draw):
 
 
 def test_weight_used_outside_its_layer(draw):
-    """The same tie written as a bare product: seen, and had from the module around."""
+    """The same tie written as a bare product."""
     model = Net(lambda self, ids: torch.tanh(self.body(self.embedding(ids))) @ self.embedding.weight.T,
                 embedding=nn.Embedding(6, 5), body=nn.Linear(5, 5))
     check(randomise(model, draw), rows(draw, 5, 4), ids_loss)
@@ -602,6 +603,7 @@ ORDERS = {  # of a batch of rows x: another one of the same examples
     "reversed": lambda x: torch.arange(len(x)).flip(0),
     "rolled": lambda x: torch.arange(len(x)).roll(1),
     "first two": lambda x: torch.cat([torch.arange(len(x))[:2].flip(0), torch.arange(len(x))[2:]]),
+    "two in between": lambda x: torch.tensor([0, 2, 1, 3, 4, 5])[:len(x)],
     "last two": lambda x: torch.cat([torch.arange(len(x))[:-2], torch.arange(len(x))[-2:].flip(0)]),
 }
 
@@ -640,7 +642,7 @@ def test_the_end_that_stays_does_not_hide_the_order(draw):
         batch["x"] = batch["x"][batch["x"].sum(1).argsort(descending=True)]
         batch["x"] = batch["x"][[0, 2, 3, 4, 1] if place else [3, 0, 1, 2, 4]]
         model = randomise(reordering(ORDERS["sorted down"], nn.Linear(4, 5)), draw)
-        refuse(f"batch position {place} lies in another row", model, batch)
+        refuse(f"batch position {1 if place else 0} lies in another row", model, batch)
 
 
 def test_a_model_that_keeps_the_order_is_not_taken_for_another(draw):
@@ -660,14 +662,14 @@ def test_a_model_that_keeps_the_order_is_not_taken_for_another(draw):
 def test_an_activation_has_moved_if_another_row_is_nearer_by_far(b, draw):
     x = torch.randn(3, 2, 4, generator=draw)
     other = (x[b] + x[1]) / 2
-    assert not catch.moved(x, b, x[b]) and catch.moved(x, b, x[1]) and not catch.moved(x, b, other)
-    assert not catch.moved(x, b, x[b] + 0.005 * x[1]) and not catch.moved(x, b, x[1][:, :2])
+    assert not gradnorm.order.moved(x, b, x[b]) and gradnorm.order.moved(x, b, x[1]) and not gradnorm.order.moved(x, b, other)
+    assert not gradnorm.order.moved(x, b, x[b] + 0.005 * x[1]) and not gradnorm.order.moved(x, b, x[1][:, :2])
     for share, moved in ((0.24, True), (0.26, False)):  # nearer by far: four times
         near = torch.stack([x[0], x[0] + share * x[1], x[0]])
         near[b] = x[0] + x[1]
-        assert catch.moved(near[[b, 1]], 0, x[0]) == moved
+        assert gradnorm.order.moved(near[[b, 1]], 0, x[0]) == moved
     for scale, moved in ((1.008, False), (1.012, True)):  # 1 % is as far as rounding may go
-        assert catch.moved(torch.stack([x[0], scale * x[0], x[0]]), b, scale * x[0]) == moved
+        assert gradnorm.order.moved(torch.stack([x[0], scale * x[0], x[0]]), b, scale * x[0]) == moved
 
 
 
@@ -679,6 +681,8 @@ POSITIONS = {
     "[T, d]": lambda e, ids: e(torch.arange(ids.shape[1])),
     "[1, T, d][0]": lambda e, ids: e(torch.arange(ids.shape[1])[None])[0],
     "scaled": lambda e, ids: 2 * e(torch.arange(ids.shape[1])[None]),
+    "expanded": lambda e, ids: e(torch.arange(ids.shape[1])).expand(len(ids), -1, -1),
+    "repeated": lambda e, ids: e(torch.arange(ids.shape[1])).repeat(len(ids), 1).view(*ids.shape, -1),
     "expanded ids": lambda e, ids: e(torch.arange(ids.shape[1]).expand_as(ids)),
 }
 
@@ -744,7 +748,7 @@ def test_parametrised_weight(draw):
 
 
 def test_flattened_examples(draw):
-    """[B * T, d] does not show whose row is whose."""
+    """[B * T, d]: whose row is whose is known from where it was flattened."""
     model = Net(lambda self, x: self.last(torch.tanh(self.first(x.flatten(0, 1))).unflatten(0, x.shape[:2])),
                 first=nn.Linear(5, 4), last=nn.Linear(4, 2))
     check(randomise(model, draw), rows(draw, 4, 3, 5), squared)
@@ -753,13 +757,297 @@ def test_flattened_examples(draw):
 def test_examples_one_by_one(draw):
     """A loop over the examples inside the model."""
     model = Net(lambda self, x: torch.cat([torch.tanh(self.linear(row[None])) for row in x]), linear=nn.Linear(5, 4))
-    check(randomise(model, draw), rows(draw, 4, 5), squared)
+    check(randomise(model, draw), rows(draw, 4, 5), squared, slow=["Linear"])
 
 
 def test_examples_one_by_one_that_look_shared(draw):
     """Values would be right here, norms would not: refused."""
     model = Net(lambda self, x: torch.stack([(self.one(row[None]) + 1).mean(0) for row in x]), one=nn.Linear(5, 4))
     refuse("more often for more examples", randomise(model, draw), rows(draw, 4, 5))
+
+
+@pytest.mark.parametrize("room", [0, 2**16, 2**28])
+def test_layers_of_one_shape_together_or_one_by_one(room, draw, monkeypatch):
+    """As a GPU has it, with room for none, some and all to wait: the same norms, and never more than fits."""
+    model, batch, sizes = randomise(encoder("bert"), draw), sentences(draw, 5, 9), []
+    expected = grad_norms(model, batch, cross_entropy)
+    monkeypatch.setattr(gradnorm.catch, "stacks", lambda device: True)
+    monkeypatch.setattr(gradnorm.catch, "WAITING", room)
+    flush = gradnorm.catch.Catch.flush
+    monkeypatch.setattr(gradnorm.catch.Catch, "flush", lambda self: (sizes.append(self.bytes), flush(self)))
+    torch.testing.assert_close(grad_norms(model, batch, cross_entropy), expected, rtol=1e-12, atol=0)
+    linear, largest = 2 * 6 + 2, 5 * 9 * (24 + 40) * 8  # calls of a Linear, and bytes of the x and g of one
+    assert max(sizes) <= room + largest
+    assert len(sizes) == linear + 1 if room == 0 else len(sizes) == 1 if room == 2**28 else 1 < len(sizes) < linear
+    check(model, batch, cross_entropy)
+
+
+RECURRENT = {
+    "LSTM": lambda: nn.LSTM(5, 4, batch_first=True),
+    "LSTM, time first": lambda: nn.LSTM(5, 4, num_layers=2),
+    "LSTM, both ways": lambda: nn.LSTM(5, 4, num_layers=2, bidirectional=True, batch_first=True),
+    "LSTM without bias": lambda: nn.LSTM(5, 4, bias=False, batch_first=True),
+    "LSTM with a projection": lambda: nn.LSTM(5, 4, proj_size=2, batch_first=True),  # computed one by one
+    "GRU": lambda: nn.GRU(5, 4, num_layers=2, bidirectional=True, batch_first=True),
+    "GRU without bias": lambda: nn.GRU(5, 4, bias=False, batch_first=True),
+    "RNN": lambda: nn.RNN(5, 4, num_layers=2, batch_first=True),
+    "RNN with relu": lambda: nn.RNN(5, 4, nonlinearity="relu", batch_first=True),
+}
+
+
+@pytest.mark.parametrize("kind", RECURRENT)
+def test_recurrent_layers(kind, draw):
+    """Their output and state at the end, all steps or one."""
+    layer = RECURRENT[kind]()
+
+    def forward(self, x):
+        x = torch.tanh(self.first(x))
+        out, state = layer(x if layer.batch_first else x.transpose(0, 1))
+        out = out if layer.batch_first else out.transpose(0, 1)
+        state = state[0] if isinstance(state, tuple) else state
+        return torch.cat([out[:, 1], state.transpose(0, 1).flatten(1)], 1)
+
+    check(randomise(Net(forward, first=nn.Linear(3, 5), layer=layer), draw, scale=0.6), rows(draw, 4, 6, 3), squared)
+
+
+@pytest.mark.parametrize("frozen", ["weight_ih_l0", "weight_hh_l0", "bias_hh_l0", "bias_ih_l0"])
+def test_recurrent_layers_of_which_a_part_is_frozen(frozen, draw):
+    layer = nn.GRU(5, 4, batch_first=True)
+    getattr(layer, frozen).requires_grad_(False)
+    check(randomise(Net(lambda self, x: layer(x)[0], layer=layer), draw), rows(draw, 4, 6, 5), squared)
+
+
+def test_recurrent_layers_with_given_states(draw):
+    """A learned start is expanded to all examples; a batch that has no example axis in sight is left to autograd."""
+    layer = nn.LSTM(5, 4, batch_first=True)
+    model = Net(lambda self, x: layer(x, (self.start.expand(-1, len(x), -1).contiguous(), torch.zeros(1, len(x), 4).double()))[0],
+                layer=layer, start=nn.Parameter(torch.zeros(1, 1, 4)))
+    check(randomise(model, draw), rows(draw, 4, 6, 5), squared)
+
+    def packed(self, x):
+        lengths = 1 + (x[:, 1:, 0] > 0).sum(1)
+        return layer(nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False))[1][0][0]
+
+    check(randomise(Net(packed, layer=layer), draw), rows(draw, 4, 4, 5), squared, slow=["LSTM"])
+
+
+def test_other_convolutions_and_norms(draw):
+    model = Net(lambda self, x: self.prelu(self.norm(self.last(self.group(self.first(x)).tanh()))),
+                first=nn.Conv1d(4, 6, 3, padding=1, groups=2), group=nn.GroupNorm(3, 6),
+                last=nn.ConvTranspose1d(6, 4, 2, stride=2), norm=nn.InstanceNorm1d(4, affine=True), prelu=nn.PReLU(4))
+    check(randomise(model, draw), rows(draw, 4, 4, 5), squared)
+    model = Net(lambda self, x: self.norm(self.three(x[:, None]).flatten(1, 2)), three=nn.Conv3d(1, 3, 2), norm=nn.RMSNorm(3))
+    check(randomise(model, draw), rows(draw, 4, 4, 4, 4), squared)
+
+
+def test_bilinear_and_bags(draw):
+    """A product of two inputs, and a sum of rows of a table, as torch has them."""
+    model = Net(lambda self, x: self.both(x, x.tanh()), both=nn.Bilinear(5, 5, 3))
+    check(randomise(model, draw), rows(draw, 4, 3, 5), squared)
+    check(randomise(nn.EmbeddingBag(6, 5, mode="sum"), draw), rows(draw, 4, 3), ids_loss)
+
+
+class Own(nn.Module):
+    """A module with a parameter of its own, `w`, and whatever else it is given."""
+
+    def __init__(self, forward, width, **parts):
+        super().__init__()
+        self.compute, self.w = forward, nn.Parameter(torch.zeros(width))
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+    def forward(self, *args, **kwargs):
+        return self.compute(self, *args, **kwargs)
+
+
+ODD = {  # modules from [B, 3, 5] to [B, 3, 5] that own a parameter of width 5
+    "scales the output of a child": lambda: Own(lambda self, x: self.w * self.child(x), 5, child=nn.Linear(5, 5)),
+    "scales the weight of a child": lambda: Own(lambda self, x: F.linear(x, self.w * self.child.weight), 5,
+                                                child=nn.Linear(5, 5, bias=False)),
+    "gives it to a child": lambda: Own(lambda self, x: self.child(x, self.w), 5,
+                                       child=Own(lambda self, x, other: x * other + self.w.square(), 5)),
+    "is used by a layer with a rule, too": lambda: Own(lambda self, x: self.child(x) * self.child.weight + self.w, 5,
+                                                       child=nn.LayerNorm(5)),
+    "uses its parameter in every way": lambda: Own(
+        lambda self, x: torch.where(x > 0, x, self.w) / (1 + self.w.exp()) - self.w, 5),
+    "gives a tuple": lambda: Own(lambda self, x: self.child(x)[1], 1, child=Own(lambda self, x: (x, x * self.w, None), 5)),
+    "gives a dict": lambda: Own(lambda self, x: self.child(x=x)["y"], 1, child=Own(lambda self, x: {"y": x + self.w}, 5)),
+    "takes keywords": lambda: Own(lambda self, x: self.child(1, by={"x": [x]}), 1,
+                                  child=Own(lambda self, a, *, by: torch.lerp(by["x"][0], self.w, 0.3) + a, 5)),
+    "puts a token first": lambda: Own(lambda self, x: torch.cat([self.w.expand(len(x), 1, -1), x[:, 1:]], 1), 5),
+    "puts several tokens first": lambda: Own(lambda self, x: torch.cat([self.w.repeat(len(x), 2, 1), x[:, 2:]], 1), 5),
+    "works in place": lambda: Own(lambda self, x: (2 * x).add_(self.w).relu_(), 5),
+    "mixes the axes": lambda: Own(
+        lambda self, x: (x.transpose(0, 1).reshape(-1, 5) @ self.w.diag()).view(3, -1, 5).transpose(0, 1), 5),
+    "interleaves the examples": lambda: Own(lambda self, x: self.w.repeat_interleave(len(x)).view(5, -1).T[:, None] + x, 5),
+    "is a threshold": lambda: Own(lambda self, x: x.masked_fill(x > 1, 0) * self.w.clamp(min=-1), 5),
+    "attends with a learned query": lambda: Own(lambda self, x: x * F.scaled_dot_product_attention(
+        self.w.view(1, 1, 5).expand(len(x), 1, 5), x, x), 5),
+    "is called again and again": lambda: Own(lambda self, x: self.child(self.child(x) + self.w) * self.w, 5,
+                                             child=Own(lambda self, x: x.tanh() * self.w, 5)),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize("n", [2, 3, 5])  # 3 and 5 are sizes of other axes
+def test_odd_modules(kind, n, draw):
+    model = Net(lambda self, x: self.last(torch.tanh(self.odd(self.first(x)))), first=nn.Linear(4, 5), odd=ODD[kind](),
+                last=nn.Linear(5, 2))
+    check(randomise(model, draw), rows(draw, n, 3, 4), squared)
+
+
+def test_low_rank_adapters(draw):
+    """LoRA beside a frozen layer, and DoRA, whose lengths of columns depend on parameters alone."""
+    frozen = nn.Linear(5, 6).requires_grad_(False)
+    lora = Net(lambda self, x: frozen(x) + 2 * self.up(self.down(x)), frozen=frozen, down=nn.Linear(5, 2, bias=False),
+               up=nn.Linear(2, 6, bias=False))
+    check(randomise(nn.Sequential(nn.Linear(4, 5), lora), draw), rows(draw, 5, 3, 4), squared)
+
+    def weight_of(self, x):
+        whole = frozen.weight + self.up.weight @ self.down.weight
+        return F.linear(x, self.length[:, None] * whole / whole.norm(dim=1, keepdim=True))
+
+    dora = Net(weight_of, frozen=frozen, down=nn.Linear(5, 2, bias=False), up=nn.Linear(2, 6, bias=False),
+               length=nn.Parameter(torch.ones(6)))
+    check(randomise(nn.Sequential(nn.Linear(4, 5), dora), draw), rows(draw, 5, 3, 4), squared)
+
+
+def test_dropout_beside_parameters_without_a_rule(draw):
+    """Masks of examples, of a parameter, and one that an operation draws by itself; each drawn once."""
+    def forward(self, x):
+        x = F.dropout(x * F.dropout(self.w, 0.5, self.training), 0.5, self.training)
+        return F.rrelu(x + self.w, training=self.training) + self.attention(x, x, x)[0]
+
+    model = Own(forward, 6, attention=nn.MultiheadAttention(6, 2, dropout=0.5, batch_first=True))
+    model, batch = randomise(model, draw).train(), rows(draw, 5, 3, 6)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            norms = grad_norms(model, batch, squared)
+        after = torch.get_rng_state()
+        torch.manual_seed(7)
+        losses = squared(model, batch)
+        assert torch.equal(after, torch.get_rng_state())
+    for norm, one in zip(norms, losses, strict=True):
+        whole = torch.autograd.grad(one, list(model.parameters()), retain_graph=True)
+        torch.testing.assert_close(torch.cat([g.flatten() for g in whole]).norm(), norm, rtol=1e-9, atol=0)
+
+
+class Drawn(torch.autograd.Function):
+    """An operation of its own, which a watch cannot see."""
+
+    @staticmethod
+    def forward(ctx, x, w):
+        ctx.save_for_backward(x, w)
+        return x * w
+
+    @staticmethod
+    def backward(ctx, g):
+        x, w = ctx.saved_tensors
+        return g * w, (g * x).flatten(0, -2).sum(0)
+
+
+def test_what_cannot_be_caught_is_exact_and_announced(draw):
+    """A function of autograd, rows picked by their values, and one that mixes the examples a little."""
+    hidden = Own(lambda self, x: Drawn.apply(x, self.w), 5)
+    check(randomise(nn.Sequential(nn.Linear(4, 5), hidden), draw), rows(draw, 5, 3, 4), squared, slow=["Own"])
+
+    def picked(self, x):
+        some = x[..., 0] > 0
+        out = torch.zeros_like(x)
+        out[some] = x[some] * self.w
+        return out + self.w.cos()
+
+    routed = nn.Sequential(nn.Linear(4, 5), Own(picked, 5))
+    norms, batch = None, rows(draw, 5, 3, 4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        norms = grad_norms(randomise(routed, draw), batch, squared)
+    torch.testing.assert_close(norms, reference_grad_norms(routed, batch, squared), rtol=1e-9, atol=0)
+
+
+def test_experts_that_see_the_tokens_they_are_sent(draw):
+    """Rows picked by their values: as many as there are examples, by chance, are not one of each."""
+    def forward(self, x):
+        h, out = self.first(x).flatten(0, 1), 0
+        for k in (0, 1):
+            some = (h[:, 0] > 0) == k
+            part = torch.tanh(self.linear(h[some]) * self.scale)
+            out = out + torch.zeros(len(h), 3, dtype=h.dtype).masked_scatter(some[:, None], part)
+        return out.unflatten(0, x.shape[:2])
+
+    model, alone = Net(forward, first=nn.Linear(4, 5), linear=nn.Linear(5, 3), scale=nn.Parameter(torch.ones(3))), {}
+    randomise(model, draw)
+    for _ in range(12):
+        batch = rows(draw, 3, 2, 4)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                norms = grad_norms(model, batch, squared, alone=alone)
+            except InputError as error:
+                assert "reorders its batch" in str(error)
+                continue
+        torch.testing.assert_close(norms, reference_grad_norms(model, batch, squared), rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("layer", [lambda: nn.RMSNorm(3), lambda: Own(lambda self, x: x * (1 + self.w), 3),
+                                   lambda: nn.MultiheadAttention(3, 1, batch_first=True)])
+def test_checkpointed_parameters_without_a_rule(layer, draw):
+    layer = layer()
+    part = (lambda x: layer(x, x, x)[0]) if isinstance(layer, nn.MultiheadAttention) else layer
+
+    def forward(self, x):
+        return self.last(checkpoint(lambda h: self.inner(part(self.inner(h)).tanh()), self.first(x), use_reentrant=False))
+
+    model = Net(forward, first=nn.Linear(4, 3), layer=layer, inner=nn.Linear(3, 3), last=nn.Linear(3, 2))
+    check(randomise(model, draw), rows(draw, 4, 5, 4), squared)
+
+
+def test_a_compiled_model_is_compiled_once(draw):
+    from torch._dynamo.utils import counters
+
+    plain = randomise(Net(lambda self, x: self.odd(self.first(x)), first=nn.Linear(4, 5), odd=nn.RMSNorm(5)), draw)
+    compiled, batch, alone = torch.compile(plain, backend="aot_eager"), rows(draw, 4, 3, 4), {}
+    squared(compiled, batch).sum().backward()
+    plain.zero_grad()
+    before = counters["stats"]["unique_graphs"]
+    assert before >= 1
+    for _ in range(3):
+        norms = grad_norms(compiled, batch, squared, alone=alone)
+        squared(compiled, batch).sum()
+    assert counters["stats"]["unique_graphs"] == before
+    torch.testing.assert_close(norms, reference_grad_norms(plain, batch, squared), rtol=1e-9, atol=0)
+
+
+def precision():
+    return (torch.get_float32_matmul_precision(), torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32,
+            torch.backends.mkldnn.matmul.fp32_precision)
+
+
+@pytest.mark.parametrize("wanted", ["high", "medium", "highest"])
+def test_full_precision_inside_and_the_callers_after(wanted, draw):
+    """TF32 is off while the loss computes, also after one that failed."""
+    start, model, seen = precision(), randomise(nn.Linear(4, 2), draw), []
+
+    def loss(model, batch):
+        seen.append(precision()[:3])
+        if len(seen) > 3:
+            raise KeyError
+        return squared(model, batch)
+
+    try:
+        torch.set_float32_matmul_precision(wanted)
+        before = precision()
+        grad_norms(model, rows(draw, 3, 4), loss)
+        assert precision() == before
+        with pytest.raises(KeyError):
+            grad_norms(model, rows(draw, 3, 4), loss)
+        assert precision() == before and seen == [("highest", False, False)] * 4
+    finally:
+        torch.set_float32_matmul_precision(start[0])
+        torch.backends.mkldnn.matmul.fp32_precision = start[3]
+    assert precision() == start
 
 
 # Bad input ------------------------------------------------------------------------------------------------------------

@@ -438,6 +438,7 @@ def test_a_scoring_pass_reads_the_device_once(words, monkeypatch):  # noqa: F811
 
 # Files beside the room of devices where an algorithm, or the layout of workers, depends on the device.
 ELSEWHERE = {
+    "gradnorm/catch.py",  # layers of one shape together where launches cost
     "gradnorm/__init__.py",  # forks the generators of the GPUs that the parameters are on
     "gradnorm/layers.py",  # the cheaper of two exact ways
     "nets/dropout.py",  # quick masks are for processors

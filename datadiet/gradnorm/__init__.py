@@ -6,21 +6,23 @@ and its gradient g of the loss at the output. For a linear layer over T tokens w
 
     dL/dW = sum_t g_t x_t'        |dL/dW|^2 = sum_{s,t} (g_s . g_t) (x_s . x_t)
 
-so two T x T tables of inner products give the norm, and the gradient itself is never formed ("ghost norm"). A module
-without such a rule is run again, alone, with a gradient for each example. Here: the two public functions and the checks.
-`layers` has the rules, `again` the modules without one, `recurrent` the LSTM; `plan` says what goes which way, `catch` catches.
+so two T x T tables of inner products give the norm, and the gradient itself is never formed ("ghost norm").
+Top to bottom: the two public functions, the checks, the caller's process. How x and g are caught is in `catch`, the rule of each
+layer in `layers`; a parameter of any other module is caught at the operation that it enters (`operations`, `use`, `steps`).
 """
+
+import sys
+import warnings
+from contextlib import ExitStack, contextmanager, nullcontext
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from datadiet.errors import InputError
-from datadiet.gradnorm import again, layers
-from datadiet.gradnorm.catch import Catch
-from datadiet.gradnorm.onward import graph
-from datadiet.gradnorm.plan import Enclose, Plan
-from datadiet.nets.device import exactly
+from datadiet.gradnorm import layers
+from datadiet.gradnorm.catch import Catch, checked_losses, users
+from datadiet.gradnorm.use import Again
 
 
 def grad_norms(model: nn.Module, batch: dict, loss, *, alone: dict | None = None) -> torch.Tensor:
@@ -30,11 +32,9 @@ def grad_norms(model: nn.Module, batch: dict, loss, *, alone: dict | None = None
     The norm of an example does not depend on the batch it came in, and is not scaled by 1/B. Source: Paul, Ganguli,
     Dziugaite 2021, who average it over about ten initialisations. Norms from x and g: Goodfellow 2015; over sequences,
     by tables or by the gradient as is cheaper: Li, Tramer, Liang, Hashimoto 2022. The cost is one forward, one backward
-    without gradients of weights, the norms, and once a shape of batch a forward of the first and of the last example by
-    itself and a look at every module without a rule: a loop over batches hands in the same `alone`. Rules: Linear,
-    Embedding, LayerNorm, Conv2d, BatchNorm, LSTM, transformers' Conv1D. Other modules are run again under
-    ``torch.func.vmap``, and where their parameters are used round them, the module around them is. TF32 is off inside, and
-    of a compiled model the code that was compiled is not used.
+    without gradients of weights, the norms, and a forward of the first and of the last example by itself (of all, where the
+    model picks rows by an index of its own making): a loop over batches that hands in the same `alone` pays for those once a
+    shape. A compiled model computes as it is written, and TF32 is off for the time of the call.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def grad_norms(model: nn.Module, batch: dict, loss, *, alone: dict | None = None
         ``loss(model, batch) -> Tensor[B]``: one loss an example (``reduction="none"``), over its tokens a sum or mean.
     alone : dict, optional
         Empty at first, and the same for all batches of one model and loss: it keeps the shapes that the layers give for
-        one example, and batches of a shape seen before go without the two passes. Only the first batch of a shape is
+        one example, and batches of a shape seen before go without these passes. Only the first batch of a shape is
         checked for losses and activations that are others alone.
 
     Returns
@@ -65,8 +65,9 @@ def grad_norms(model: nn.Module, batch: dict, loss, *, alone: dict | None = None
     Warns
     -----
     UserWarning
-        Once per module type with parameters that can be had neither by a rule nor by running a module again, as where a
-        module draws masks or keeps a count: these take one backward of the network an example, exact but slow.
+        Once per module type with a parameter that could not be caught: it takes one backward an example, exact but slow. It
+        enters a function of autograd written in Python, an operation that draws random numbers, packed sequences, or an
+        operation that does not show which row is whose. A parameter used several times (tied) is exact but slower.
 
     Examples
     --------
@@ -79,45 +80,39 @@ def grad_norms(model: nn.Module, batch: dict, loss, *, alone: dict | None = None
     tensor([2.2361, 0.7071])
     """
     n, parameters = _checked(model, batch)
-    alone = {} if alone is None else alone
-    with torch.enable_grad(), exactly(), torch.compiler.set_stance("force_eager"):  # a compiled model would compile anew
-        case = (model, model.training, *((name, t.shape[1:], t.dtype) for name, t in batch.items()),
-                *parameters)
-        known = alone.get(case)
-        if known is not None and n > 1 and not known.several:
-            known = None  # one example shows nothing of which tensors all share
-        plan = known or Plan(model)
+    alone, devices = {} if alone is None else alone, {p.device.index for p in parameters if p.is_cuda}
+    left, names, drawn = set(), {}, _drawn(devices)
+    with torch.enable_grad(), _as_written(), _full_precision():
         while True:
+            catch = Catch(model, n, names)
+            case = (model, model.training, *catch.layers, *((name, t.shape[1:], t.dtype) for name, t in batch.items()))
+            if case not in alone:
+                with torch.random.fork_rng(devices):
+                    ones = {b: catch.alone(loss, batch, b) for b in (range(n) if "order" in left else sorted({0, n - 1}))}
+            else:
+                (catch.shown, catch.known, catch.names, catch.left), ones = alone[case], {}
+            catch.left, catch.all_seen = catch.left | left, catch.training or case in alone or "order" in left
+            if n == 1 or None in left:
+                catch.known = None
             try:
-                norms = _norms(model, batch, loss, n, parameters, plan, first=known is None)
-                break
-            except again.Refused as problem:
-                plan.refuse(problem.module, str(problem))
-            except Enclose as problem:
-                plan.enclose(problem.owners)
-        alone[case], plan.several = plan, plan.several or n > 1
-        return norms
-
-
-def _norms(model, batch, loss, n: int, parameters, plan: Plan, first: bool) -> torch.Tensor:
-    """Norms by a plan; on its `first` batch the first and the last example go through the model alone as well."""
-    catch, ones = Catch(model, n, plan, first), {}
-    if first:
-        with torch.random.fork_rng({p.device.index for p in parameters if p.is_cuda}):
-            for b in sorted({0, n - 1}):
-                with catch.noting(b):
-                    one = _losses(loss, model, {name: t[b:b + 1] for name, t in batch.items()}, 1, first=None)
-                catch.noted(one)
-                ones[b] = one[0].detach()
-    with catch.catching():
-        losses = _losses(loss, model, batch, n)
-        for b, one in ones.items():
-            same = torch.isclose(one, losses[b], rtol=0.2, atol=1e-6)  # room for bfloat16
-            if not same and not catch.training:  # dropout may differ
-                raise InputError(f"gradnorm: the example at batch position {b} has loss {one:.4g} alone but "
-                                 f"{losses[b]:.4g} in a batch of {n}: something mixes examples or divides by B; return "
-                                 "each one's own loss.")
-        return catch.squares(losses).sqrt()
+                with catch.hooked(catch.catch, before=catch.switch):
+                    losses = catch.losses(loss, batch)
+                    for b, one in ones.items():
+                        same = torch.isclose(one, losses[b], rtol=0.2, atol=1e-6)  # room for bfloat16
+                        if not same and not catch.training:  # dropout may differ
+                            raise InputError(f"gradnorm: the example at batch position {b} has loss {one:.4g} alone but "
+                                             f"{losses[b]:.4g} in a batch of {n}: something mixes examples or divides by B; "
+                                             "return each one's own loss.")
+                    squares = catch.squares(losses)
+                alone[case] = catch.shown, catch.known, catch.names, catch.left
+                return squares.sqrt()
+            except Again as problem:
+                if problem.name in left:
+                    raise
+                left.add(problem.name)
+                _draw_again(drawn, devices)
+            finally:
+                catch.watch = None  # or the two would hold each other, and all that they caught
 
 
 def reference_grad_norms(model: nn.Module, batch: dict, loss) -> torch.Tensor:
@@ -131,9 +126,9 @@ def reference_grad_norms(model: nn.Module, batch: dict, loss) -> torch.Tensor:
     norms = []
     for b in range(n):
         with torch.enable_grad():
-            one = _losses(loss, model, {name: t[b:b + 1] for name, t in batch.items()}, 1, first=b)
+            one = checked_losses(loss, model, {name: t[b:b + 1] for name, t in batch.items()}, 1, first=b)
             if not b:
-                graph(one)  # refuses a checkpoint that torch could not go back through
+                users(one)  # refuses a checkpoint that torch could not go back through
             gradients = torch.autograd.grad(one.sum(), parameters, allow_unused=True)
         squares = [layers.wide(g.to_dense()).square().sum() for g in gradients if g is not None]
         norms.append(sum(squares, layers.wide(torch.zeros_like(one[0]))).sqrt().detach())
@@ -159,16 +154,64 @@ def _checked(model: nn.Module, batch: dict) -> tuple[int, list[nn.Parameter]]:
     return next(iter(sizes.values())), parameters
 
 
-def _losses(loss, model: nn.Module, batch: dict, n: int, first: int | None = 0) -> torch.Tensor:
-    losses = loss(model, batch)
-    seen = tuple(losses.shape) if isinstance(losses, torch.Tensor) else type(losses).__name__
-    if seen != (n,):
-        raise InputError(f"gradnorm: the loss returned {seen or 'a scalar'} for {n} example(s); return one loss an "
-                         f'example, shape ({n},): no mean over the batch (reduction="none").')
-    if first is not None and not losses.isfinite().all():
-        where = [first + b for b in (~losses.isfinite()).nonzero()[:, 0].tolist()]
-        raise InputError(f"gradnorm: the loss is not finite at batch position(s) {where}; look at these examples, or "
-                         "at the learning rate the model was trained with.")
-    if not losses.requires_grad:
-        raise InputError("gradnorm: the loss depends on no trainable parameter; leave out detach() and no_grad().")
-    return losses
+# The caller's process -----------------------------------------------------------------------------------------------
+def _drawn(devices):
+    """State of the random generators."""
+    return torch.get_rng_state(), {device: torch.cuda.get_rng_state(device) for device in devices}
+
+
+def _draw_again(drawn, devices):
+    torch.set_rng_state(drawn[0])
+    for device in devices:
+        torch.cuda.set_rng_state(drawn[1][device], device)
+
+
+def _as_written():
+    """A compiled model computes as it is written: flags and hooks that come and go would have it compiled anew each time."""
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
+
+
+@contextmanager
+def _full_precision():
+    """Products and convolutions of a GPU in single precision with all its digits, not in TF32; then as the caller has it.
+
+    torch has an old set of flags and a new one, and refuses to read the old one where the caller has used the new.
+    """
+    matmul, cudnn, processor = torch.backends.cuda.matmul, torch.backends.cudnn, torch.backends.mkldnn.matmul
+    with ExitStack() as stack:
+        with _unwarned():
+            try:
+                before, old = torch.get_float32_matmul_precision(), matmul.allow_tf32
+            except RuntimeError:
+                _set(stack, matmul, "fp32_precision", "ieee")
+            else:
+                if old or before != "highest":
+                    stack.callback(setattr, processor, "fp32_precision", processor.fp32_precision)  # the same call sets it, too
+                    stack.callback(torch.set_float32_matmul_precision, before)
+                    torch.set_float32_matmul_precision("highest")
+            try:
+                old = cudnn.allow_tf32
+            except RuntimeError:
+                for part in (cudnn.conv, cudnn.rnn):
+                    _set(stack, part, "fp32_precision", "ieee")
+            else:
+                if old:
+                    _set(stack, cudnn, "allow_tf32", False)
+        try:
+            yield
+        finally:
+            with _unwarned():
+                stack.close()
+
+
+def _set(stack, where, name, value):
+    stack.callback(setattr, where, name, getattr(where, name))
+    setattr(where, name, value)
+
+
+@contextmanager
+def _unwarned():
+    """Without torch's advice to use its new flags."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Please use the new API")
+        yield

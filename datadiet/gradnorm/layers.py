@@ -23,36 +23,10 @@ def wide(t: torch.Tensor) -> torch.Tensor:
 
 def trained(module: nn.Module) -> dict[str, nn.Parameter]:
     """Trainable parameters of a layer with a rule. Subclasses may compute something else, so they have none."""
-    kinds = (nn.Linear, nn.Embedding, nn.LayerNorm, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d)
-    if type(module) not in kinds and not turned(module):
+    if type(module) not in (nn.Linear, nn.Embedding, nn.LayerNorm, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d):
         return {}
     own = dict(module.named_parameters(recurse=False))
     return {name: p for name, p in own.items() if p.requires_grad} if set(own) <= {"weight", "bias"} else {}
-
-
-def turned(module: nn.Module) -> bool:
-    """Whether it is the linear layer of GPT-2 in transformers, ``Conv1D``, whose weight is [d_in, d_out]."""
-    return type(module).__name__ == "Conv1D" and type(module).__module__ == "transformers.pytorch_utils"
-
-
-def linear(module: nn.Module) -> bool:
-    """Whether a layer multiplies the last axis of its input by its weight."""
-    return isinstance(module, nn.Linear) or turned(module)
-
-
-def weight_of(module: nn.Module) -> torch.Tensor:
-    """The weight of a linear layer as [d_out, d_in]."""
-    return module.weight.detach().T if turned(module) else module.weight.detach()
-
-
-def scale(module: nn.Module, x: torch.Tensor, y: torch.Tensor) -> float | None:
-    """The number c of a layer derived from Embedding that gives c times the rows of its weight (Gemma's); None of any other."""
-    if x.is_floating_point() or y.shape != (*x.shape, module.weight.shape[1]) or int(x.max()) >= len(module.weight):
-        return None
-    plain = F.embedding(x, module.weight.detach())
-    found = float((plain * y.detach()).sum() / plain.square().sum().clamp(min=1e-30))
-    same = torch.allclose(wide(y.detach()), wide(found * plain), 1e-2, 1e-3 * float(y.detach().abs().max()))
-    return found if same else None
 
 
 def _pairs(module, x, g):
@@ -63,7 +37,7 @@ def _pairs(module, x, g):
     if isinstance(module, nn.Embedding):
         x, g = x.reshape(len(x), -1), g.reshape(len(g), -1, g.shape[-1])
         return x, g if module.padding_idx is None else g * (x != module.padding_idx)[..., None]
-    if linear(module):
+    if isinstance(module, nn.Linear):
         return x.reshape(len(x), 1, -1, x.shape[-1]), g.reshape(len(g), 1, -1, g.shape[-1])
     x, (down, right) = _padded(module, x), module.stride
     if module.kernel_size == (1, 1):
@@ -91,7 +65,7 @@ def gradient(module, name, x, g):
     x, g = _pairs(module, x, g)
     if isinstance(module, nn.Embedding):
         return g.new_zeros(len(g), *module.weight.shape).scatter_add_(1, x[..., None].expand_as(g), g)
-    whole = g.sum(2) if name == "bias" else x.mT @ g if turned(module) else g.mT @ x
+    whole = g.sum(2) if name == "bias" else g.mT @ x
     return whole.reshape(len(g), *getattr(module, name).shape)
 
 
@@ -102,13 +76,13 @@ def squares(module, names, x, g, last: dict):
     """
     if isinstance(module, _BatchNorm):
         return _of_batch_norm(module, names, x, g)
-    if linear(module) and "weight" in names:
+    if isinstance(module, nn.Linear) and "weight" in names:
         if g.dim() == 3 and g.device.type == "cpu" and (at := reached(g)) is not None:
             x, g = x[:, at], g[:, at]
         if g.dim() == 3 and _tables(module, g.shape[1]):  # a bias is one more input, which is always 1
             return _dot(_table(x, last) + ("bias" in names), g @ g.mT)
     found = []
-    if "weight" in names and (linear(module) or isinstance(module, (nn.Conv2d, nn.Embedding))):
+    if "weight" in names and isinstance(module, (nn.Linear, nn.Conv2d, nn.Embedding)):
         found.append(_of_weight(module, x, g))
         names = names - {"weight"}
     return sum(found + [gradient(module, name, x, g).flatten(1).square().sum(1) for name in sorted(names)])
@@ -132,8 +106,8 @@ def way_back(module, x, y):
     if isinstance(module, _BatchNorm):  # in eval mode, a factor for each channel
         scale = wide(module.weight).detach() / (wide(module.running_var) + module.eps).sqrt()
         return partial(torch.mul, scale.view(-1, *[1] * (y.dim() - 2)))
-    if linear(module) and y.dim() == 3 and y.device.type == "cpu":  # a GPU would have to wait
-        return partial(_back_from_reached, weight_of(module))
+    if isinstance(module, nn.Linear) and y.dim() == 3 and y.device.type == "cpu":  # a GPU would have to wait
+        return partial(_back_from_reached, module.weight.detach())
     if isinstance(module, nn.Conv2d) and y.device.type == "cpu" and module.kernel_size == (1, 1) != module.stride and (
             module.groups == 1 and not any(module._reversed_padding_repeated_twice)):
         return partial(_back_to_some_pixels, module.weight.detach().flatten(1), module.stride, x.shape)
@@ -176,9 +150,24 @@ def _of_weight(module, x, g):
         return _whole_gradients(module, x, g)
     x, g = _pairs(module, x, g)
     if isinstance(module, nn.Embedding):
-        return ((x[:, :, None] == x[:, None]) * (g @ g.mT)).sum((1, 2))
+        return of_embedding(x, g)
     tables = _tables(module, x.shape[2])
     return ((x @ x.mT) * (g @ g.mT) if tables else (g.mT @ x).square()).sum((1, 2, 3))
+
+
+def of_embedding(ids, g, padding=None):
+    """Squared norms for the weight of a table, from ids [B, T] and g [B, T, d]."""
+    if padding is not None:
+        g = g * (ids != padding)[..., None]
+    return ((ids[:, :, None] == ids[:, None]) * (g @ g.mT)).sum((1, 2))
+
+
+def of_linear(x, g, bias: bool):
+    """Squared norms for the weight of a linear map, and for its bias, from x [B, T, d_in] and g [B, T, d_out]."""
+    if x.shape[1] * (x.shape[2] + g.shape[2]) < x.shape[2] * g.shape[2]:
+        return _dot(x @ x.mT + bias, g @ g.mT)  # a bias is one more input, which is always 1
+    whole = g.mT @ x
+    return _dot(whole, whole) + (g.sum(1).square().sum(1) if bias else 0)
 
 
 def _tables(module, length: int) -> bool:

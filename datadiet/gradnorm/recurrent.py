@@ -1,147 +1,88 @@
-"""LSTM: the gradient at the gates of every step, after which its weights are linear layers over the steps.
+"""Recurrent layers written out over time, where torch has one operation for all of it and hides the gates.
 
-    a_t = W_ih x_t + b_ih + W_hh h_(t-1) + b_hh          dL/dW_ih = sum_t da_t x_t'      dL/dW_hh = sum_t da_t h_(t-1)'
-    i, f, o = sigmoid(a), g = tanh(a)                     c_t = f c_(t-1) + i g,  h_t = o tanh(c_t)
-
-The library computes all steps in one piece, which keeps no gates for us and cannot be run under ``torch.func.vmap``. The states h
-are had from it, layer by layer, so that all gates are two products; c and the way back go step by step.
+Each step adds what comes from the input, W x_t, to what comes from the step before, U h_{t-1}; so the gradient g_t at that sum is
+the gradient of both, and those of W and U for one example are sum_t g_t x_t' and sum_t g_t h_{t-1}'. In a GRU the part of
+U h_{t-1} that is gated by r has r g_t.
 """
 
-from dataclasses import dataclass
-
 import torch
-from torch import nn
+from torch.nn import functional as F
 
-from datadiet.gradnorm import layers
-from datadiet.gradnorm.again import Call
-
-
-def known(module: nn.Module, inputs: list[torch.Tensor]) -> bool:
-    """Whether a call is of an LSTM as it is treated here: padded batches, no projection, no dropout between its layers."""
-    return type(module) is nn.LSTM and not module.proj_size and not (module.training and module.dropout) and (
-        len(inputs) in (1, 3) and all(each.dim() == 3 for each in inputs))
+from datadiet.gradnorm.use import Seen, Use, Where
 
 
-@dataclass
-class Way:
-    """One layer in one direction, in the order of its own steps: what it read, what it kept, and how its gates answer."""
-
-    end: str  # of the names of its parameters
-    weights: dict[str, torch.Tensor]
-    x: torch.Tensor  # [B, T, d_in]
-    before: torch.Tensor  # [B, T, d], h of the step before
-    inner: torch.Tensor  # [B, T, 3, d], da of i, f and g for each unit of dc
-    outer: torch.Tensor  # [B, T, d], da of o for each unit of dh
-    through: torch.Tensor  # [B, T, d], dc for each unit of dh
-    kept: torch.Tensor  # [B, T, d], f: dc of the step before for each unit of dc
+def _lstm(inner, h, c, u):
+    """One step: sums of the gates from the input, state before, weights -> state after and the gate on U h."""
+    gates = torch.addmm(inner, h, u)
+    i, f, _, o = gates.sigmoid().chunk(4, 1)
+    c = f * c + i * gates.chunk(4, 1)[2].tanh()
+    return o * c.tanh(), c, None
 
 
-class Steps(Call):
-    """A call of an LSTM; ``given``: its output, where that is known, and is as it was at ``version``."""
-
-    given, version = None, 0
-
-    def _layers(self) -> tuple[list[list[Way]], torch.Tensor]:
-        """The ways of each layer, first to last, and the output of the last, [B, T, ways * d]."""
-        module, x = self.module, layers.wide(self.inputs[0])
-        x, ways, found = x if module.batch_first else x.transpose(0, 1), 1 + module.bidirectional, []
-        for layer in range(module.num_layers):
-            ends = [f"_l{layer}{'_reverse' * way}" for way in range(ways)]
-            start = [layers.wide(t[layer * ways:][:ways]) for t in self.inputs[1:]] or [
-                x.new_zeros(ways, len(x), module.hidden_size)] * 2
-            weights = [{name: layers.wide(getattr(module, name + end).detach()) for name in _names(module)} for end in ends]
-            if layer == module.num_layers - 1 and self.given is not None and self.given._version == self.version:
-                output = layers.wide(self.given if module.batch_first else self.given.transpose(0, 1))
-            else:
-                flat = [weight for each in weights for weight in each.values()]
-                output, _, _ = torch.lstm(x, start, flat, module.bias, 1, 0.0, False, module.bidirectional, True)
-            parts = output.chunk(ways, 2)
-            found.append([_way(ends[way], weights[way], _turned(x, way), _turned(parts[way], way), *(t[way] for t in start))
-                          for way in range(ways)])
-            x = output
-        return found, x
-
-    def outputs(self) -> list[torch.Tensor]:
-        """The first output of the module run again; its last states are among it."""
-        _, x = self._layers()
-        return [x if self.module.batch_first else x.transpose(0, 1)]
-
-    def backward(self, gs) -> tuple[list[tuple[Way, torch.Tensor]], torch.Tensor]:
-        """(Each way of each layer with the gradient at its gates, [B, T, 4 d]; the gradient at the input, as it came in)."""
-        module, (found, output), ways = self.module, self._layers(), 1 + self.module.bidirectional
-        g, ends = torch.zeros_like(output), [torch.zeros_like(output[:, 0, : module.hidden_size])] * len(found) * ways
-        ends = [ends, ends]
-        if gs[0] is not None:
-            g = layers.wide(gs[0]) if module.batch_first else layers.wide(gs[0]).transpose(0, 1)
-        for i, last in enumerate(gs[1:]):
-            if last is not None:
-                ends[i] = list(layers.wide(last))
-        out = []
-        for layer, some in reversed(list(enumerate(found))):
-            below = 0
-            for way, (one, part) in enumerate(zip(some, g.chunk(ways, 2), strict=True)):
-                da = _back(one, _turned(part, way), *(each[layer * ways + way] for each in ends))
-                out.append((one, da))
-                below = below + _turned(da @ one.weights["weight_ih"], way)
-            g = below
-        return out, g if module.batch_first else g.transpose(0, 1)
-
-    def of_each(self, ways) -> dict[str, torch.Tensor]:
-        """Gradients of each example by name, [n, *shape]."""
-        out = {}
-        for one, da in ways:
-            out |= {f"weight_ih{one.end}": da.mT @ one.x, f"weight_hh{one.end}": da.mT @ one.before}
-            out |= {f"bias_{name}{one.end}": da.sum(1) for name in ("ih", "hh")}
-        return {name: out[name] for name in self.names}
-
-    def squares(self, ways) -> torch.Tensor:
-        """Squared norms over all parameters of the module, [n], by tables over the steps: both biases are inputs of 1."""
-        total = 0
-        for one, da in ways:
-            inputs = one.x @ one.x.mT + one.before @ one.before.mT + 2 * self.module.bias
-            total = total + (inputs * (da @ da.mT)).sum((1, 2))
-        return total
-
-    def gradients(self, gs):
-        """Gradients of each example by name, [n, *shape]; none of shared inputs."""
-        return self.of_each(self.backward(gs)[0]), {}
+def _gru(inner, h, c, u, bias):
+    past = h @ u if bias is None else torch.addmm(bias, h, u)
+    size = h.shape[1]
+    r, z = (inner[:, :2 * size] + past[:, :2 * size]).sigmoid().chunk(2, 1)
+    n = torch.tanh(inner[:, 2 * size:] + r * past[:, 2 * size:])
+    return n + z * (h - n), None, r
 
 
-def _names(module: nn.LSTM) -> list[str]:
-    return ["weight_ih", "weight_hh", *(["bias_ih", "bias_hh"] if module.bias else [])]
+def _plain(curve, inner, h, c, u):
+    return curve(torch.addmm(inner, h, u)), None, None
 
 
-def _turned(x: torch.Tensor, way: int) -> torch.Tensor:
-    """[B, T, ...] in the order in which a direction goes through it: the second one backwards."""
-    return x.flip(1) if way else x
+STEPS = {torch.lstm: _lstm, torch.gru: _gru, torch.rnn_tanh: lambda *a: _plain(torch.tanh, *a),
+         torch.rnn_relu: lambda *a: _plain(torch.relu, *a)}
 
 
-def _way(end: str, weights: dict, x, h, first_h, first_c) -> Way:
-    before = torch.cat([first_h[:, None], h[:, :-1]], 1)
-    gates = x @ weights["weight_ih"].T + before @ weights["weight_hh"].T
-    if "bias_ih" in weights:
-        gates = gates + weights["bias_ih"] + weights["bias_hh"]
-    i, f, g, o = gates.chunk(4, 2)
-    i, f, g, o = i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
-    added, c, states = i * g, first_c, []
-    for t in range(x.shape[1]):
-        states.append(c)
-        c = torch.addcmul(added[:, t], f[:, t], c)
-    earlier = torch.stack(states, 1)
-    squashed = torch.addcmul(added, f, earlier).tanh()
-    inner = torch.stack([g * i * (1 - i), earlier * f * (1 - f), i * (1 - g * g)], 2)
-    return Way(end, weights, x, before, inner, squashed * o * (1 - o), o * (1 - squashed * squashed), f)
+def unrolled(watch, func, args):
+    """What the operation gives, step by step; None where it has to stay whole: packed sequences, projections, dropout."""
+    if len(args) != 9 or not isinstance(args[2], (list, tuple)) or isinstance(args[3], (list, tuple)):
+        return None
+    x, state, weights, biased, depth, dropout, training, both, first = args
+    h, c = state if func is torch.lstm else (state, None)
+    per, ways = 4 if biased else 2, 2 if both else 1
+    if x.dim() != 3 or x.shape[0 if first else 1] != watch.n or len(weights) != per * ways * depth or dropout and training:
+        return None
+    if not any(watch.key(t) for t in weights) or not torch.is_grad_enabled() or h.shape[2] != weights[1].shape[1]:
+        return None
+    x, hs, cs = x.transpose(0, 1) if first else x, [], []
+    for layer in range(depth):
+        outs = []
+        for k in range(layer * ways, (layer + 1) * ways):
+            start = h[k], None if c is None else c[k]
+            out, last, memory = _one_way(watch, func, x, *start, weights[per * k:per * (k + 1)], k % ways)
+            outs.append(out)
+            hs.append(last)
+            cs.append(memory)
+        x = torch.cat(outs, 2) if both else outs[0]
+    return (x.transpose(0, 1) if first else x, torch.stack(hs), *([torch.stack(cs)] if c is not None else []))
 
 
-def _back(way: Way, g: torch.Tensor, dh: torch.Tensor, dc: torch.Tensor) -> torch.Tensor:
-    """Gradients at the gates [B, T, 4 d], from those at the states h [B, T, d] and at the last h and c, [B, d] each."""
-    da = g.new_empty(*g.shape[:2], 4 * g.shape[2])
-    d, weight = g.shape[2], way.weights["weight_hh"]
-    for t in range(g.shape[1] - 1, -1, -1):
-        dh = dh + g[:, t]
-        dc = torch.addcmul(dc, dh, way.through[:, t])
-        now = da[:, t]
-        torch.mul(way.inner[:, t], dc[:, None], out=now[:, : 3 * d].view(len(g), 3, d))
-        torch.mul(way.outer[:, t], dh, out=now[:, 3 * d:])
-        dh, dc = now @ weight, dc * way.kept[:, t]
-    return da
+def _one_way(watch, func, x, h, c, weights, backwards):
+    """One layer in one direction: output [T, B, d], and the state at the end."""
+    w, u, *bias = weights
+    with watch:
+        inner = F.linear(x, w, bias[0] if bias else None)
+    if not inner.requires_grad:
+        inner = inner.detach().requires_grad_()
+    keyed = {i: key for i, t in enumerate((u, *bias[1:]), 1) if (key := watch.key(t)) is not None}
+    fixed = [t.detach() if watch.key(t) is not None else t for t in (u, *bias[1:])]
+    sums, more = inner, (None,) if func is torch.gru else ()
+    if bias and func is torch.gru:
+        more = (fixed[1],)
+    elif bias:
+        sums = inner + fixed[1]
+    states, gates, step, turned = [h], [], STEPS[func], fixed[0].T
+    for t in reversed(sums.unbind(0)) if backwards else sums.unbind(0):
+        h, c, gate = step(t, h, c, turned, *more)
+        states.append(h)
+        gates.append(gate)
+    order = slice(None, None, -1) if backwards else slice(None)
+    if keyed and watch.known is not None:
+        before = torch.stack([s.detach() for s in states[:-1][order]])
+        gate = None if gates[0] is None else torch.stack([r.detach() for r in gates[order]])
+        places = [Where(1)] + [None] * len(fixed)
+        use = Use(-1, F.linear, Seen([], None, []), [before, *fixed], places, keyed, watch.n, [Where(1)])
+        watch.catch.catch_steps(use, inner, gate)
+    return torch.stack(states[1:][order]), h, c

@@ -114,29 +114,6 @@ def attention(where, quick: bool):
     return sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH])
 
 
-@contextmanager
-def exactly():
-    """A context in which float32 products are float32: TF32, which rounds to ten bits, is off for products and convolutions.
-
-    Torch has two ways to say so and refuses to mix them; the one that the process uses already is used.
-    """
-    import torch
-
-    places = [torch.backends.cuda.matmul, torch.backends.cudnn]
-    try:
-        name, before, off = "allow_tf32", [place.allow_tf32 for place in places], False
-    except RuntimeError:  # set in the other way before
-        places = [torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn]
-        name, before, off = "fp32_precision", [place.fp32_precision for place in places], "ieee"
-    try:
-        for place in places:
-            setattr(place, name, off)
-        yield
-    finally:
-        for place, value in zip(places, before, strict=True):
-            setattr(place, name, value)
-
-
 def lay_out(model, where) -> None:
     """Order the weights of convolutions with the channel last on a CUDA GPU, in place: its kernels want them so."""
     import torch

@@ -26,7 +26,7 @@ FAMILIES = {
     "ag_news_subset": "ag_news",
     "trec": "trec6",
 }  # sets made of the same examples, by the name of one
-SET = ("task", "validation", "size", "noise", "test_only")
+SET = ("task", "validation", "size", "draw", "noise", "test_only")
 # The settings that tell the arms of this table apart, each with the name that its column has here.
 TOLD_APART = {
     "task": "task",
@@ -141,20 +141,27 @@ def by_run(rows: dict | None = None, origin: str = "published") -> pd.DataFrame:
             | {"full": np.mean([rows[judge]["metrics"][f"test_{measure(run['task'])}"] for judge in judges])}
         )
     table = pd.DataFrame(out)
+    if len(table):  # where each seed has a draw of its own, earlier runs of all seeds on one draw are left out
+        fresh = table.groupby("arm")["draw"].transform("max") > 0
+        earlier = fresh & (table["draw"] != table["seed"])
+        left |= {"other seeds' draws": int(earlier.sum())} if earlier.any() else {}
+        table = table[~earlier].reset_index(drop=True)
     table.attrs["left out"] = dict(left)
     return table
 
 
 def _identity(run: dict) -> dict:
-    """What an arm is called by, and ``arm``, equal in runs that differ in their seed alone."""
+    """What an arm is called by, and ``arm``, equal in runs that differ in their seed alone, and in the draw that goes with it."""
     chosen = run["keep"] | {"seeds": len(run["keep"]["seeds"])}
-    said = {"arm": json.dumps(run | {"seed": None, "keep": chosen}, sort_keys=True), "family": family(run["task"])}
+    chosen |= {"source": chosen["source"] | {"draw": None}}
+    said = {"arm": json.dumps(run | {"seed": None, "draw": None, "keep": chosen}, sort_keys=True), "family": family(run["task"])}
     said |= {column: run[name] for name, column in TOLD_APART.items()}
     said |= {column: run["keep"][name] for name, column in CHOSEN.items()}
     own = run["keep"]["source"]["encoder"] == run["encoder"]
     return said | {
         "scored by": f"{chosen['seeds']} {'' if own else 'other '}run{'s' * (chosen['seeds'] > 1)}",
         "seed": run["seed"],
+        "draw": run["draw"],
     }
 
 

@@ -181,10 +181,10 @@ def _checked(audit: Audit, texts, most: int, open_rows: int) -> list:
     if other:
         raise InputError(f"audit.report: {n} labels were scored, but {', '.join(other)}; give one of each a row.")
     if audit.used not in audit.scores:
-        raise InputError(f"audit.report: the score used, {audit.used!r}, is not among {', '.join(audit.scores)}; name one of these.")
+        raise InputError(f"audit.report: the score used, {audit.used!r}, is not among {', '.join(audit.scores)}; name one.")
     if np.isnan(audit.scores[audit.used]).any() or np.isnan(audit.wrong).any():
-        raise InputError(f"audit.report: {audit.used!r}, or the probability that a label is wrong, is NaN in some rows; leave such "
-                         "rows out.")
+        raise InputError(f"audit.report: {audit.used!r}, or the probability that a label is wrong, is NaN in some rows; leave "
+                         "them out.")
     for place, each in enumerate(texts):
         if not isinstance(each, str | Path) and not (
                 isinstance(each, tuple) and len(each) == 2 and all(isinstance(part, str) for part in each)):

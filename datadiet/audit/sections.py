@@ -218,9 +218,10 @@ def doubles(audit: Audit, texts, found: Twins) -> str:
         return f"<div>{item(texts[i], audit.names[audit.given[i]])}</div>"
 
     def who(members, more=""):
-        each = (f"<span>row {number(int(audit.rows[i]) + 1)}: {name(audit.names[audit.given[i]])}</span>" for i in members[:MEMBERS])
-        beyond = len(members) - MEMBERS
-        return f'<div class="who">{"".join(each)}{f"<span>and {plural(beyond, 'more row')}</span>" if beyond > 0 else ""}{more}</div>'
+        each = [f"row {number(audit.rows[i] + 1)}: {name(audit.names[audit.given[i]])}" for i in members[:MEMBERS]]
+        if len(members) > MEMBERS:
+            each.append(f"and {plural(len(members) - MEMBERS, 'more row')}")
+        return f'<div class="who">{"".join(f"<span>{one}</span>" for one in each)}{more}</div>'
 
     def listed(part, rest):
         return f'<ul class="group">{"".join(f"<li>{each}</li>" for each in part)}</ul>'
@@ -236,8 +237,8 @@ def doubles(audit: Audit, texts, found: Twins) -> str:
     if max(len(found.exact), len(found.near)) > MOST_GROUPS:
         inside += f"<p>Only the first {MOST_GROUPS} of each kind are listed.</p>"
     if found.copies:
-        inside += (f"<p>{plural(found.copies, 'row has', 'rows have')} an exact copy with the same label. A model that saw the copy "
-                   "is surer of the row than it should be: a wrong label that was copied with its row is hard to find.</p>")
+        inside += (f"<p>{plural(found.copies, 'row has', 'rows have')} an exact copy with the same label. A model that saw the "
+                   "copy is surer of the row than it should be: a wrong label that was copied with its row is hard to find.</p>")
     return section("twins", "The same text, different labels",
                    inside + "".join(f'<p class="under">{safe(note)}</p>' for note in found.notes))
 
@@ -263,9 +264,9 @@ def shares(audit: Audit, keep: float, rule: str, balanced: bool, offset: float =
         words += f" They hold {percent(float(audit.wrong[kept].sum()) / bad, 0)} of the labels expected to be wrong."
     words += "</p>"
     if lost:
-        words += (f'<div class="warn" role="note"><p>{plural(len(lost), "class loses", "classes lose")} every row: '
-                  f'{", ".join(map(name, lost[:20]))}{" and others" if len(lost) > 20 else ""}. “--balanced” keeps the same share '
-                  "of every class.</p></div>")
+        which = ", ".join(map(name, lost[:20])) + (" and others" if len(lost) > 20 else "")
+        words += (f'<div class="warn" role="note"><p>{plural(len(lost), "class loses", "classes lose")} every row: {which}. '
+                  "“--balanced” keeps the same share of every class.</p></div>")
     key = ('Largest change first. <span class="key other"></span>before, <span class="key used"></span>after.')
     return section("pruning", "Classes before and after pruning", words + _folded(
         rows, CLASSES, _tables(columns, key, "The other classes.", "stack classes"), "more class", "more classes"))
@@ -298,15 +299,20 @@ def confusion(audit: Audit) -> str:
 def limits(audit: Audit) -> str:
     """Blind spots, in plain words."""
     seen = [
-        ("Systematic errors.", "Where everyone who labelled made the same mistake, the models learn the mistake, and the rows look "
-         "right. The estimate does not count them."),
-        ("Classes that are hard to tell apart.", "Real mistakes go to the class next door, where the models are unsure as well; "
-         "planted flips go further. Real mistakes may be found less often than planted ones."),
-        ("Rare but right.", "An unusual row, a class of few rows or a new way to say something is suspicious without being wrong. "
-         "A row in this list is a row to read, not a row to delete."),
-        ("Rows that fit no class, or more than one.", "They have a class like all others; the score only says that they are hard."),
-        ("Texts that say nothing about the class.", "Where the accuracy out of fold is little more than the largest class alone "
+        ("Systematic errors.",
+         "Where everyone who labelled made the same mistake, the models learn the mistake, and the rows look right. The estimate "
+         "does not count them."),
+        ("Classes that are hard to tell apart.",
+         "Real mistakes go to the class next door, where the models are unsure as well; planted flips go further. Real mistakes "
+         "may be found less often than planted ones."),
+        ("Rare but right.",
+         "An unusual row, a class of few rows or a new way to say something is suspicious without being wrong. A row in this list "
+         "is a row to read, not a row to delete."),
+        ("Rows that fit no class, or more than one.",
+         "They have a class like all others; the score only says that they are hard."),
+        ("Texts that say nothing about the class.",
+         "Where the accuracy out of fold is little more than the largest class alone "
          f"(here {percent(audit.accuracy)} and {percent(audit.majority)}), the score says little about labels."),
     ]
-    lines = "".join(f"<li><strong>{what}</strong> {why}</li>" for what, why in seen)
+    lines = "".join(f"<li><strong>{blind}</strong> {why}</li>" for blind, why in seen)
     return section("limits", "What this cannot see", f"<ul>{lines}</ul>")

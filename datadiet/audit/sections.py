@@ -171,7 +171,7 @@ def _classes(audit: Audit, values: np.ndarray, finite: np.ndarray) -> str:
     return _folded(rows, CLASSES, _tables(columns, words, "The other classes.", "stack classes"), "more class", "more classes")
 
 
-def _folded(rows: list, most: int, draw, one: str, more: str) -> str:
+def _folded(rows: list, most: int, draw, one: str, more: str | None = None) -> str:
     """The first rows in the open, the others in a fold; `draw` makes HTML of some rows, and is told whether they are the rest."""
     if len(rows) <= most + 1:  # a fold for one row would be longer than the row
         return draw(rows, False)
@@ -208,7 +208,7 @@ def suspicious(audit: Audit, texts, most: int, open_rows: int) -> str:
         "<p>Row 1 is the first row of the table, the first one below the header; rows are counted as records, so a line break "
         "inside a cell does not count. Read these before you change anything: a rare but right row is suspicious, too. "
         "An apostrophe is shown before a text that a spreadsheet would run as a formula; the table does not have it.</p>"
-        + _folded(rows, open_rows, _tables(columns, words, "The rows after these.", "stack rows"), "more row", "more rows")
+        + _folded(rows, open_rows, _tables(columns, words, "The rows after these.", "stack rows"), "more row")
     )
 
 
@@ -291,7 +291,7 @@ def confusion(audit: Audit) -> str:
         "confusion", "Which class is taken for which",
         f"<p>The models differ from the table in {plural(int(counts.sum()), 'row')}, in {plural(len(pairs), 'pair')} of classes. "
         "Where few of a pair's rows are expected to be wrong, the two classes are hard to tell apart rather than mislabelled.</p>"
-        + _folded(rows, PAIRS, _tables(columns, "Most rows first.", "The other pairs.", "fit narrow"), "more pair", "more pairs")
+        + _folded(rows, PAIRS, _tables(columns, "Most rows first.", "The other pairs.", "fit narrow"), "more pair")
         + (f"<p>{number(more)} rarer pairs are not listed.</p>" if more else "")
     )
 
@@ -306,8 +306,8 @@ def limits(audit: Audit) -> str:
          "Real mistakes go to the class next door, where the models are unsure as well; planted flips go further. Real mistakes "
          "may be found less often than planted ones."),
         ("Rare but right.",
-         "An unusual row, a class of few rows or a new way to say something is suspicious without being wrong. A row in this list "
-         "is a row to read, not a row to delete."),
+         "An unusual row, a class of few rows or a new way to say something is suspicious without being wrong. A row in this "
+         "list is a row to read, not a row to delete."),
         ("Rows that fit no class, or more than one.",
          "They have a class like all others; the score only says that they are hard."),
         ("Texts that say nothing about the class.",

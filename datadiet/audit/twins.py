@@ -11,11 +11,14 @@ from scipy import sparse
 
 from datadiet.errors import InputError
 
-NEAR = 0.9  # cosine from which two texts are near; texts of ten words that differ in one letter have about 0.95
+PIECE = 4  # letters of a piece: pieces of three are so common that too many pairs share the rarest of them
+NEAR = 0.85  # cosine from which two texts are near
+REST = 0.7  # length of the common pieces of a text that the search sets aside
 NEAR_FEATURES = 0.98  # the same for features of an encoder, which find much alike
 LETTERS = 20_000_000  # compared in all: more rows are compared by shorter beginnings, so that memory stays bounded
 BEGINNING = 2_000  # letters of one text compared at most
-WORK = 1_000_000_000  # multiplications that candidates may cost; texts that all share a template can pass it
+WORK = 1_500_000_000  # multiplications that the search may cost; texts that all share a template can pass it
+AT_ONCE = 4_000_000  # of these, held in memory at a time
 DENSE = 30_000  # rows compared by features: each with each
 CHUNK = 2_000  # rows compared with all others at once
 
@@ -46,9 +49,9 @@ def twins(texts, given, features=None) -> Twins:
     """Rows that say the same, or nearly the same, with different labels.
 
     The same: equal once case, blanks, punctuation and accents' spelling (Unicode NFKC) are set aside; for pictures, equal
-    bytes. Nearly the same: cosine of the TF-IDF weights of three-letter pieces of 0.9 or more; with `features`, cosine of
-    these of 0.98 or more. No pair is missed by the search: pieces are looked up from the rarest on, and a pair that shares none
-    of the rare ones cannot reach the threshold (prefix filter of Bayardo, Ma and Srikant, 2007).
+    bytes. Nearly the same: cosine of the TF-IDF weights of four-letter pieces of 0.85 or more; with `features`, cosine of
+    these of 0.98 or more. The search misses no pair: pieces are looked up from the rarest on, and a pair whose rare ones have
+    little in common cannot reach the threshold (the prefix filter of Bayardo, Ma and Srikant, 2007; second-hand).
 
     Parameters
     ----------
@@ -116,26 +119,24 @@ def _digest(file: Path) -> str:
 
 
 def pieces(texts: list[str], size: int) -> sparse.csr_array:
-    """TF-IDF weights of three-letter pieces of the first `size` letters, rows of length 1; columns from the rarest piece on.
+    """TF-IDF weights of the four-letter pieces of the first `size` letters, rows of length 1; columns from the rarest piece on.
 
     Weight of a piece: 1 + ln(times in the text), times 1 + ln((1 + n) / (1 + texts that have it)), as scikit-learn has them
-    with ``sublinear_tf``.
+    with ``sublinear_tf``. A text has a blank at both ends.
     """
     cut = [f" {text[:size]} " if text else "" for text in texts]
-    lengths = np.array([len(text) for text in cut])
     letters = np.frombuffer("".join(cut).encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.int64)
-    owner = np.repeat(np.arange(len(cut), dtype=np.int32), lengths)
-    codes = (letters[:-2] << 42) | (letters[1:-1] << 21) | letters[2:]  # a code point has 21 bits: no two pieces share a code
-    inside = owner[:-2] == owner[2:]
-    owner = owner[:-2][inside]
-    known, column = np.unique(codes[inside], return_inverse=True)
-    del letters, codes, inside
-    seen = sparse.coo_array((np.ones(len(owner), np.float32), (owner, column.astype(np.int32))), (len(cut), len(known))).tocsr()
-    seen.sum_duplicates()
+    owner = np.repeat(np.arange(len(cut), dtype=np.int32), [len(text) for text in cut])
+    whole = owner[:1 - PIECE] == owner[PIECE - 1:]  # a piece lies within one text
+    # A code point has 21 bits. Two halves, each counted through, fit into one number: no two pieces share a code.
+    halves = np.unique((letters[:-1] << 21) | letters[1:], return_inverse=True)[1]
+    known, column = np.unique((halves[:-2] << 32 | halves[2:])[whole], return_inverse=True)
+    owner = owner[:1 - PIECE][whole]
+    ones = np.ones(len(owner), np.float32)
+    seen = sparse.coo_array((ones, (owner, column.astype(np.int32))), (len(cut), len(known))).tocsr()  # adds up what is double
     having = np.bincount(seen.indices, minlength=len(known))
-    order = np.argsort(having, kind="stable")
     place = np.empty(len(known), np.int32)
-    place[order] = np.arange(len(known), dtype=np.int32)
+    place[np.argsort(having, kind="stable")] = np.arange(len(known), dtype=np.int32)
     rarity = (1 + np.log((1 + len(cut)) / (1 + having))).astype(np.float32)
     seen.data = (1 + np.log(seen.data)) * rarity[seen.indices]
     seen.indices = place[seen.indices]
@@ -147,42 +148,44 @@ def pieces(texts: list[str], size: int) -> sparse.csr_array:
     return seen
 
 
-def prefixes(weights: sparse.csr_array, least: float) -> sparse.csr_array:
-    """The rarest pieces of each row, just so many that those left out have a length below `least`, as ones.
+def rarest(weights: sparse.csr_array, rest: float) -> sparse.csr_array:
+    """The rarest pieces of each row, just so many that those left out have a length below `rest`; rows have length 1.
 
-    Two rows of length 1 whose product reaches `least` share one of them: the product of the rests alone is shorter.
+    Of two rows, take the one whose kept pieces end first. Beyond that end it has a length below `rest`, and the other one at most
+    1, so that the product of two rows is less than the product of their kept pieces plus `rest`.
     """
-    squares = weights.data.astype(np.float64) ** 2
+    squares = np.concatenate([[0.0], np.cumsum(weights.data.astype(np.float64) ** 2)])
     starts = np.repeat(weights.indptr[:-1], np.diff(weights.indptr))
-    before = np.concatenate([[0.0], np.cumsum(squares)])
-    left = 1 - (before[:-1] - before[starts])  # squared length of the row from this piece on
-    kept = left >= least**2 - 1e-6
+    kept = 1 - (squares[:-1] - squares[starts]) >= rest**2 - 1e-6  # squared length of the row from this piece on
     rows = np.repeat(np.arange(weights.shape[0]), np.diff(weights.indptr))[kept]
-    return sparse.csr_array((np.ones(kept.sum(), np.int32), (rows, weights.indices[kept])), weights.shape)
+    return sparse.csr_array((weights.data[kept], (rows, weights.indices[kept])), weights.shape)
 
 
 def _near_texts(texts: list[str], given: np.ndarray) -> tuple[list[tuple[int, int, float]], tuple[str, ...]]:
     size = min(BEGINNING, max(1, LETTERS // max(len(texts), 1)))
     longer = sum(len(text) > size for text in texts)
-    note = f"Near means: of their three-letter pieces, weighted by rarity, nearly all are shared (cosine of {NEAR} or more)."
+    note = f"Near means: nearly all four-letter pieces are shared, rare ones counting more (cosine of {NEAR} or more)."
     if longer:
-        note += f" {longer:,} texts are longer than {size:,} letters and were compared by their beginning."
-    if not any(texts):
+        note += (f" {longer:,} of {len(texts):,} texts are longer than {size:,} letters and were compared by their beginning, to "
+                 "keep time and memory small.")
+    if sum(map(len, texts)) < PIECE:
         return [], (note,)
     weights = pieces(texts, size)
-    rare = prefixes(weights, NEAR)
-    work = float((np.bincount(rare.indices).astype(np.float64) ** 2).sum())
-    if work > WORK:
-        return [], ("Near-duplicates were not looked for: so many texts share the same rare pieces that it would take too long. "
+    rare = rarest(weights, REST)
+    having = np.bincount(rare.indices, minlength=rare.shape[1])
+    work = np.concatenate([[0], np.cumsum(having[rare.indices])])[rare.indptr[1:]]  # of all rows up to each
+    if work[-1] > WORK:
+        return [], ("Near-duplicates were not looked for: so many texts share the same pieces that it would take too long. "
                     "Exact ones were.",)
     found, other = [], rare.T.tocsr()
-    for start in range(0, len(texts), CHUNK):
-        shared = (rare[start:start + CHUNK] @ other).tocoo()
-        first, second = shared.row + start, shared.col
-        pick = (first < second) & (given[first] != given[second])
-        first, second = first[pick], second[pick]
-        for at in range(0, len(first), 100 * CHUNK):
-            one, two = first[at:at + 100 * CHUNK], second[at:at + 100 * CHUNK]
+    starts = np.unique(np.searchsorted(work, np.arange(0, work[-1] + 1, AT_ONCE)))
+    for start, end in zip(starts, [*starts[1:], len(texts)], strict=True):
+        shared = (rare[start:end] @ other).tocoo()
+        first = shared.row + start
+        pick = (shared.data >= NEAR - REST - 1e-5) & (first < shared.col) & (given[first] != given[shared.col])
+        first, second = first[pick], shared.col[pick]
+        for at in range(0, len(first), AT_ONCE // 200):
+            one, two = first[at:at + AT_ONCE // 200], second[at:at + AT_ONCE // 200]
             cosine = np.asarray(weights[one].multiply(weights[two]).sum(axis=1)).ravel()
             close = cosine >= NEAR
             found += zip(one[close].tolist(), two[close].tolist(), np.minimum(cosine[close], 1).tolist(), strict=True)

@@ -32,7 +32,8 @@ class Twins:
     exact : tuple of tuples of int
         Groups of rows that are the same after normalisation and have more than one label among them.
     near : tuple of (int, int, float)
-        Pairs, and their cosine: different labels, not the same, the most alike first.
+        Pairs, and their cosine: different labels, not the same, the most alike first. Of rows that are the same and have the
+        same label, only the first is paired.
     copies : int
         Rows that have an exact copy with the same label. A copy in another fold makes a model surer of the row than it should be.
     notes : tuple of str
@@ -170,7 +171,10 @@ def _near_texts(texts: list[str], given: np.ndarray) -> tuple[list[tuple[int, in
                  "keep time and memory small.")
     if sum(map(len, texts)) < PIECE:
         return [], (note,)
-    weights = pieces(texts, size)
+    # A thousand copies of one row would make a million pairs: a text and a label are looked up once.
+    codes = np.unique(np.array(texts, dtype=object), return_inverse=True)[1]
+    alone = np.sort(np.unique(np.stack([codes, given]), axis=1, return_index=True)[1])
+    codes, given, weights = codes[alone], given[alone], pieces(texts, size)[alone]
     rare = rarest(weights, REST)
     having = np.bincount(rare.indices, minlength=rare.shape[1])
     work = np.concatenate([[0], np.cumsum(having[rare.indices])])[rare.indptr[1:]]  # of all rows up to each
@@ -179,16 +183,18 @@ def _near_texts(texts: list[str], given: np.ndarray) -> tuple[list[tuple[int, in
                     "Exact ones were.",)
     found, other = [], rare.T.tocsr()
     starts = np.unique(np.searchsorted(work, np.arange(0, work[-1] + 1, AT_ONCE)))
-    for start, end in zip(starts, [*starts[1:], len(texts)], strict=True):
+    for start, end in zip(starts, [*starts[1:], len(alone)], strict=True):
         shared = (rare[start:end] @ other).tocoo()
         first = shared.row + start
         pick = (shared.data >= NEAR - REST - 1e-5) & (first < shared.col) & (given[first] != given[shared.col])
+        pick &= codes[first] != codes[shared.col]
         first, second = first[pick], shared.col[pick]
         for at in range(0, len(first), AT_ONCE // 200):
             one, two = first[at:at + AT_ONCE // 200], second[at:at + AT_ONCE // 200]
             cosine = np.asarray(weights[one].multiply(weights[two]).sum(axis=1)).ravel()
             close = cosine >= NEAR
-            found += zip(one[close].tolist(), two[close].tolist(), np.minimum(cosine[close], 1).tolist(), strict=True)
+            one, two, cosine = alone[one[close]], alone[two[close]], np.minimum(cosine[close], 1)
+            found += zip(one.tolist(), two.tolist(), cosine.tolist(), strict=True)
     return found, (note,)
 
 

@@ -200,7 +200,7 @@ def suspicious(audit: Audit, texts, most: int, open_rows: int) -> str:
         rows.append([number(int(audit.rows[i]) + 1), item(texts[i], label),
                      f'<span>{name(label)} <span class="odds">at {chance(audit.probs[i, own])}</span></span>',
                      f"<span>{suggested}</span>", f'<span class="bad">{chance(audit.wrong[i])}</span>'])
-    columns = [("row", ""), ("text", "wide"), ("class in the table", ""), ("class of the model", ""), ("label wrong", "n")]
+    columns = [("row", ""), ("text", "wide"), ("class in the table", ""), ("model's class", ""), ("label wrong", "n")]
     words = ("“At” is the probability the models give that class; they never saw the row. “Label wrong” is the probability that "
              "the class in the table is wrong.")
     return section(

@@ -1,0 +1,69 @@
+"""Tables in Parquet files: types, order, metadata (the index of pandas among them) stay as they are; columns are appended."""
+
+import copy
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from datadiet.errors import InputError
+from datadiet.tables import files
+from datadiet.tables.table import Table
+
+
+class Columns(Table):
+    """A table of a Parquet file, or of anything that gives an Arrow table.
+
+    Attributes
+    ----------
+    arrow : pyarrow.Table
+    """
+
+    kind = ".parquet"
+
+    def __init__(self, arrow: pa.Table, notes=()):
+        self.arrow, self.notes = arrow, tuple(notes)
+        self.columns = tuple(arrow.column_names)
+
+    def __len__(self):
+        return self.arrow.num_rows
+
+    def cells(self, name):
+        self.require("tables.cells", name)
+        try:
+            return self.arrow.column(name).to_pylist()
+        except (ValueError, OverflowError, pa.ArrowException) as problem:  # a time finer than Python has, text that is not UTF-8
+            raise InputError(f"tables.cells: the column {name!r} cannot be read as Python values: {problem}.") from None
+
+    def take(self, positions):
+        out = copy.copy(self)
+        out.arrow = self.arrow.take(pa.array(np.asarray(positions, np.int64)))
+        return out
+
+    def added(self, new):
+        table = self.arrow
+        for name, values in new.items():
+            try:
+                table = table.append_column(name, pa.array(values))
+            except (pa.ArrowException, ValueError, TypeError) as problem:
+                raise InputError(f"tables: the new column {name!r} has no one type: {problem}.") from None
+        out = copy.copy(self)
+        out.arrow, out.columns = table, tuple(table.column_names)
+        return out
+
+    def fits(self, ending):
+        return ending == ".parquet"
+
+    def save(self, stream):
+        pq.write_table(self.arrow, stream)
+
+
+def read(file) -> Columns:
+    """A table from a .parquet file."""
+    try:
+        table = pq.read_table(pa.BufferReader(files.content(file)))
+    except (pa.ArrowException, OSError, ValueError) as problem:
+        raise InputError(f"tables.read: {file.name} could not be read as Parquet: {problem}.") from None
+    if not table.num_rows or not table.num_columns:
+        raise InputError(f"tables.read: {file.name} holds no rows.")
+    return Columns(table)

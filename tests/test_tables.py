@@ -89,4 +89,3 @@ def test_pairs(frame, table):
 def test_bad_requests(frame, table, change, options, message):
     with pytest.raises(InputError, match=message):
         scored(table(frame.assign(**change)), **options)
-

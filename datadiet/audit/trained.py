@@ -41,11 +41,14 @@ def as_task(table: Table, text: str, label: str, text_pair: str | None = None) -
     present, labels = np.unique(found.of[rows], return_inverse=True)
     names = tuple(found.names[c] for c in present)
     if len(names) < 2:
-        raise InputError(f"datadiet score: the label column {label!r} holds one class only ({names[0]!r}); scores need two or "
-                         f"more.")
+        raise InputError(
+            f"datadiet score: the label column {label!r} holds one class only ({names[0]!r}); scores need two or more."
+        )
     if len(names) > max(2, len(rows) // 2):
-        raise InputError(f"datadiet score: the label column {label!r} holds {len(names)} different values in {len(rows)} rows; "
-                         "it does not look like a class. Name the right column with --label.")
+        raise InputError(
+            f"datadiet score: the label column {label!r} holds {len(names)} different values in {len(rows)} rows; "
+            "it does not look like a class. Name the right column with --label."
+        )
     inputs = {name: [cells[row] for row in rows] for name, cells in inputs.items()}
     digest = hashlib.sha256(repr((inputs, labels.tolist())).encode("utf-8", "surrogatepass")).hexdigest()
     task = Task(

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import click
 
-file_argument = click.argument("file", type=click.Path(path_type=Path))
-out_option = click.option("--out", type=click.Path(path_type=Path), help="Where to write; FILE.scored or FILE.kept beside it "
-                                                                         "else.")
+file_argument = click.argument("file")
+out_option = click.option(
+    "--out", type=click.Path(path_type=Path), help="Where to write; FILE.scored or FILE.kept beside it else."
+)
 force_option = click.option("--force", is_flag=True, help="Replace the file that --out names where it is there already.")
 
 
@@ -15,8 +16,9 @@ def reading(command):
     for option in (
         click.option("--sep", metavar="LETTER", help="Separator of a text file (or the word tab); found where not given."),
         click.option("--encoding", help="Of a text file: utf-8, cp1252, utf-16, shift_jis, ...; found where not given."),
-        click.option("--quotes", type=click.Choice(["enclose", "letters"]), help="What quotes in a text file do; found where "
-                                                                                 "not given."),
+        click.option(
+            "--quotes", type=click.Choice(["enclose", "letters"]), help="What quotes in a text file do; found where not given."
+        ),
     ):
         command = option(command)
     return command
@@ -102,8 +104,18 @@ def prune(file, fraction, column, rule, offset, balanced, drop_wrong, unscored, 
 
     table = opened(file, sep, encoding, quotes)
     out = tables.placed(out, file, "kept", force)
-    done = pruned.rows(table, column, keep=fraction, rule=rule, offset=offset, balanced=balanced, seed=seed, unscored=unscored,
-                       drop_wrong=drop_wrong, label=label)
+    done = pruned.rows(
+        table,
+        column,
+        keep=fraction,
+        rule=rule,
+        offset=offset,
+        balanced=balanced,
+        seed=seed,
+        unscored=unscored,
+        drop_wrong=drop_wrong,
+        label=label,
+    )
     tables.like(done.table, out).write(out, force)
     click.echo("\n".join([*table.notes, *done.said]))
     click.echo(f"{len(done.table)} of {len(table)} rows kept -> {out}")

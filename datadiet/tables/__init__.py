@@ -9,23 +9,38 @@ from pathlib import Path
 
 from datadiet.errors import InputError
 from datadiet.tables import files
-from datadiet.tables.classes import Classes, classes
-from datadiet.tables.files import placed
+from datadiet.tables.labels import Classes, classes
 from datadiet.tables.table import Table, blank, listed
 
 __all__ = ["Classes", "Table", "blank", "classes", "like", "listed", "placed", "read"]
 
 
+def placed(out, source, word: str, force: bool = False) -> Path:
+    """Where a result goes, all that can forbid to write there found before any work: see :func:`datadiet.tables.files.placed`.
+
+    Beside a folder of images lies a .csv file, beside a folder of ``datasets`` a folder; a set of the hub goes to a .parquet file
+    in the working directory.
+    """
+    if str(source).startswith(files.HUB):
+        name = str(source).removeprefix(files.HUB).strip("/").replace("/", "-").replace(":", "-").partition("@")[0]
+        return files.placed(out, Path(name), word, force, suffix=".parquet", folder=True)
+    if not Path(source).is_dir():
+        return files.placed(out, source, word, force)
+    saved = (Path(source) / "state.json").is_file()
+    return files.placed(out, source, word, force, suffix="" if saved else ".csv", folder=saved)
+
+
 def like(table: Table, file) -> Table:
     """`table` itself where `file` ends as files of its kind do, else a new one with its cells: see "
-      ":mod:`datadiet.tables.convert`."""
+    ":mod:`datadiet.tables.convert`."""
     from datadiet.tables import convert
 
     return convert.like(table, file)
 
 
 def read(file, *, sep: str | None = None, encoding: str | None = None, quotes: bool | None = None) -> Table:
-    """A table from a .csv, .tsv, .txt, .jsonl, .ndjson, .json or .parquet file (each also .gz).
+    """A table from a .csv, .tsv, .txt, .jsonl, .ndjson, .json or .parquet file (each also .gz); from a folder that
+    ``datasets`` saved, a set of the hub (``hf://OWNER/NAME``), or a folder of images with a folder for each class.
 
     Nothing is turned into another type: cells of a text file are text.
 
@@ -45,6 +60,13 @@ def read(file, *, sep: str | None = None, encoding: str | None = None, quotes: b
         No such file, an unknown ending, a file that cannot be read without losing something, no row; an option that means nothing
         to that kind of file.
     """
+    hub = str(file).startswith(files.HUB)
+    if hub or Path(file).is_dir():
+        from datadiet.tables import folders
+
+        if sep or encoding or quotes is not None:
+            raise InputError(f"tables.read: --sep, --encoding and --quotes mean nothing to {file}; leave them away.")
+        return folders.hub(str(file)) if hub else folders.read(Path(file))
     file = Path(file)
     ending = files.known("tables.read", file)
     if ending not in files.TEXT:

@@ -9,8 +9,13 @@ from dataclasses import dataclass
 
 from datadiet.errors import InputError
 
-MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"),
-         (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
 KEPT = ("utf-8", "cp1252", "iso8859-1", "ascii")
 BLOCK = 2**20
 
@@ -50,8 +55,10 @@ class Charset:
                 text.encode(self.outer)
             return raw
         except UnicodeEncodeError as problem:
-            raise InputError(f"tables.write: {text[:40]!r} cannot be written as {self.outer or self.inner}, the encoding of the "
-                             f"table ({problem.reason}); save the table as UTF-8 first.") from None
+            raise InputError(
+                f"tables.write: {text[:40]!r} cannot be written as {self.outer or self.inner}, the encoding of the "
+                f"table ({problem.reason}); save the table as UTF-8 first."
+            ) from None
 
     def out(self, raw: bytes) -> bytes:
         """Bytes inside as bytes of the file."""
@@ -78,7 +85,7 @@ def opened(name: str, data: bytes, encoding: str | None = None) -> tuple[bytes, 
     asked = None if encoding is None else looked_up(encoding)
     if found and (asked is None or asked in (found, "utf-16", "utf-32", "utf-8-sig", "utf-8")):
         notes = [] if found == "utf-8" else [f"{name} is in {found.upper()}; the result is too."]
-        return turned(name, data[len(mark):], found, mark, notes)
+        return turned(name, data[len(mark) :], found, mark, notes)
     if asked:
         if asked in ("utf-16", "utf-32"):  # without a mark: little-endian, as most are
             asked += "-le"
@@ -87,8 +94,10 @@ def opened(name: str, data: bytes, encoding: str | None = None) -> tuple[bytes, 
         return data, Charset(), []
     sample = data[:4096]
     if sample.count(0) > len(sample) // 4:
-        raise InputError(f"tables.read: {name} holds many zero bytes and no mark at its start; if it is UTF-16, say so with "
-                         "--encoding utf-16-le or utf-16-be, or save it as UTF-8.")
+        raise InputError(
+            f"tables.read: {name} holds many zero bytes and no mark at its start; if it is UTF-16, say so with "
+            "--encoding utf-16-le or utf-16-be, or save it as UTF-8."
+        )
     return guessed(name, data)
 
 
@@ -106,13 +115,24 @@ def guessed(name: str, data: bytes):
             if first is None:
                 first, where = number, f"byte 0x{line[problem.start]:02x} in line {number}"
     if good:
-        return data, Charset("mixed"), [
-            f"{name} mixes encodings: {good} lines are UTF-8 beyond ASCII, {bad} are not (first: {where}); cells that are not "
-            f"UTF-8 are read as Windows-1252, and all are written as they came. Where that is wrong, name one with --encoding."]
+        return (
+            data,
+            Charset("mixed"),
+            [
+                f"{name} mixes encodings: {good} lines are UTF-8 beyond ASCII, {bad} are not (first: {where}); cells that are not "
+                f"UTF-8 are read as Windows-1252, and all are written as they came. Where that is wrong, name one with --encoding."
+            ],
+        )
     inner = "cp1252" if is_valid(data, "cp1252") else "iso8859-1"
     said = "Windows-1252" if inner == "cp1252" else "Latin-1"
-    return data, Charset(inner), [f"{name} is not UTF-8 ({where}); it is read as {said} and written as it came. Where that is "
-                                  f"wrong, name the encoding with --encoding."]
+    return (
+        data,
+        Charset(inner),
+        [
+            f"{name} is not UTF-8 ({where}); it is read as {said} and written as it came. Where that is "
+            f"wrong, name the encoding with --encoding."
+        ],
+    )
 
 
 def looked_up(encoding: str) -> str:
@@ -122,15 +142,18 @@ def looked_up(encoding: str) -> str:
         "".encode(found.name)
         return found.name
     except LookupError:
-        raise InputError(f"--encoding: {encoding!r} is not known; examples: utf-8, cp1252, latin-1, utf-16, shift_jis, "
-                         "gb18030.") from None
+        raise InputError(
+            f"--encoding: {encoding!r} is not known; examples: utf-8, cp1252, latin-1, utf-16, shift_jis, gb18030."
+        ) from None
 
 
 def turned(name: str, data: bytes, encoding: str, mark: bytes, notes: list):
     """Bytes in a named encoding."""
     if not is_valid(data, encoding):
-        raise InputError(f"tables.read: {name} is not {encoding} throughout; name another encoding with --encoding, or leave the "
-                         "option away to have it found.")
+        raise InputError(
+            f"tables.read: {name} is not {encoding} throughout; name another encoding with --encoding, or leave the "
+            "option away to have it found."
+        )
     if encoding in KEPT:
         return data, Charset(encoding, None, mark), notes
     text = data.decode(encoding)
@@ -139,8 +162,9 @@ def turned(name: str, data: bytes, encoding: str, mark: bytes, notes: list):
     except UnicodeEncodeError:
         same = False
     if not same:
-        raise InputError(f"tables.read: {name}, read as {encoding} and written again, would not be the same bytes; save it as "
-                         f"UTF-8 first.")
+        raise InputError(
+            f"tables.read: {name}, read as {encoding} and written again, would not be the same bytes; save it as UTF-8 first."
+        )
     return text.encode("utf-8"), Charset("utf-8", encoding, mark), notes
 
 
@@ -149,7 +173,7 @@ def is_valid(data: bytes, encoding: str) -> bool:
     decoder = codecs.getincrementaldecoder(encoding)()
     try:
         for start in range(0, len(data), BLOCK):
-            decoder.decode(data[start:start + BLOCK])
+            decoder.decode(data[start : start + BLOCK])
         decoder.decode(b"", final=True)
         return True
     except UnicodeError:

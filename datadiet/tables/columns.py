@@ -1,6 +1,10 @@
-"""Tables in Parquet files: types, order, metadata (the index of pandas among them) stay as they are; columns are appended."""
+"""Tables in Parquet files: types, order, metadata (the index of pandas among them) stay as they are; columns are appended.
+
+Columns of ``ClassLabel``, of ``datasets``, show the names of their classes; the numbers in the file stay.
+"""
 
 import copy
+import json
 
 import numpy as np
 import pyarrow as pa
@@ -31,9 +35,11 @@ class Columns(Table):
     def cells(self, name):
         self.require("tables.cells", name)
         try:
-            return self.arrow.column(name).to_pylist()
+            found = self.arrow.column(name).to_pylist()
         except (ValueError, OverflowError, pa.ArrowException) as problem:  # a time finer than Python has, text that is not UTF-8
             raise InputError(f"tables.cells: the column {name!r} cannot be read as Python values: {problem}.") from None
+        names = class_names(self.arrow.schema, name)
+        return found if names is None else [None if value is None or value < 0 else names[value] for value in found]
 
     def take(self, positions):
         out = copy.copy(self)
@@ -56,6 +62,15 @@ class Columns(Table):
 
     def save(self, stream):
         pq.write_table(self.arrow, stream)
+
+
+def class_names(schema: pa.Schema, name: str) -> list[str] | None:
+    """Names of the classes of a column that ``datasets`` wrote as ClassLabel; the file has their numbers, -1 for no label."""
+    try:
+        feature = json.loads(schema.metadata[b"huggingface"])["info"]["features"][name]
+        return feature["names"] if feature["_type"] == "ClassLabel" else None
+    except (TypeError, KeyError, ValueError):
+        return None
 
 
 def read(file) -> Columns:

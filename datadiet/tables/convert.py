@@ -27,13 +27,17 @@ def like(table: Table, file) -> Table:
     InputError
         Two columns of one name, cells that have no common type (Parquet) or no form in JSON.
     """
-    ending = files.known("tables.write", Path(file))
+    ending = files.ending(file)[0]
+    if not table.fits(ending):
+        ending = files.known("tables.write", Path(file))
     if table.fits(ending):
         return table
     twice = [name for name in table.columns if table.columns.count(name) > 1]
     if twice:
-        raise InputError(f"tables.write: two columns are named {twice[0]!r}, which a {ending} file cannot hold from here; "
-                         f"rename one, or write the same kind of file.")
+        raise InputError(
+            f"tables.write: two columns are named {twice[0]!r}, which a {ending} file cannot hold from here; "
+            f"rename one, or write the same kind of file."
+        )
     columns = {name: table.cells(name) for name in table.columns}
     if ending in files.TEXT:
         return as_text(columns, ending)
@@ -44,8 +48,10 @@ def like(table: Table, file) -> Table:
         try:
             out[name] = pa.array(cells)
         except (pa.ArrowException, ValueError, TypeError, OverflowError) as problem:
-            raise InputError(f"tables.write: the cells of {name!r} have no one type, as a Parquet file needs ({problem}); "
-                             f"write a {table.kind} file.") from None
+            raise InputError(
+                f"tables.write: the cells of {name!r} have no one type, as a Parquet file needs ({problem}); "
+                f"write a {table.kind} file."
+            ) from None
     return Columns(pa.table(out))
 
 
@@ -77,8 +83,9 @@ def typed(name: str, value) -> str:
     if isinstance(value, dict | list | bool):
         return as_json(name, value)
     if isinstance(value, bytes):
-        raise InputError(f"tables.write: the column {name!r} holds bytes, which have no form in a text file; write a .parquet "
-                         f"file.")
+        raise InputError(
+            f"tables.write: the column {name!r} holds bytes, which have no form in a text file; write a .parquet file."
+        )
     return str(value)
 
 
@@ -89,21 +96,26 @@ def as_json(name: str, value) -> str:
     except (TypeError, ValueError):
         if isinstance(value, datetime.datetime | datetime.date | datetime.time):
             return json.dumps(value.isoformat())
-        raise InputError(f"tables.write: the column {name!r} holds {type(value).__name__} values that JSON has no form for; "
-                         f"write a .parquet file.") from None
+        raise InputError(
+            f"tables.write: the column {name!r} holds {type(value).__name__} values that JSON has no form for; "
+            f"write a .parquet file."
+        ) from None
 
 
 def as_lines(columns: dict, ending: str) -> Lines:
     """Cells as JSON objects."""
     keys = [json.dumps(name, ensure_ascii=False) for name in columns]
     out = Lines()
-    out.rows = ["{" + ", ".join(f"{key}: {as_json(name, cell)}" for key, name, cell in zip(keys, columns, row, strict=True)) + "}"
-                for row in zip(*columns.values(), strict=True)]
+    out.rows = [
+        "{" + ", ".join(f"{key}: {as_json(name, cell)}" for key, name, cell in zip(keys, columns, row, strict=True)) + "}"
+        for row in zip(*columns.values(), strict=True)
+    ]
     try:
         out.rows = [row.encode("utf-8") for row in out.rows]
     except UnicodeEncodeError:
-        raise InputError("tables.write: a cell holds half a character, which UTF-8 cannot hold; write another kind of "
-                         "file.") from None
+        raise InputError(
+            "tables.write: a cell holds half a character, which UTF-8 cannot hold; write another kind of file."
+        ) from None
     out.lines = list(range(1, len(out.rows) + 1))
     out.head, out.usual_gap, out.tail = (b"[\n", b",\n", b"\n]\n") if ending == ".json" else (b"", b"\n", b"\n")
     out.in_array = ending == ".json"

@@ -18,6 +18,7 @@ TEXT = {".csv": b",", ".tsv": b"\t", ".txt": b"\t"}  # ending -> the separator t
 LINES = (".jsonl", ".ndjson", ".json")
 ENDINGS = (*TEXT, *LINES, ".parquet")
 SAID = f"{', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}, each also with .gz"
+HUB = "hf://"
 EXCEL = (".xlsx", ".xls", ".xlsm", ".ods")
 
 
@@ -48,8 +49,10 @@ def known(operation: str, file: Path) -> str:
     """The ending of a table's file, refused where no table has it."""
     found = ending(file)[0]
     if found in EXCEL:
-        raise InputError(f"{operation}: {file.name} ends in {found!r}, a workbook; save its sheet as CSV UTF-8 (in Excel: File, "
-                         "Save As) and give that.")
+        raise InputError(
+            f"{operation}: {file.name} ends in {found!r}, a workbook; save its sheet as CSV UTF-8 (in Excel: File, "
+            "Save As) and give that."
+        )
     if found not in ENDINGS:
         raise InputError(f"{operation}: {file.name} ends in {found!r}; give a file that ends in {SAID}.")
     return found
@@ -107,8 +110,9 @@ def placed(out, source, word: str, force: bool = False, *, suffix: str | None = 
         probe.touch(exist_ok=False)
         probe.unlink()
     except OSError as problem:
-        raise InputError(f"--out: nothing can be written to the folder {out.parent} ({problem.strerror}); name a file "
-                         "elsewhere.") from None
+        raise InputError(
+            f"--out: nothing can be written to the folder {out.parent} ({problem.strerror}); name a file elsewhere."
+        ) from None
     return out
 
 

@@ -8,13 +8,57 @@ import numpy as np
 from datadiet.errors import InputError
 from datadiet.tables.table import Table, blank, listed
 
-TEXTS = ("text", "sentence", "question", "content", "review", "body", "message", "utterance", "tweet", "comment", "query",
-         "prompt", "document", "abstract", "description", "input", "article", "post")
-LABELS = ("label", "labels", "class", "category", "topic", "target", "y", "intent", "sentiment", "gold", "tag", "annotation",
-          "gold_label", "label_text", "coarse_label", "stars", "rating")
-PAIRS = (("premise", "hypothesis"), ("sentence1", "sentence2"), ("question1", "question2"), ("text1", "text2"),
-         ("text_a", "text_b"), ("sentence_a", "sentence_b"), ("text", "text_pair"), ("question", "passage"),
-         ("question", "sentence"), ("query", "document"))
+TEXTS = (
+    "text",
+    "sentence",
+    "question",
+    "content",
+    "review",
+    "body",
+    "message",
+    "utterance",
+    "tweet",
+    "comment",
+    "query",
+    "prompt",
+    "document",
+    "abstract",
+    "description",
+    "input",
+    "article",
+    "post",
+)
+LABELS = (
+    "label",
+    "labels",
+    "class",
+    "category",
+    "topic",
+    "target",
+    "y",
+    "intent",
+    "sentiment",
+    "gold",
+    "tag",
+    "annotation",
+    "gold_label",
+    "label_text",
+    "coarse_label",
+    "stars",
+    "rating",
+)
+PAIRS = (
+    ("premise", "hypothesis"),
+    ("sentence1", "sentence2"),
+    ("question1", "question2"),
+    ("text1", "text2"),
+    ("text_a", "text_b"),
+    ("sentence_a", "sentence_b"),
+    ("text", "text_pair"),
+    ("question", "passage"),
+    ("question", "sentence"),
+    ("query", "document"),
+)
 SAMPLE = 2000  # rows looked at
 WORDS = 2.5  # a text has that many words on average
 
@@ -65,13 +109,21 @@ def looks(table: Table, name: str) -> tuple[bool, bool]:
 
 def named(table: Table) -> list[str]:
     """Columns that could be meant: those with a name of their own, but for what ``datadiet score`` wrote."""
-    return [name for name in table.columns
-            if name.strip() and table.columns.count(name) == 1 and not name.startswith("datadiet_")]
+    return [
+        name for name in table.columns if name.strip() and table.columns.count(name) == 1 and not name.startswith("datadiet_")
+    ]
 
 
-def label(table: Table) -> str:
-    """The column of the label alone."""
-    return chosen(table, "label", [name for name in named(table) if looks(table, name)[1]], LABELS, "--label")
+def shown(table: Table) -> tuple[str | None, str | None]:
+    """Columns of the label and of the text as far as they are found, to be shown beside a row; None for what is not."""
+    seen = {name: looks(table, name) for name in named(table)}
+    found = []
+    for kind, names, k in (("label", LABELS, 1), ("text", TEXTS, 0)):
+        try:
+            found.append(chosen(table, kind, [name for name in seen if seen[name][k]], names, ""))
+        except InputError:
+            found.append(None)
+    return tuple(found)
 
 
 def columns(table: Table, text: str | None = None, label: str | None = None, text_pair: str | None = None) -> Guess:
@@ -123,6 +175,7 @@ def chosen(table: Table, kind: str, found: list[str], names: tuple[str, ...], op
         if not others or simple(ranked[0]) == simple(names[0]):
             return ranked[0]
     if not found:
-        raise InputError(f"datadiet score: no column looks like the {kind}; name it with {option}. The table has "
-                         f"{listed(table.columns)}.")
+        raise InputError(
+            f"datadiet score: no column looks like the {kind}; name it with {option}. The table has {listed(table.columns)}."
+        )
     raise InputError(f"datadiet score: the {kind} could be {listed(found)}; name one with {option}.")

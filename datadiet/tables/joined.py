@@ -33,7 +33,7 @@ def rows_in_cells(data: bytes, sep: bytes, end: bytes, start: int, ends: np.ndar
     width = int(np.searchsorted(seps, ends[0]))
     suspects = []
     for i in long.tolist():
-        parts = data[starts[i]:ends[i]].rstrip(b"\r\n").split(end)
+        parts = data[starts[i] : ends[i]].rstrip(b"\r\n").split(end)
         parts = [part for part in parts if part.strip()]
         if width and len(parts) > 1 and all(part.count(sep) == width for part in parts):
             suspects.append((i, [part.rstrip(b"\r").split(sep) for part in parts]))
@@ -58,7 +58,7 @@ def known(data, sep, starts, ends, inside) -> list[set]:
     """For each column, words that at least two records of one line hold there."""
     counts = []
     for i in np.flatnonzero(inside == 0)[1:].tolist():
-        cells = data[starts[i]:ends[i]].rstrip(b"\r\n").split(sep)
+        cells = data[starts[i] : ends[i]].rstrip(b"\r\n").split(sep)
         counts = counts or [Counter() for _ in cells]
         if len(cells) == len(counts):
             for count, cell in zip(counts, cells, strict=True):

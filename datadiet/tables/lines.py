@@ -50,8 +50,9 @@ class Lines(Table):
         for name, values in new.items():
             for value in values:
                 if not isinstance(value, str | int | float | bool | None):
-                    raise InputError(f"tables: the new column {name!r} holds {type(value).__name__}; give numbers, strings or "
-                                     f"None.")
+                    raise InputError(
+                        f"tables: the new column {name!r} holds {type(value).__name__}; give numbers, strings or None."
+                    )
         out = copy.copy(self)
         out.new = self.new | {name: list(values) for name, values in new.items()}
         out.columns = (*self.columns, *new)
@@ -103,7 +104,7 @@ def extended(row: bytes, keys: list[str], values: list[str]) -> bytes:
     empty = body == b"{"
     colon, comma = (":", ",") if not empty and b'": ' not in row else (": ", ", ")
     pairs = comma.join(f"{key}{colon}{value}" for key, value in zip(keys, values, strict=True))
-    return body + ("" if empty else comma).encode() + pairs.encode() + row[len(body):]
+    return body + ("" if empty else comma).encode() + pairs.encode() + row[len(body) :]
 
 
 def read(file, encoding: str | None = None) -> Lines:
@@ -116,9 +117,10 @@ def read(file, encoding: str | None = None) -> Lines:
     """
     name = file.name
     data, how, notes = charset.opened(name, files.content(file), encoding)
-    if how.inner != "utf-8":
-        raise InputError(f"tables.read: {name} could not be read: JSON is UTF-8, and this is not. {' '.join(notes)} Give the "
-                         f"option --encoding, or save it as UTF-8.")
+    if how.inner in ("cp1252", "iso8859-1"):
+        data, how = data.decode(how.inner).encode("utf-8"), charset.Charset("utf-8", how.inner, how.mark)
+    if how.inner == "mixed":
+        raise InputError(f"tables.read: {name} could not be read: JSON is UTF-8 throughout, and this is not. {notes[0]}")
     out = Lines()
     out.kind, out.charset, out.new = files.ending(file)[0], how, {}
     out.in_array = data.lstrip()[:1] == b"["
@@ -141,7 +143,7 @@ def by_line(out: Lines, name: str, data: bytes) -> None:
         if not text:
             gap += line + LINE
             continue
-        lead = line[:len(line) - len(line.lstrip(b" \t\r"))]
+        lead = line[: len(line) - len(line.lstrip(b" \t\r"))]
         gap += lead
         columns |= dict.fromkeys(parsed(name, number, text))
         out.gaps.append(before + gap if out.rows else gap)
@@ -149,7 +151,7 @@ def by_line(out: Lines, name: str, data: bytes) -> None:
             out.head = gap
         out.rows.append(text)
         out.lines.append(number)
-        before, gap = line[len(lead) + len(text):] + LINE, b""
+        before, gap = line[len(lead) + len(text) :] + LINE, b""
     out.columns = tuple(columns)
     out.tail = (before + gap)[:-1]  # split gives one line more than there are line ends
     out.usual_gap = b"\r\n" if b"\r\n" in data[:100_000] else LINE
@@ -162,11 +164,14 @@ def parsed(name: str, number: int, text: bytes) -> dict:
         value = json.loads(text)
     except (ValueError, RecursionError) as problem:
         hint = " The file seems to hold one object over several lines; give one object a line." if text in (b"{", b"[") else ""
-        raise InputError(f"tables.read: {name} could not be read: line {number} is no JSON ({problem}).{hint} Mend the line, or "
-                         "take it out.") from None
+        raise InputError(
+            f"tables.read: {name} could not be read: line {number} is no JSON ({problem}).{hint} Mend the line, or take it out."
+        ) from None
     if not isinstance(value, dict):
-        raise InputError(f"tables.read: line {number} of {name} is a JSON {type(value).__name__}, not an object; give "
-                         '{"name": value, ...} in each line.')
+        raise InputError(
+            f"tables.read: line {number} of {name} is a JSON {type(value).__name__}, not an object; give "
+            '{"name": value, ...} in each line.'
+        )
     return value
 
 
@@ -178,24 +183,27 @@ def array(out: Lines, name: str, data: bytes) -> None:
     at = before = text.index("[") + 1
     line = text.count("\n", 0, at) + 1
     while True:
-        blank = len(text[at:at + 10_000]) - len(text[at:at + 10_000].lstrip())
+        blank = len(text[at : at + 10_000]) - len(text[at : at + 10_000].lstrip())
         at += blank
-        if text[at:at + 1] == "]":
+        if text[at : at + 1] == "]":
             break
         try:
             if out.rows:
-                if text[at:at + 1] != ",":
+                if text[at : at + 1] != ",":
                     raise ValueError("a comma or ] is missing")
                 at += 1
-                at += len(text[at:at + 10_000]) - len(text[at:at + 10_000].lstrip())
+                at += len(text[at : at + 10_000]) - len(text[at : at + 10_000].lstrip())
             value, stop = decoder.raw_decode(text, at)
         except (ValueError, RecursionError) as problem:
-            raise InputError(f"tables.read: {name} could not be read: element {len(out.rows)} of the array is no JSON "
-                             f"({problem}).") from None
+            raise InputError(
+                f"tables.read: {name} could not be read: element {len(out.rows)} of the array is no JSON ({problem})."
+            ) from None
         line += text.count("\n", before, at)
         if not isinstance(value, dict):
-            raise InputError(f"tables.read: element {len(out.rows)} of the array in {name} (line {line}) is a JSON "
-                             f"{type(value).__name__}, not an object; give an array of objects.")
+            raise InputError(
+                f"tables.read: element {len(out.rows)} of the array in {name} (line {line}) is a JSON "
+                f"{type(value).__name__}, not an object; give an array of objects."
+            )
         if not out.rows:
             out.head = text[:at].encode()
         out.gaps.append(text[before:at].encode() if out.rows else b"")

@@ -7,7 +7,7 @@ import numpy as np
 from datadiet import prune
 from datadiet.errors import InputError
 from datadiet.tables import guess
-from datadiet.tables.classes import Classes, classes, shown_name
+from datadiet.tables.labels import Classes, classes, shown_name
 from datadiet.tables.table import Table, blank, listed
 
 BESIDE = ("datadiet_runs", "datadiet_class", "datadiet_wrong")  # columns of `datadiet score` that are no score
@@ -45,8 +45,10 @@ def score_column(table: Table) -> str:
     found = [name for name in table.columns if name.startswith("datadiet_") and name not in BESIDE]
     found = found or [name for name in table.columns if name == "datadiet_wrong"]
     if len(found) != 1:
-        raise InputError(f"datadiet prune: {len(found) or 'no'} columns of scores start with datadiet_; name the score column "
-                         f"with --score. The table has {listed(table.columns)}.")
+        raise InputError(
+            f"datadiet prune: {len(found) or 'no'} columns of scores start with datadiet_; name the score column "
+            f"with --score. The table has {listed(table.columns)}."
+        )
     return found[0]
 
 
@@ -68,8 +70,10 @@ def numbers(table: Table, name: str) -> np.ndarray:
                 raise ValueError
             out[row] = float(cell)
         except (ValueError, TypeError, OverflowError):
-            raise InputError(f"datadiet prune: the column {name!r} holds {str(cell)[:40]!r} in {table.where(row)}, not "
-                             f"numbers; name the score column with --score.") from None
+            raise InputError(
+                f"datadiet prune: the column {name!r} holds {str(cell)[:40]!r} in {table.where(row)}, not "
+                f"numbers; name the score column with --score."
+            ) from None
     return out
 
 
@@ -114,8 +118,10 @@ def rows(
         :func:`datadiet.prune.keep` refuses.
     """
     if keep is None and drop_wrong is None:
-        raise InputError("datadiet prune: nothing says how much to keep; give --keep with the share of the rows, such as "
-                         "--keep 0.7, or --drop-wrong.")
+        raise InputError(
+            "datadiet prune: nothing says how much to keep; give --keep with the share of the rows, such as "
+            "--keep 0.7, or --drop-wrong."
+        )
     if unscored not in ("keep", "drop"):
         raise InputError(f"datadiet prune: unscored={unscored!r}; choose keep or drop.")
     said = []
@@ -123,32 +129,46 @@ def rows(
     stays = np.ones(n, bool)
     if drop_wrong is not None:
         stays &= ~(wrong(table, drop_wrong) > drop_wrong)
-        said.append(f"{n - stays.sum()} rows are dropped whose label is wrong with a probability above {drop_wrong:g} "
-                    f"(datadiet_wrong).")
+        said.append(
+            f"{n - stays.sum()} rows are dropped whose label is wrong with a probability above {drop_wrong:g} (datadiet_wrong)."
+        )
         if not stays.any():
             raise InputError(f"datadiet prune: --drop-wrong {drop_wrong:g} would drop all {n} rows; raise it.")
-    groups = found_classes(table, balanced, label)
-    scores = None
+    found, text = guess.shown(table)
+    label = balanced or label or found
+    groups = None if label is None else classes(table, label)
     if keep is not None:
         column = column or score_column(table)
         scores = numbers(table, column)
         scored = np.flatnonzero(stays & ~np.isnan(scores))
         if not len(scored):
-            raise InputError(f"datadiet prune: the column {column!r} holds no number in any of {n} rows; name the score column "
-                             f"with --score, or score the table first.")
+            raise InputError(
+                f"datadiet prune: the column {column!r} holds no number in any of {n} rows; name the score column "
+                f"with --score, or score the table first."
+            )
         labels = None if balanced is None else every_class(table, groups, scored)
         chosen = scored[prune.keep(scores[scored], keep, rule, offset=offset, labels=labels, seed=seed)]
         without = stays & np.isnan(scores)
         if without.any():
-            said.append(f"{without.sum()} rows have no score and are {'kept' if unscored == 'keep' else 'dropped'} "
-                        f"(--unscored {'drop drops' if unscored == 'keep' else 'keep keeps'} them).")
+            said.append(
+                f"{without.sum()} rows have no score and are {'kept' if unscored == 'keep' else 'dropped'} "
+                f"(--unscored {'drop drops' if unscored == 'keep' else 'keep keeps'} them)."
+            )
         stays = without if unscored == "keep" else np.zeros(n, bool)
         stays[chosen] = True
-        said.insert(0, ENDS[rule].format(column) + (f" The {'hardest' if rule != 'easiest' else 'easiest'} {100 * offset:g} % "
-                                                    f"of them are skipped." if offset else ""))
+        said.insert(
+            0,
+            ENDS[rule].format(column)
+            + (f" The {'hardest' if rule != 'easiest' else 'easiest'} {100 * offset:g} % of them are skipped." if offset else ""),
+        )
     positions = np.flatnonzero(stays)
-    if groups is not None:
+    if groups is None:
+        said.append("No column looks like the label, so rows are not counted by class; name one with --label.")
+    else:
         said += shares(groups, stays, balanced is not None)
+    by = "datadiet_wrong" if "datadiet_wrong" in table.columns else column
+    kept = np.where(stays, "kept", "dropped")
+    said.append(suspicious(table, by, numbers(table, by), [name for name in (label, text) if name], kept))
     return Pruned(table.take(positions), positions, tuple(said))
 
 
@@ -157,31 +177,22 @@ def wrong(table: Table, limit: float) -> np.ndarray:
     if not 0 <= limit <= 1:
         raise InputError(f"datadiet prune: --drop-wrong {limit:g}; give a probability from 0 to 1.")
     if "datadiet_wrong" not in table.columns:
-        raise InputError("datadiet prune: --drop-wrong reads the column datadiet_wrong, which this table does not have; score "
-                         f"it with `datadiet score` first. The table has {listed(table.columns)}.")
+        raise InputError(
+            "datadiet prune: --drop-wrong reads the column datadiet_wrong, which this table does not have; score "
+            f"it with `datadiet score` first. The table has {listed(table.columns)}."
+        )
     return numbers(table, "datadiet_wrong")
-
-
-def found_classes(table: Table, balanced: str | None, label: str | None) -> Classes | None:
-    """Classes to count: of the column that is named, or of the one that looks like the label; None where none does."""
-    if balanced is not None:
-        table.require("datadiet prune", balanced)
-    name = balanced or label
-    if name is None:
-        try:
-            name = guess.label(table)
-        except InputError:
-            return None
-    return classes(table, name)
 
 
 def every_class(table: Table, groups: Classes, scored: np.ndarray) -> np.ndarray:
     """Class of each row with a score; none may be missing."""
     empty = scored[groups.of[scored] < 0]
     if len(empty):
-        raise InputError(f"datadiet prune: {len(empty)} rows have no class in {groups.column!r} (the first is "
-                         f"{table.where(empty[0])}), so their class cannot keep its share; fill the cells, or take --balanced "
-                         f"away.")
+        raise InputError(
+            f"datadiet prune: {len(empty)} rows have no class in {groups.column!r} (the first is "
+            f"{table.where(empty[0])}), so their class cannot keep its share; fill the cells, or take --balanced "
+            f"away."
+        )
     return groups.of[scored]
 
 
@@ -199,19 +210,23 @@ def shares(groups: Classes, stays: np.ndarray, balanced: bool) -> list[str]:
     lost = [groups.names[c] for c in order if before[c] and not after[c]]
     if lost:
         shown = ", ".join(map(shown_name, lost[:10])) + (f" and {len(lost) - 10} more" if len(lost) > 10 else "")
-        said.append(f"Lost: no row is kept of {len(lost)} class{'es' if len(lost) > 1 else ''} ({shown}). Keep more rows, or "
-                    f"add those of it by hand.")
+        said.append(
+            f"Lost: no row is kept of {len(lost)} class{'es' if len(lost) > 1 else ''} ({shown}). Keep more rows, or "
+            f"add those of it by hand."
+        )
     moved = after / max(after.sum(), 1) - before / before.sum()
     most = int(np.argmax(np.abs(moved)))
     if not balanced and abs(moved[most]) > MOVED:
-        said.append(f"The shares of the classes have moved: {shown_name(groups.names[most])} from "
-                    f"{100 * before[most] / before.sum():.0f} % to {100 * after[most] / max(after.sum(), 1):.0f} %. "
-                    f"--balanced {groups.column} keeps them.")
+        said.append(
+            f"The shares of the classes have moved: {shown_name(groups.names[most])} from "
+            f"{100 * before[most] / before.sum():.0f} % to {100 * after[most] / max(after.sum(), 1):.0f} %. "
+            f"--balanced {groups.column} keeps them."
+        )
     return said
 
 
-def suspicious(table: Table, column: str, values: np.ndarray, texts=(), most: int = SUSPICIOUS) -> str:
-    """The rows with the highest values, a line each: where, value, texts. Empty where no row has a value.
+def suspicious(table: Table, column: str, values, texts=(), beside=None, most: int = SUSPICIOUS) -> str:
+    """The rows with the highest values, a line each: where, value, cells. Empty where no row has a value.
 
     Parameters
     ----------
@@ -221,17 +236,21 @@ def suspicious(table: Table, column: str, values: np.ndarray, texts=(), most: in
     values : float array [rows]
         NaN where there is none.
     texts : sequence of str
-        Columns to show beside.
+        Columns to show.
+    beside : sequence of str [rows], optional
+        A word for each row.
     """
     values = np.asarray(values, float)
     there = np.flatnonzero(~np.isnan(values))
     top = there[np.argsort(-values[there], kind="stable")[:most]]
     if not len(top):
-        return ""
+        return f"No row has a {column}."
     part = table.take(top)
-    cells = [[shortened(cell) for cell in part.cells(name)] for name in texts]
-    lines = [" | ".join([f"  {table.where(row)}: {values[row]:.3g}", *(shown[k] for shown in cells)])
-             for k, row in enumerate(top)]
+    cells = [] if beside is None else [[beside[row] for row in top]]
+    cells += [[shortened(cell) for cell in part.cells(name)] for name in texts]
+    lines = [
+        " | ".join([f"  {table.where(row)}: {values[row]:.3g}", *(column[k] for column in cells)]) for k, row in enumerate(top)
+    ]
     return f"The {len(top)} rows with the highest {column}:\n" + "\n".join(lines)
 
 
@@ -243,4 +262,4 @@ def shortened(cell, most: int = 60) -> str:
     """
     text = "".join(letter if letter.isprintable() else " " for letter in ("" if cell is None else str(cell))[:400])
     text = " ".join(text.split())
-    return text if len(text) <= most else text[:most - 1] + "…"
+    return text if len(text) <= most else text[: most - 1] + "…"

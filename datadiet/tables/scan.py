@@ -21,7 +21,7 @@ BLOCK = 2**24
 def places(data: bytes, byte: int, start: int = 0) -> np.ndarray:
     """Positions of a byte in `data` from `start` on, int64."""
     whole = np.frombuffer(data, np.uint8)
-    found = [np.flatnonzero(whole[at:at + BLOCK] == byte) + at for at in range(start, len(data), BLOCK)]
+    found = [np.flatnonzero(whole[at : at + BLOCK] == byte) + at for at in range(start, len(data), BLOCK)]
     return np.concatenate(found) if found else np.empty(0, np.int64)
 
 
@@ -40,8 +40,13 @@ def fast(data: bytes, sep: bytes, end: bytes, quotes: bool = True, start: int = 
         last = closes == len(data) - 1
         if not np.all((opens == start) | (before == sep[0]) | (before == end[0]) | (before == QUOTE)):
             return None
-        if not np.all(last | (after == sep[0]) | (after == end[0]) | (after == QUOTE)
-                      | (after == CR) & (end[0] == LF) & (beyond == LF) & (closes < len(data) - 2)):
+        if not np.all(
+            last
+            | (after == sep[0])
+            | (after == end[0])
+            | (after == QUOTE)
+            | (after == CR) & (end[0] == LF) & (beyond == LF) & (closes < len(data) - 2)
+        ):
             return None
         ends = ends[np.searchsorted(marks, ends) % 2 == 0]
         seps = seps[np.searchsorted(marks, seps) % 2 == 0]
@@ -101,8 +106,11 @@ def slow(data: bytes, sep: bytes, end: bytes, quotes: bool = True, start: int = 
 
 def literal_quotes(data: bytes, sep: bytes, end: bytes, start: int = 0) -> list[int]:
     """Positions of cells that begin with a quote and are no quoted cells, so that the quote is a letter."""
-    return [match.start() for match in cell_pattern(sep, end).finditer(data, start)
-            if match[1] is None and data[match.start():match.start() + 1] == b'"']
+    return [
+        match.start()
+        for match in cell_pattern(sep, end).finditer(data, start)
+        if match[1] is None and data[match.start() : match.start() + 1] == b'"'
+    ]
 
 
 def scan(data: bytes, sep: bytes, end: bytes, quotes: bool = True, start: int = 0):

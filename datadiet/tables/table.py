@@ -61,15 +61,19 @@ class Table:
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise InputError(f"{operation}: there is no {kind}column {name!r}; {hint}the table has {listed(self.columns)}.")
         if self.columns.count(name) > 1:
-            raise InputError(f"{operation}: {self.columns.count(name)} columns are named {name!r}, so the {kind}column is not "
-                             f"known; rename one of them in the first line. The table has {listed(self.columns)}.")
+            raise InputError(
+                f"{operation}: {self.columns.count(name)} columns are named {name!r}, so the {kind}column is not "
+                f"known; rename one of them in the first line. The table has {listed(self.columns)}."
+            )
 
     def refuse_taken(self, names) -> None:
         """Refuse new columns whose names are taken; to be called before the work whose result they hold."""
         taken = [name for name in names if name in self.columns]
         if taken:
-            raise InputError(f"tables: the table has a column {taken[0]!r} already, and no column is overwritten; give the table "
-                             "without it, or rename it.")
+            raise InputError(
+                f"tables: the table has a column {taken[0]!r} already, and no column is overwritten; give the table "
+                "without it, or rename it."
+            )
 
     def with_columns(self, new: dict) -> "Table":
         """The table with new columns at its end.
@@ -87,8 +91,9 @@ class Table:
         self.refuse_taken(new)
         for name, values in new.items():
             if len(values) != len(self):
-                raise InputError(f"tables: the new column {name!r} has {len(values)} values for {len(self)} rows; give one a "
-                                 f"row.")
+                raise InputError(
+                    f"tables: the new column {name!r} has {len(values)} values for {len(self)} rows; give one a row."
+                )
         return self.added({name: [plain(value) for value in values] for name, values in new.items()})
 
     def write(self, file, force: bool = False) -> None:
@@ -102,8 +107,9 @@ class Table:
         """
         ending = files.known("tables.write", Path(file))
         if not self.fits(ending):
-            raise InputError(f"tables.write: a table of a {self.kind} file is not written as {ending}; convert it with "
-                             f"tables.like.")
+            raise InputError(
+                f"tables.write: a table of a {self.kind} file is not written as {ending}; convert it with tables.like."
+            )
         with files.whole(file, force) as stream:
             self.save(stream)
 

@@ -5,6 +5,7 @@ row; so quotes, blanks, line ends, the mark at the start and the encoding come b
 """
 
 import copy
+import re
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from datadiet.tables.table import Table, listed
 
 SEPARATORS = {b",": "a comma", b";": "a semicolon", b"\t": "a tab", b"|": "a bar"}
 SAMPLE = 2**20  # bytes that the separator is looked for in
+FIRST_LINE = re.compile(rb'(?>"[^"]*"|[^"\r\n])*+')
 BLANK = b" \t\r\n"
 
 
@@ -71,8 +73,10 @@ class Text(Table):
         if special and self.quotes:
             text = '"' + text.replace('"', '""') + '"'
         elif any(letter in text for letter in (self.sep.decode(), "\r", "\n")):
-            raise InputError(f"tables.write: {text[:40]!r} holds a separator or a line end, and this table has no quotes to put "
-                             "around it; write to a .csv, .jsonl or .parquet file.")
+            raise InputError(
+                f"tables.write: {text[:40]!r} holds a separator or a line end, and this table has no quotes to put "
+                "around it; write to a .csv, .jsonl or .parquet file."
+            )
         return self.charset.bytes(text)
 
     def fits(self, ending):
@@ -85,9 +89,14 @@ class Text(Table):
     def save(self, stream):
         out, sep = self.charset.out, self.sep
         stream.write(self.charset.mark)
-        names = [self.cell(name) for name in self.columns[self.own:]]
-        stream.write(out(self.head[0] + b"".join(cell if not k and self.bare_head else sep + cell for k, cell in enumerate(names))
-                         + self.head[1]))
+        names = [self.cell(name) for name in self.columns[self.own :]]
+        stream.write(
+            out(
+                self.head[0]
+                + b"".join(cell if not k and self.bare_head else sep + cell for k, cell in enumerate(names))
+                + self.head[1]
+            )
+        )
         if not len(self):
             return
         line_end = self.head[1][:2] if self.head[1].startswith(b"\r\n") else self.head[1][:1]
@@ -147,7 +156,7 @@ def read(file, sep: str | None = None, encoding: str | None = None, quotes: bool
     start = len(data) - len(data.lstrip(b"\r\n"))
     if start == len(data):
         raise InputError(f"tables.read: {name} could not be read: it is empty. Give a file with names in its first line.")
-    end = b"\n" if b"\n" in data[start:] else b"\r"
+    end = line_end(data, start)
     said, start = declared(data, start, end)
     out.sep = separator(name, data, start, end, files.TEXT[out.kind], sep, said, notes)
     parse(out, name, start, end, quotes, notes)
@@ -155,6 +164,13 @@ def read(file, sep: str | None = None, encoding: str | None = None, quotes: bool
         notes.append(f"{name} is separated by {SEPARATORS.get(out.sep, repr(out.sep.decode()))}; the result is too.")
     out.notes = tuple(notes)
     return out
+
+
+def line_end(data: bytes, start: int) -> bytes:
+    """Last byte of the line ends: a carriage return where the first line ends in one alone, as on an old Mac, else a line "
+    "feed."""
+    at = FIRST_LINE.match(data, start).end()
+    return b"\r" if data[at : at + 1] == b"\r" and data[at + 1 : at + 2] != b"\n" else b"\n"
 
 
 def declared(data: bytes, start: int, end: bytes):
@@ -177,9 +193,9 @@ def separator(name, data, start, end, usual, asked, said, notes) -> bytes:
         return found
     if said is not None:
         return said
-    sample = data[start:start + SAMPLE]
+    sample = data[start : start + SAMPLE]
     cut = sample.rfind(end) if len(data) > start + SAMPLE else -1
-    sample = sample[:cut + 1] if cut > 0 else sample
+    sample = sample[: cut + 1] if cut > 0 else sample
     found = {}
     for sep in sorted(SEPARATORS, key=lambda sep: sep != usual):
         ends, seps, _ = scan.scan(sample, sep, end, True)
@@ -195,27 +211,30 @@ def parse(out: Text, name: str, start: int, end: bytes, quotes, notes) -> None:
     data = out.data
     out.quotes = quotes is not False
     ends, seps, regular = scan.scan(data, out.sep, end, out.quotes, start)
-    if end == b"\n" and len(ends) < 2 and b"\r" in data[start:]:  # line ends of an old Mac, and a line feed in a cell
-        end = b"\r"
-        ends, seps, regular = scan.scan(data, out.sep, end, out.quotes, start)
     if out.quotes and quotes is None:
         lines = joined.rows_in_cells(data, out.sep, end, start, ends, seps)
         if lines and out.sep == b"\t":
             out.quotes = False
             ends, seps, regular = scan.scan(data, out.sep, end, False, start)
-            notes.append(f"{name}: a quote in line {lines[0]} would join the rows down to line {lines[1]}; quotes are read as "
-                         f"letters. Where they enclose cells, give --quotes enclose.")
+            notes.append(
+                f"{name}: a quote in line {lines[0]} would join the rows down to line {lines[1]}; quotes are read as "
+                f"letters. Where they enclose cells, give --quotes enclose."
+            )
         elif lines:
-            raise InputError(f"tables.read: {name}: the quote that opens in line {lines[0]} closes in line {lines[1]}, and the "
-                             f"lines between look like rows of their own, which would be lost in one cell. Close or double the "
-                             f"quote; or say --quotes letters where quotes are letters, --quotes enclose where the cell is "
-                             f"meant to be so long.")
+            raise InputError(
+                f"tables.read: {name}: the quote that opens in line {lines[0]} closes in line {lines[1]}, and the "
+                f"lines between look like rows of their own, which would be lost in one cell. Close or double the "
+                f"quote; or say --quotes letters where quotes are letters, --quotes enclose where the cell is "
+                f"meant to be so long."
+            )
     out.quoted = out.quotes and b'"' in data
     if out.quoted and not regular:
         odd = scan.literal_quotes(data, out.sep, end, start)
         if odd:
-            notes.append(f"{name}: {len(odd)} cells begin with a quote that does not close at the end of a cell (first: line "
-                         f"{line_of(data, odd[0], end)}); there it is read as a letter.")
+            notes.append(
+                f"{name}: {len(odd)} cells begin with a quote that does not close at the end of a cell (first: line "
+                f"{line_of(data, odd[0], end)}); there it is read as a letter."
+            )
     starts = np.concatenate([[start], ends[:-1]])
     stops = content_ends(data, starts, ends, end)
     counts = np.diff(np.searchsorted(seps, ends), prepend=0)
@@ -224,10 +243,10 @@ def parse(out: Text, name: str, start: int, end: bytes, quotes, notes) -> None:
     first, rows = rows[0], rows[1:]
     if not len(rows):
         raise InputError(f"tables.read: {name} holds no rows below its names; give a file with a row an example.")
-    if spaces[first:].any() and spaces[rows[-1]:].sum() < spaces[first:].sum():
-        notes.append(f"{name}: {spaces[first:rows[-1]].sum()} blank lines are no rows; they stay with the row above them.")
+    if spaces[first:].any() and spaces[rows[-1] :].sum() < spaces[first:].sum():
+        notes.append(f"{name}: {spaces[first : rows[-1]].sum()} blank lines are no rows; they stay with the row above them.")
     cuts = np.concatenate([[0], np.searchsorted(seps, ends)])
-    header = slices(data, starts[first], stops[first], seps[cuts[first]:cuts[first + 1]])
+    header = slices(data, starts[first], stops[first], seps[cuts[first] : cuts[first + 1]])
     names = [unquoted(how_named(out, name, cell), out.quotes) for cell in header]
     out.bare_rows = out.bare_head = False
     extra = counts[rows] + 1 - len(names)
@@ -236,8 +255,10 @@ def parse(out: Text, name: str, start: int, end: bytes, quotes, notes) -> None:
     last = np.maximum(cuts[rows + 1] - 1, 0)
     if len(seps) and (extra == 1).all() and (seps[last] == out.stops - 1).all():
         out.bare_rows, out.stops = True, out.stops - 1
-        notes.append(f"{name}: every row ends in a separator that the names do not have; it is read as no cell"
-                     " (a new column begins behind it).")
+        notes.append(
+            f"{name}: every row ends in a separator that the names do not have; it is read as no cell"
+            " (a new column begins behind it)."
+        )
     elif (extra == -1).all() and len(names) > 1 and not names[-1]:
         out.bare_head, names = True, names[:-1]
         notes.append(f"{name}: the line of names ends in a separator that the rows do not have; it is read as no name.")
@@ -250,15 +271,17 @@ def parse(out: Text, name: str, start: int, end: bytes, quotes, notes) -> None:
         out.bounds = out.bounds.astype(np.uint32)
     out.starts = starts[rows]
     out.ends = np.append(starts[rows[1:]], len(data))
-    out.head = data[:stops[first]], data[stops[first]:starts[rows[0]]]
+    out.head = data[: stops[first]], data[stops[first] : starts[rows[0]]]
     out.lines = lines_of(data, out.starts, end)
 
 
 def how_named(out: Text, name: str, cell: bytes) -> str:
     """A name in the first line."""
     if b"\0" in cell:
-        raise InputError(f"tables.read: the names of {name} hold zero bytes; it does not look like text. Say which encoding it "
-                         f"is in with --encoding (utf-16-le, for instance), or export it anew.")
+        raise InputError(
+            f"tables.read: the names of {name} hold zero bytes; it does not look like text. Say which encoding it "
+            f"is in with --encoding (utf-16-le, for instance), or export it anew."
+        )
     return out.charset.text(cell)
 
 
@@ -269,11 +292,16 @@ def refuse_row(out, name, names, rows, counts, starts, extra, end, first):
     sep = SEPARATORS.get(out.sep, repr(out.sep.decode()))
     others = "alone" if len(bad) == 1 else f"as {len(bad)} of {len(rows)} rows differ"
     others = "as every row has" if len(bad) == len(rows) else others
-    what = (f"put the cell that holds {sep} into quotes, or name another separator with --sep" if found > len(names)
-            else "add the cells that are missing, and look for a line end within a cell, or a quote that is not closed")
-    raise InputError(f"tables.read: line {at} of {name} has {found} cells under {len(names)} names ({others}; the names are "
-                     f"{listed(names)}, the separator is {sep}). Nothing was read, so that no cell moves under another name: "
-                     f"{what}.")
+    what = (
+        f"put the cell that holds {sep} into quotes, or name another separator with --sep"
+        if found > len(names)
+        else "add the cells that are missing, and look for a line end within a cell, or a quote that is not closed"
+    )
+    raise InputError(
+        f"tables.read: line {at} of {name} has {found} cells under {len(names)} names ({others}; the names are "
+        f"{listed(names)}, the separator is {sep}). Nothing was read, so that no cell moves under another name: "
+        f"{what}."
+    )
 
 
 def content_ends(data, starts, ends, end) -> np.ndarray:
@@ -289,14 +317,14 @@ def blanks(data, starts, stops, counts) -> np.ndarray:
     """Whether a record is a blank line: no separator, and nothing but white space."""
     found = stops == starts
     for i in np.flatnonzero((counts == 0) & ~found).tolist():
-        found[i] = not data[starts[i]:stops[i]].strip(BLANK)
+        found[i] = not data[starts[i] : stops[i]].strip(BLANK)
     return found
 
 
 def slices(data, start, stop, seps) -> list[bytes]:
     """Cells of one record."""
     edges = [start - 1, *seps.tolist(), stop]
-    return [data[a + 1:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [data[a + 1 : b] for a, b in zip(edges, edges[1:], strict=False)]
 
 
 def line_of(data: bytes, at: int, end: bytes) -> int:

@@ -73,14 +73,18 @@ def classes(table: Table, column: str) -> Classes:
     cells = table.cells(column)
     for row, cell in enumerate(cells):
         if isinstance(cell, list | dict | tuple | set | bytes):
-            raise InputError(f"tables.classes: the label column {column!r} holds a {type(cell).__name__} in {table.where(row)} "
-                             f"({str(cell)[:60]}); a row has one class here. Give a column with one label a row.")
+            raise InputError(
+                f"tables.classes: the label column {column!r} holds a {type(cell).__name__} in {table.where(row)} "
+                f"({str(cell)[:60]}); a row has one class here. Give a column with one label a row."
+            )
     kept = [None if blank(cell) else cell for cell in cells]
     texts = {cell for cell in kept if isinstance(cell, str)}
     in_brackets = [cell for cell in texts if re.fullmatch(r"\s*[\[({].*,.*[\])}]\s*", cell, re.S)]
     if texts and 2 * len(in_brackets) > len(texts):
-        raise InputError(f"tables.classes: the label column {column!r} holds lists written as text, such as "
-                         f"{min(in_brackets)[:60]!r}; a row has one class here. Give a column with one label a row.")
+        raise InputError(
+            f"tables.classes: the label column {column!r} holds lists written as text, such as "
+            f"{min(in_brackets)[:60]!r}; a row has one class here. Give a column with one label a row."
+        )
     names = {}
     for cell in kept:
         if cell is not None and (type(cell), cell) not in names:
@@ -88,8 +92,9 @@ def classes(table: Table, column: str) -> Classes:
             names[type(cell), cell] = name if isinstance(cell, str) or name not in texts else f"{name} ({type(cell).__name__})"
     every = tuple(sorted(set(names.values())))
     if not every:
-        raise InputError(f"tables.classes: the label column {column!r} is empty in all {len(table)} rows; name the right "
-                         f"column with --label.")
+        raise InputError(
+            f"tables.classes: the label column {column!r} is empty in all {len(table)} rows; name the right column with --label."
+        )
     place = {name: c for c, name in enumerate(every)}
     of = np.array([-1 if cell is None else place[names[type(cell), cell]] for cell in kept], np.int64)
     counts = np.bincount(of[of >= 0], minlength=len(every))
@@ -116,25 +121,34 @@ def warnings(names: tuple[str, ...], counts: np.ndarray) -> list[str]:
     if groups:
         shown = "; ".join(" and ".join(map(repr, group[:4])) for group in groups[:5])
         more = f" (and {len(groups) - 5} more such groups)" if len(groups) > 5 else ""
-        out.append(f"Classes that differ only in blanks, case, form of letters or zeros are kept apart: {shown}{more}. Where "
-                   f"they are one, write them alike.")
+        out.append(
+            f"Classes that differ only in blanks, case, form of letters or zeros are kept apart: {shown}{more}. Where "
+            f"they are one, write them alike."
+        )
     single = [name for name, count in zip(names, counts, strict=True) if count == 1]
     if single:
         shown = ", ".join(map(shown_name, single[:5])) + (f" and {len(single) - 5} more" if len(single) > 5 else "")
-        out.append(f"{len(single)} class{'es have' if len(single) > 1 else ' has'} one row only ({shown}): such a row cannot "
-                   f"be told from a mistake.")
+        out.append(
+            f"{len(single)} class{'es have' if len(single) > 1 else ' has'} one row only ({shown}): such a row cannot "
+            f"be told from a mistake."
+        )
     words = [name for name in names if name.strip().casefold() in EMPTY_WORDS]
     if words:
-        out.append(f"{', '.join(map(repr, words))} {'are classes' if len(words) > 1 else 'is a class'} like any other here; "
-                   f"leave the cell empty where it means that there is no label.")
+        out.append(
+            f"{', '.join(map(repr, words))} {'are classes' if len(words) > 1 else 'is a class'} like any other here; "
+            f"leave the cell empty where it means that there is no label."
+        )
     n = int(counts.sum())
     if len(names) > MANY and 10 * len(names) > n or len(names) > max(2, n // 2):
-        out.append(f"{len(names)} classes in {n} rows with a label are many: is {n / len(names):.1f} rows a class what the "
-                   f"column holds?")
+        out.append(
+            f"{len(names)} classes in {n} rows with a label are many: is {n / len(names):.1f} rows a class what the column holds?"
+        )
     known = set(names)
-    parts = [name for name in names
-             if any(all(part.strip() in known for part in name.split(sep)) for sep in ",;|+" if sep in name)]
+    parts = [
+        name for name in names if any(all(part.strip() in known for part in name.split(sep)) for sep in ",;|+" if sep in name)
+    ]
     if parts:
-        out.append(f"{', '.join(map(repr, parts[:3]))} look like several labels in one cell; each such cell is a class of its "
-                   f"own here.")
+        out.append(
+            f"{', '.join(map(repr, parts[:3]))} look like several labels in one cell; each such cell is a class of its own here."
+        )
     return out

@@ -418,6 +418,35 @@ def test_letters_with_commas_in_cells_of_two_lines_are_no_rows(file):
     assert len(tables.read(file(content))) == 18
 
 
+def test_quotes_with_a_backslash_before_them(file):
+    content = 'text,label\n"he said \\"yes, no\\" and went",a\n"C:\\",b\n"x \\"y\\"\nz",a\n'
+    table = tables.read(file(content))
+    assert table.cells("text") == ['he said "yes, no" and went', "C:\\", 'x "y"\nz'] and saved(table) == content.encode()
+
+
+def test_a_first_line_that_is_a_row_is_refused(file):
+    rows = body(30).splitlines(keepends=True)
+    with pytest.raises(InputError, match="first line of mine.csv looks like a row.*'00000'.*'neg' is a cell of 14 rows"):
+        tables.read(file("".join(rows[1:])))
+    assert len(tables.read(file("0,1\na,0\nb,1\nc,1\n"))) == 3  # names that pandas gives
+    assert len(tables.read(file("".join([*rows, rows[0], *rows[1:]])))) == 61  # two files, one behind the other
+
+
+def test_latin_1_json_lines(file):
+    content = '{"text": "café"}\n'.encode("latin-1")
+    table = tables.read(file(content, "t.jsonl"))
+    assert table.cells("text") == ["café"] and saved(table) == content and "Windows-1252" in table.notes[0]
+
+
+def test_an_array_of_objects_keeps_its_digits(file, tmp_path):
+    path = file('[\n  {"n": 1.50, "big": 1344800117571200000},\n  {"n": 2.0,\n   "b": null}\n]\n', "t.jsonl")
+    tables.read(path).with_columns({"c": [1, None]}).write(tmp_path / "out.jsonl")
+    assert (tmp_path / "out.jsonl").read_text() == (
+        '[\n  {"n": 1.50, "big": 1344800117571200000, "c": 1},\n  {"n": 2.0,\n   "b": null, "c": null}\n]\n'
+    )
+    assert saved(tables.read(path).take([1])) == b'[\n  {"n": 2.0,\n   "b": null}\n]\n'
+
+
 def test_inch_marks_are_letters(file):
     table = tables.read(file('id,text\n1,a 5" disk\n2,"a ""6"" disk"\n3, "blank, before" \n'))
     assert table.cells("text") == ['a 5" disk', 'a "6" disk', "blank, before"]
@@ -453,7 +482,7 @@ def test_names_stay_as_typed(file):
         ("t.json", "[1]", "element 0 of the array"),
         ("t.json", '[{"a": 1} {"a": 2}]', "element 1 of the array is no JSON"),
         ("t.json", "[]", "no rows"),
-        ("t.jsonl", '{"a": "caf\udce9"}', "JSON is UTF-8"),
+        ("t.jsonl", '{"a": "caf\udce9"}\n{"a": "é"}', "JSON is UTF-8 throughout"),
         ("t.parquet", "no", "could not be read as Parquet"),
     ],
 )

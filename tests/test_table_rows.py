@@ -102,6 +102,14 @@ def test_a_long_list_of_classes_is_cut(table):
     assert "c00 2" in said and "and 10 more" in said
 
 
+@pytest.mark.parametrize("cell", [["a", "b"], {"a": 1}])
+def test_texts_are_texts(table, cell):
+    made = table("jsonl", text=["a b", 1.5, None, " ", ""], tokens=["a", cell, "b", "c", "d"])
+    assert tables.texts(made, "text") == ["a b", "1.5", None, None, None]
+    with pytest.raises(InputError, match=f"text column 'tokens' holds a {type(cell).__name__} in line 2"):
+        tables.texts(made, "tokens")
+
+
 # --- Columns
 
 

@@ -8,16 +8,10 @@ import numpy as np
 from datadiet import runs, scores
 from datadiet.data import Split, Task
 from datadiet.errors import InputError
-from datadiet.tables import Classes, Table, blank, classes
+from datadiet.tables import Classes, Table, classes, texts
 
 AT = "1ep"  # the scoring point: after one epoch, which is when a score starts to mean something
 MOST_RUNS = 10  # Paul et al. (2021) average ten; more change little
-
-
-def texts(table: Table, name: str, kind: str) -> list:
-    """A column of texts; numbers are texts as they are written."""
-    table.require("datadiet score", name, kind)
-    return [cell if cell is None or isinstance(cell, str) else str(cell) for cell in table.cells(name)]
 
 
 def as_task(table: Table, text: str, label: str, text_pair: str | None = None) -> tuple[Task, Classes, np.ndarray]:
@@ -30,12 +24,12 @@ def as_task(table: Table, text: str, label: str, text_pair: str | None = None) -
     rows : int64 array
         Positions in the table of the rows of the task.
     """
-    inputs = {"text": texts(table, text, "text ")}
+    inputs = {"text": texts(table, text)}
     if text_pair is not None:
         inputs["text_pair"] = texts(table, text_pair, "second text ")
     found = classes(table, label)
     labelled = np.flatnonzero(found.of >= 0)
-    rows = np.array([row for row in labelled if not any(blank(cells[row]) for cells in inputs.values())], np.int64)
+    rows = np.array([row for row in labelled if not any(cells[row] is None for cells in inputs.values())], np.int64)
     if not len(rows):
         raise InputError(f"datadiet score: no row has both a text in {text!r} and a label in {label!r}; name the right columns.")
     present, labels = np.unique(found.of[rows], return_inverse=True)

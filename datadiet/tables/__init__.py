@@ -10,9 +10,9 @@ from pathlib import Path
 from datadiet.errors import InputError
 from datadiet.tables import files
 from datadiet.tables.labels import Classes, classes
-from datadiet.tables.table import Table, blank, listed
+from datadiet.tables.table import Table, blank, listed, texts
 
-__all__ = ["Classes", "Table", "blank", "classes", "like", "listed", "placed", "read"]
+__all__ = ["Classes", "Table", "blank", "classes", "like", "listed", "placed", "read", "texts"]
 
 
 def placed(out, source, word: str, force: bool = False) -> Path:

@@ -119,8 +119,9 @@ def guessed(name: str, data: bytes):
             data,
             Charset("mixed"),
             [
-                f"{name} mixes encodings: {good} lines are UTF-8 beyond ASCII, {bad} are not (first: {where}); cells that are not "
-                f"UTF-8 are read as Windows-1252, and all are written as they came. Where that is wrong, name one with --encoding."
+                f"{name} mixes encodings: {good} lines are UTF-8 beyond ASCII, {bad} are not (first: {where}); cells that "
+                "are not UTF-8 are read as Windows-1252, and all are written as they came. Where that is wrong, name one with "
+                "--encoding."
             ],
         )
     inner = "cp1252" if is_valid(data, "cp1252") else "iso8859-1"

@@ -98,7 +98,7 @@ def placed(out, source, word: str, force: bool = False, *, suffix: str | None = 
     """
     source = Path(source)
     out = beside(source, word, suffix) if out is None else Path(out)
-    if not (folder and not ending(out)[0]):
+    if not folder or ending(out)[0] in (*ENDINGS, *EXCEL):
         known("--out", out)
     if not out.parent.is_dir():
         raise InputError(f"--out: there is no folder {out.parent}; make it first.")

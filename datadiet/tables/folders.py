@@ -42,11 +42,11 @@ class Saved(Columns):
         return Saved(dataset, self.notes)
 
     def fits(self, ending):
-        return ending in ("", ".parquet")
+        return ending == ".parquet" or ending not in (*files.ENDINGS, *files.EXCEL)
 
     def write(self, file, force=False):
         file = Path(file)
-        if files.ending(file)[0]:
+        if files.ending(file)[0] == ".parquet":
             return super().write(file, force)
         files.refuse_existing(file, force)
         part = files.hidden(file)

@@ -11,7 +11,8 @@ import numpy as np
 
 from datadiet.tables.scan import places
 
-LONG = 3  # lines of three cells or more: enough, where no word comes twice in any column
+LONG = 3  # lines of three cells or more: enough, where no column holds classes
+CLASSES = 0.5  # share of the records whose word in a column others have as well, from which it is one of classes
 
 
 def rows_in_cells(data: bytes, sep: bytes, end: bytes, start: int, ends: np.ndarray, seps: np.ndarray) -> tuple[int, int] | None:
@@ -42,8 +43,8 @@ def rows_in_cells(data: bytes, sep: bytes, end: bytes, start: int, ends: np.ndar
     words = known(data, sep, starts, ends, inside)
     for i, parts in suspects:
         columns = list(zip(*parts, strict=True))
-        alike = any(all(bare(cell) in words[k] for cell in column) for k, column in enumerate(columns)) if words else False
-        if alike or not any(words) and width > 1 and len(parts) >= LONG:
+        alike = any(all(bare(cell) in words[k] for cell in columns[k]) for k in words)
+        if alike or not words and width > 1 and len(parts) >= LONG:
             first = int(np.searchsorted(lines, starts[i])) + data.count(end, 0, start) + 1
             return first, first + int(inside[i])
     return None
@@ -54,13 +55,15 @@ def bare(cell: bytes) -> bytes:
     return cell.strip(b' "')
 
 
-def known(data, sep, starts, ends, inside) -> list[set]:
-    """For each column, words that at least two records of one line hold there."""
-    counts = []
+def known(data, sep, starts, ends, inside) -> dict[int, set]:
+    """For each column of classes, words that at least two records of one line hold there."""
+    counts, records = [], 0
     for i in np.flatnonzero(inside == 0)[1:].tolist():
         cells = data[starts[i] : ends[i]].rstrip(b"\r\n").split(sep)
         counts = counts or [Counter() for _ in cells]
         if len(cells) == len(counts):
+            records += 1
             for count, cell in zip(counts, cells, strict=True):
                 count[bare(cell)] += 1
-    return [{word for word, times in count.items() if times > 1 and word} for count in counts]
+    often = [{word: times for word, times in count.items() if times > 1 and word} for count in counts]
+    return {k: set(count) for k, count in enumerate(often) if sum(count.values()) > CLASSES * records}

@@ -59,7 +59,7 @@ class Lines(Table):
         return out
 
     def fits(self, ending):
-        return ending == ".json" or ending in files.LINES and not self.in_array
+        return ending in (".json", self.kind) or ending in files.LINES and not self.in_array
 
     def where(self, row):
         return f"line {self.lines[row]}"

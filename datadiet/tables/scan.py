@@ -1,9 +1,10 @@
 r"""Where the records and cells of a text file begin and end, by position in its bytes.
 
 A quoted cell begins with a quote and ends at the first quote that is not doubled, which a separator, a line end or the end of
-the file must follow; blanks may stand around it. Separators and line ends within are letters. Any other quote is a letter, one
-that is never closed included. :func:`slow` reads cell by cell as this says; :func:`fast` finds the same by counting quotes,
-where every quote of the file is one of a quoted cell or of a doubled pair within.
+the file must follow; blanks may stand around it. Where that is not so, quotes within may have a backslash before them.
+Separators and line ends within are letters. Any other quote is a letter, one that is never closed included. :func:`slow` reads
+cell by cell as this says; :func:`fast` finds the same by counting quotes, where every quote of the file is one of a quoted cell
+or of a doubled pair within.
 
 >>> ends, seps = slow(b'a,"b,\nc"\nd,e', b",", b"\n")
 >>> ends.tolist(), seps.tolist()
@@ -61,8 +62,10 @@ def cell_pattern(sep: bytes, end: bytes) -> re.Pattern:
     stop = re.escape(sep) + re.escape(end)
     line = rb"\r?\n" if end == b"\n" else re.escape(end)
     carriage = rb"\r?" if end == b"\n" else b""
-    quoted = rb'( *"(?>[^"]*(?:""[^"]*)*)" *)(?=' + re.escape(sep) + rb"|" + line + rb"|\Z)" + carriage
-    return re.compile(rb"(?:" + quoted + rb"|[^" + stop + rb"]*)([" + stop + rb"]|\Z)")
+    after = rb"(?=" + re.escape(sep) + rb"|" + line + rb"|\Z)"
+    doubled, escaped = rb'(?>[^"]*(?:""[^"]*)*)', rb'(?>[^"\\]*(?:\\.[^"\\]*)*)'
+    quoted = rb'( *"(?:' + doubled + rb'" *' + after + rb"|" + escaped + rb'" *' + after + rb"))" + carriage
+    return re.compile(rb"(?:" + quoted + rb"|[^" + stop + rb"]*)([" + stop + rb"]|\Z)", re.DOTALL)
 
 
 def slow(data: bytes, sep: bytes, end: bytes, quotes: bool = True, start: int = 0):

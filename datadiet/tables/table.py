@@ -114,6 +114,25 @@ class Table:
             self.save(stream)
 
 
+def texts(table: Table, name: str, kind: str = "text ") -> list:
+    """Cells of a column as texts, None where there is none; a number is the text that was typed, or that Python writes.
+
+    Raises
+    ------
+    InputError
+        No such column, or cells that hold lists or objects.
+    """
+    table.require("tables.texts", name, kind)
+    cells = table.cells(name)
+    for row, cell in enumerate(cells):
+        if isinstance(cell, list | dict | tuple | bytes):
+            raise InputError(
+                f"tables.texts: the {kind}column {name!r} holds a {type(cell).__name__} in {table.where(row)} "
+                f"({str(cell)[:60]}); give a column of texts."
+            )
+    return [None if blank(cell) else cell if isinstance(cell, str) else str(cell) for cell in cells]
+
+
 def listed(names, most: int = 30) -> str:
     """Names in a message; those with blanks around them show them.
 

@@ -11,11 +11,9 @@ import numpy as np
 
 from datadiet.errors import InputError
 from datadiet.tables import charset, files, joined, scan
+from datadiet.tables.found import SEPARATORS, declared, headless, line_end, separator
 from datadiet.tables.table import Table, listed
 
-SEPARATORS = {b",": "a comma", b";": "a semicolon", b"\t": "a tab", b"|": "a bar"}
-SAMPLE = 2**20  # bytes that the separator is looked for in
-FIRST_LINE = re.compile(rb'(?>"[^"]*"|[^"\r\n])*+')
 BLANK = b" \t\r\n"
 
 
@@ -128,6 +126,8 @@ def unquoted(text: str, quotes: bool) -> str:
         body = inner[1:-1]
         if '"' not in body.replace('""', ""):
             return body.replace('""', '"')
+        if re.fullmatch(r'[^"\\]*(?:\\.[^"\\]*)*', body, re.DOTALL):
+            return body.replace('\\"', '"')
     return text
 
 
@@ -164,46 +164,6 @@ def read(file, sep: str | None = None, encoding: str | None = None, quotes: bool
         notes.append(f"{name} is separated by {SEPARATORS.get(out.sep, repr(out.sep.decode()))}; the result is too.")
     out.notes = tuple(notes)
     return out
-
-
-def line_end(data: bytes, start: int) -> bytes:
-    """Last byte of the line ends: a carriage return where the first line ends in one alone, as on an old Mac, else a line "
-    "feed."""
-    at = FIRST_LINE.match(data, start).end()
-    return b"\r" if data[at : at + 1] == b"\r" and data[at + 1 : at + 2] != b"\n" else b"\n"
-
-
-def declared(data: bytes, start: int, end: bytes):
-    """Separator that a first line ``sep=;`` names (Excel reads it), and where the names begin."""
-    stop = data.find(end, start)
-    line = data[start:stop].strip()
-    if stop > 0 and len(line) == 5 and line[:4].lower() == b"sep=":
-        return line[4:], stop + 1
-    if stop > 0 and line.lower() == b"sep=" and data[start:stop].rstrip(b"\r\n")[-1:] == b"\t":
-        return b"\t", stop + 1
-    return None, start
-
-
-def separator(name, data, start, end, usual, asked, said, notes) -> bytes:
-    """The separator: asked for, declared, or the one that gives the rows of a sample as many cells as there are names."""
-    if asked is not None:
-        found = {"tab": b"\t", "\\t": b"\t"}.get(asked, asked.encode())
-        if len(found) != 1 or found in (b'"', b"\n", b"\r"):
-            raise InputError(f"--sep: {asked!r} is not a separator; give one letter such as ';' or '|', or the word tab.")
-        return found
-    if said is not None:
-        return said
-    sample = data[start : start + SAMPLE]
-    cut = sample.rfind(end) if len(data) > start + SAMPLE else -1
-    sample = sample[: cut + 1] if cut > 0 else sample
-    found = {}
-    for sep in sorted(SEPARATORS, key=lambda sep: sep != usual):
-        ends, seps, _ = scan.scan(sample, sep, end, True)
-        counts = np.diff(np.searchsorted(seps, ends), prepend=0)
-        if len(counts) and counts[0]:
-            same = np.mean((counts == counts[0]) | (np.diff(ends, prepend=0) <= 2))
-            found[sep] = (same == 1, same > 0.5, sep == usual, counts[0])
-    return max(found, key=found.get) if found else usual
 
 
 def parse(out: Text, name: str, start: int, end: bytes, quotes, notes) -> None:
@@ -273,6 +233,7 @@ def parse(out: Text, name: str, start: int, end: bytes, quotes, notes) -> None:
     out.ends = np.append(starts[rows[1:]], len(data))
     out.head = data[: stops[first]], data[stops[first] : starts[rows[0]]]
     out.lines = lines_of(data, out.starts, end)
+    headless(name, out)
 
 
 def how_named(out: Text, name: str, cell: bytes) -> str:

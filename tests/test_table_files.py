@@ -207,6 +207,19 @@ def test_parquet_keeps_types_metadata_and_the_index_of_pandas(seed):
     pd.testing.assert_frame_equal(pd.read_parquet(io.BytesIO(done))[frame.columns], frame.iloc[kept])
 
 
+@pytest.mark.parametrize("start, step, name", [(100, 1, None), (0, 2, None), (0, 1, "row"), (0, 1, None)])
+def test_an_index_that_is_a_range_survives_pruning(tmp_path, start, step, name):
+    index = pd.RangeIndex(start, start + 6 * step, step, name=name)
+    frame = pd.DataFrame({"text": list("abcdef")}, index=index)
+    frame.to_parquet(tmp_path / "t.parquet")
+    table = tables.read(tmp_path / "t.parquet").with_columns({"datadiet_a": [0.5] * 6})
+    pd.testing.assert_frame_equal(pd.read_parquet(io.BytesIO(saved(table)))[["text"]], frame)
+    back = pd.read_parquet(io.BytesIO(saved(table.take([1, 4]))))[["text"]]
+    expected = frame.iloc[[1, 4]]
+    usual = (start, step, name) == (0, 1, None)
+    pd.testing.assert_frame_equal(back, expected.reset_index(drop=True) if usual else expected)
+
+
 # --- The everyday files
 
 
@@ -362,6 +375,8 @@ def test_trailing_separators(file):
     assert saved(table.with_columns({"a": [1] * 5})).splitlines()[:2] == [b"question,topic,a", b"a b,billing,1"]
     both = "question,topic,\n" + "a b,billing,\n" * 5
     assert tables.read(file(both)).columns == ("question", "topic", "") and saved(tables.read(file(both))) == both.encode()
+    with pytest.raises(InputError, match="line 2 of mine.csv has 3 cells under 2 names.*its last cell is empty"):
+        tables.read(file("question,topic\na,b,\nc,d\n"))
     with pytest.raises(InputError, match="line 3 of mine.csv has 2 cells under 3 names"):
         tables.read(file("question,topic,\na,b,\nc,d\n"))
 
@@ -430,6 +445,40 @@ def test_a_first_line_that_is_a_row_is_refused(file):
         tables.read(file("".join(rows[1:])))
     assert len(tables.read(file("0,1\na,0\nb,1\nc,1\n"))) == 3  # names that pandas gives
     assert len(tables.read(file("".join([*rows, rows[0], *rows[1:]])))) == 61  # two files, one behind the other
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_is_found(file, encoding):
+    content = body().encode(encoding)
+    table = tables.read(file(content))
+    assert table.columns == ("id", "text", "label") and saved(table) == content and encoding.upper() in table.notes[0]
+
+
+def test_names_that_come_again_are_said(file):
+    content = body(3) + body(3)
+    table = tables.read(file(content))
+    assert (
+        len(table) == 7
+        and "line 5 repeats the names (1 such lines in all)" in table.notes[0]
+        and saved(table) == content.encode()
+    )
+
+
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        (b"PK\x03\x04", "a workbook or a zip archive"),
+        (gzip.compress(b"a,b\n1,2\n"), "ends in .gz"),
+        (b"PAR1", "ends in .parquet"),
+        (b"<!doctype html>", "a web page"),
+        (b'{"a": 1}\n', "ends in .jsonl"),
+        (b'[{"a": 1}]\n', "ends in .json"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+    ],
+)
+def test_other_kinds_under_the_name_of_a_text_file(file, content, said):
+    with pytest.raises(InputError, match=f"mine.csv is .*{said}"):
+        tables.read(file(content))
 
 
 def test_latin_1_json_lines(file):

@@ -90,10 +90,18 @@ def opened(name: str, data: bytes, encoding: str | None = None) -> tuple[bytes, 
         if asked in ("utf-16", "utf-32"):  # without a mark: little-endian, as most are
             asked += "-le"
         return turned(name, data, asked, b"", [])
+    sample = data[:4096]
+    zeros = sample[::2].count(0), sample[1::2].count(0)
+    if max(zeros) > 0.3 * len(sample) / 2 and min(zeros) < 0.1 * max(zeros):
+        wide = "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
+        if is_valid(data, wide):
+            said = (
+                f"{name} looks like {wide.upper()} without a mark at its start; it is read and written so. Where that is wrong, "
+            )
+            return turned(name, data, wide, b"", [said + "name the encoding with --encoding."])
     if is_valid(data, "utf-8"):
         return data, Charset(), []
-    sample = data[:4096]
-    if sample.count(0) > len(sample) // 4:
+    if sum(zeros) > len(sample) // 4:
         raise InputError(
             f"tables.read: {name} holds many zero bytes and no mark at its start; if it is UTF-16, say so with "
             "--encoding utf-16-le or utf-16-be, or save it as UTF-8."

@@ -42,8 +42,10 @@ class Columns(Table):
         return found if names is None else [None if value is None or value < 0 else names[value] for value in found]
 
     def take(self, positions):
+        positions = np.asarray(positions, np.int64)
         out = copy.copy(self)
-        out.arrow = self.arrow.take(pa.array(np.asarray(positions, np.int64)))
+        out.arrow = with_range(self.arrow).take(pa.array(positions))
+        out.columns = tuple(out.arrow.column_names)
         return out
 
     def added(self, new):
@@ -62,6 +64,24 @@ class Columns(Table):
 
     def save(self, stream):
         pq.write_table(self.arrow, stream)
+
+
+def with_range(arrow: pa.Table) -> pa.Table:
+    """The table with an index of pandas that is a range, and not the usual one from 0, as a column: a part of it is no range."""
+    try:
+        about = json.loads(arrow.schema.metadata[b"pandas"])
+        (index,) = about["index_columns"]
+        start, step, name = index["start"], index["step"], index["name"]
+    except (TypeError, KeyError, ValueError):
+        return arrow
+    column = name or "__index_level_0__"
+    if (start, step, name) == (0, 1, None) or column in arrow.column_names:
+        return arrow
+    values = pa.array(start + step * np.arange(arrow.num_rows))
+    about["index_columns"] = [column]
+    about["columns"].append({"name": name, "field_name": column, "pandas_type": "int64", "numpy_type": "int64", "metadata": None})
+    metadata = arrow.schema.metadata | {b"pandas": json.dumps(about).encode()}
+    return arrow.append_column(column, values).replace_schema_metadata(metadata)
 
 
 def class_names(schema: pa.Schema, name: str) -> list[str] | None:

@@ -58,6 +58,23 @@ def known(operation: str, file: Path) -> str:
     return found
 
 
+def refuse_other(name: str, data: bytes) -> None:
+    """Refuse the bytes of a file that is of another kind than a text file."""
+    for start, kind, way in (
+        (b"PK\x03\x04", "a workbook or a zip archive", "save the sheet as CSV UTF-8, or unpack it"),
+        (b"\xd0\xcf\x11\xe0", "a workbook", "save its sheet as CSV UTF-8"),
+        (b"\x1f\x8b", "a gzip file", "give it a name that ends in .gz"),
+        (b"PAR1", "a Parquet file", "give it a name that ends in .parquet"),
+        (b"<!DOCTYPE", "a web page", "download the file itself"),
+        (b"<html", "a web page", "download the file itself"),
+        (b'{"', "a file of JSON objects", "give it a name that ends in .jsonl"),
+        (b"[{", "a JSON array", "give it a name that ends in .json"),
+        (b"version https://git-lfs", "a pointer of Git LFS", "fetch the file itself with git lfs pull"),
+    ):
+        if data[: len(start)].lower() == start.lower():
+            raise InputError(f"tables.read: {name} is {kind}, by its first bytes, and not a table in text; {way}.")
+
+
 def content(file: Path) -> bytes:
     """All bytes of a file, unpacked where it ends in .gz."""
     if not file.exists():

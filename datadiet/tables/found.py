@@ -53,6 +53,17 @@ def separator(name, data, start, end, usual, asked, said, notes) -> bytes:
     return max(found, key=found.get) if found else usual
 
 
+def repeated(table) -> list[int]:
+    """Rows that say the names again, as where files were put one behind the other."""
+    names, out, at = table.head[0][table.named :], [], 0
+    while (at := table.data.find(names, at)) >= 0:
+        row = int(np.searchsorted(table.starts, at))
+        if row < len(table) and table.starts[row] == at and table.bodies[row] == at + len(names):
+            out.append(row)
+        at += len(names)
+    return out
+
+
 def headless(name: str, table) -> None:
     """Refuse a file whose first line is a row: it holds a number or a text, and a word that is a cell of its own column again."""
     names = table.columns

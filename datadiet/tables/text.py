@@ -11,7 +11,7 @@ import numpy as np
 
 from datadiet.errors import InputError
 from datadiet.tables import charset, files, joined, scan
-from datadiet.tables.found import SEPARATORS, declared, headless, line_end, separator
+from datadiet.tables.found import SEPARATORS, declared, headless, line_end, repeated, separator
 from datadiet.tables.table import Table, listed
 
 BLANK = b" \t\r\n"
@@ -150,7 +150,9 @@ def read(file, sep: str | None = None, encoding: str | None = None, quotes: bool
         No names or no rows; a row that has another number of cells than there are names; quotes that seem to join rows.
     """
     name = file.name
-    data, how, notes = charset.opened(name, files.content(file), encoding)
+    raw = files.content(file)
+    files.refuse_other(name, raw)
+    data, how, notes = charset.opened(name, raw, encoding)
     out = Text()
     out.kind, out.data, out.charset, out.new = files.ending(file)[0], data, how, {}
     start = len(data) - len(data.lstrip(b"\r\n"))
@@ -231,9 +233,15 @@ def parse(out: Text, name: str, start: int, end: bytes, quotes, notes) -> None:
         out.bounds = out.bounds.astype(np.uint32)
     out.starts = starts[rows]
     out.ends = np.append(starts[rows[1:]], len(data))
+    out.named = int(starts[first])
     out.head = data[: stops[first]], data[stops[first] : starts[rows[0]]]
     out.lines = lines_of(data, out.starts, end)
     headless(name, out)
+    again = repeated(out)
+    if again:
+        notes.append(
+            f"{name}: line {out.lines[again[0]]} repeats the names ({len(again)} such lines in all); it is read as a row."
+        )
 
 
 def how_named(out: Text, name: str, cell: bytes) -> str:
@@ -253,11 +261,17 @@ def refuse_row(out, name, names, rows, counts, starts, extra, end, first):
     sep = SEPARATORS.get(out.sep, repr(out.sep.decode()))
     others = "alone" if len(bad) == 1 else f"as {len(bad)} of {len(rows)} rows differ"
     others = "as every row has" if len(bad) == len(rows) else others
-    what = (
-        f"put the cell that holds {sep} into quotes, or name another separator with --sep"
-        if found > len(names)
-        else "add the cells that are missing, and look for a line end within a cell, or a quote that is not closed"
-    )
+    where = rows[bad[0]]
+    if found == len(names) + 1 and out.data[starts[where] : out.bodies[bad[0]]].endswith(out.sep):
+        what = (
+            f"its last cell is empty: take the last separator away, or put one behind every row (here {len(bad)} of {len(rows)})"
+        )
+    elif found > len(names):
+        what = f"put the cell that holds {sep} into quotes, or name another separator with --sep"
+    else:
+        what = "add the cells that are missing, and look for a line end within a cell, or a quote that is not closed"
+    if len(bad) == len(rows):
+        what += "; or see whether the first line holds the names, one for each column"
     raise InputError(
         f"tables.read: line {at} of {name} has {found} cells under {len(names)} names ({others}; the names are "
         f"{listed(names)}, the separator is {sep}). Nothing was read, so that no cell moves under another name: "

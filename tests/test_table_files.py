@@ -638,6 +638,11 @@ def test_other_kinds_are_converted_or_refused(file, tmp_path):
     with pytest.raises(InputError, match="cells of 'a' have no one type"):  # case 16
         tables.like(mixed, "out.parquet")
     assert saved(tables.like(mixed, "out.csv")) == b'a,b\nx,"{""c"": [1]}"\n1,\n'
+    awkward = pa.table({"a": ["x\r", "", " ", 'q"', "a,b\n"]})
+    pq.write_table(awkward, tmp_path / "awkward.parquet")
+    for name in ("one.csv", "one.tsv"):
+        tables.like(tables.read(tmp_path / "awkward.parquet"), name).write(tmp_path / name)
+        assert tables.read(tmp_path / name).cells("a") == awkward["a"].to_pylist()
     pq.write_table(pa.table({"a": [b"\0"]}), tmp_path / "b.parquet")
     for ending in ("csv", "jsonl"):
         with pytest.raises(InputError, match="bytes"):

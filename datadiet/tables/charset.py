@@ -149,7 +149,7 @@ def looked_up(encoding: str) -> str:
     try:
         found = codecs.lookup(encoding)
         "".encode(found.name)
-        return found.name
+        return "utf-8" if found.name == "utf-8-sig" else found.name
     except LookupError:
         raise InputError(
             f"--encoding: {encoding!r} is not known; examples: utf-8, cp1252, latin-1, utf-16, shift_jis, gb18030."

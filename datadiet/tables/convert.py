@@ -1,8 +1,6 @@
 """A table as one of another kind of file: done before any work, so that cells that do not fit are found then."""
 
-import csv
 import datetime
-import io
 import json
 import math
 from pathlib import Path
@@ -58,18 +56,27 @@ def like(table: Table, file) -> Table:
 def as_text(columns: dict, ending: str) -> text.Text:
     """Cells in a text file with quotes where they are needed."""
     sep = files.TEXT[ending]
-    stream = io.StringIO(newline="")
-    writer = csv.writer(stream, delimiter=sep.decode(), lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(zip(*([typed(name, cell) for cell in cells] for name, cells in columns.items()), strict=True))
+    rows = zip(*([typed(name, cell) for cell in cells] for name, cells in columns.items()), strict=True)
+    alone, letter = len(columns) == 1, sep.decode()
+    lines = [letter.join([quoted(cell, letter, alone) for cell in row]) for row in [tuple(columns), *rows]]
     out = text.Text()
     try:
-        out.data = stream.getvalue().encode("utf-8")
+        out.data = "\n".join([*lines, ""]).encode("utf-8")
     except UnicodeEncodeError as problem:
         raise InputError(f"tables.write: a cell holds {problem.object[problem.start]!r}, which no text file can hold.") from None
     out.kind, out.charset, out.new, out.notes, out.sep = ending, charset.Charset(), {}, (), sep
     text.parse(out, "the table", 0, b"\n", True, [])
     return out
+
+
+def quoted(cell: str, sep: str, alone: bool = False) -> str:
+    """A cell with quotes around it where it needs them; one that is `alone` in its line and empty would be a blank line.
+
+    >>> quoted("a, b", ","), quoted(" a", ","), quoted("", ",", alone=True), quoted("", ",")
+    ('"a, b"', '" a"', '""', '')
+    """
+    needs = alone and not cell or cell != cell.strip() or any(letter in cell for letter in (sep, '"', "\r", "\n"))
+    return '"' + cell.replace('"', '""') + '"' if needs else cell
 
 
 def typed(name: str, value) -> str:

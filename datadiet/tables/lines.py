@@ -145,7 +145,9 @@ def by_line(out: Lines, name: str, data: bytes) -> None:
             continue
         lead = line[: len(line) - len(line.lstrip(b" \t\r"))]
         gap += lead
-        columns |= dict.fromkeys(parsed(name, number, text))
+        keys = parsed(name, number, text).keys()
+        if not keys <= columns.keys():
+            columns |= dict.fromkeys(keys)
         out.gaps.append(before + gap if out.rows else gap)
         if not out.rows:
             out.head = gap

@@ -168,7 +168,9 @@ def rows(
         said += shares(groups, stays, balanced is not None)
     by = "datadiet_wrong" if "datadiet_wrong" in table.columns else column
     kept = np.where(stays, "kept", "dropped")
-    said.append(suspicious(table, by, numbers(table, by), [name for name in (label, text) if name], kept))
+    said.append(
+        suspicious(table, by, scores if by == column else numbers(table, by), [name for name in (label, text) if name], kept)
+    )
     return Pruned(table.take(positions), positions, tuple(said))
 
 

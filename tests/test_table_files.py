@@ -496,6 +496,15 @@ def test_an_array_of_objects_keeps_its_digits(file, tmp_path):
     assert saved(tables.read(path).take([1])) == b'[\n  {"n": 2.0,\n   "b": null}\n]\n'
 
 
+def test_tables_in_cells_are_cells_where_most_rows_have_several_lines(file):
+    """No column of classes, and lines with as many commas as there are: texts nevertheless."""
+    content = "id,text,price\n" + "".join(f'{i},"a, b{i}\nc, d, e\nf, g",{i}.5\n' for i in range(30))
+    assert len(tables.read(file(content))) == 30
+    rare = "id,text,price\n" + "".join(f"{i},a b{i},{i}.5\n" for i in range(30)) + '31,"a, b\nc, d, e\nf, g",9\n'
+    with pytest.raises(InputError, match="opens in line 32 closes in line 34"):
+        tables.read(file(rare))
+
+
 def test_inch_marks_are_letters(file):
     table = tables.read(file('id,text\n1,a 5" disk\n2,"a ""6"" disk"\n3, "blank, before" \n'))
     assert table.cells("text") == ['a 5" disk', 'a "6" disk', "blank, before"]

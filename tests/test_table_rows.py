@@ -250,8 +250,9 @@ def test_shares_that_move_call_for_balanced(table):
     assert "have moved" not in "\n".join(pruned.rows(table(**data), keep=0.5, balanced="topic").said)
 
 
-def test_a_table_without_a_label_is_pruned_and_that_is_said(table):
-    data = scored()
+@pytest.mark.parametrize("others", [{}, {"tag": [f'"[{i % 2}, 2]"' for i in range(60)]}])
+def test_a_table_without_a_label_is_pruned_and_that_is_said(table, others):
+    data = scored(**others)
     del data["topic"]
     assert any("No column looks like the label" in each for each in pruned.rows(table(**data), keep=0.5).said)
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from datadiet.tables.scan import places
 
-LONG = 3  # lines of three cells or more: enough, where no column holds classes
+LONG = 3  # lines of three cells or more: enough, where no column holds classes and cells of several lines are rare
+RARE = 0.2  # share of the records
 CLASSES = 0.5  # share of the records whose word in a column others have as well, from which it is one of classes
 
 
@@ -44,7 +45,7 @@ def rows_in_cells(data: bytes, sep: bytes, end: bytes, start: int, ends: np.ndar
     for i, parts in suspects:
         columns = list(zip(*parts, strict=True))
         alike = any(all(bare(cell) in words[k] for cell in columns[k]) for k in words)
-        if alike or not words and width > 1 and len(parts) >= LONG:
+        if alike or not words and width > 1 and len(parts) >= LONG and len(long) <= RARE * len(ends):
             first = int(np.searchsorted(lines, starts[i])) + data.count(end, 0, start) + 1
             return first, first + int(inside[i])
     return None

@@ -135,8 +135,8 @@ def rows(
         if not stays.any():
             raise InputError(f"datadiet prune: --drop-wrong {drop_wrong:g} would drop all {n} rows; raise it.")
     found, text = guess.shown(table)
-    label = balanced or label or found
-    groups = None if label is None else classes(table, label)
+    groups = counted(table, found) if balanced is None and label is None else classes(table, balanced or label)
+    label = None if groups is None else groups.column
     if keep is not None:
         column = column or score_column(table)
         scores = numbers(table, column)
@@ -172,6 +172,14 @@ def rows(
         suspicious(table, by, scores if by == column else numbers(table, by), [name for name in (label, text) if name], kept)
     )
     return Pruned(table.take(positions), positions, tuple(said))
+
+
+def counted(table: Table, found: str | None) -> Classes | None:
+    """Classes of a column that was found and not named: None where there is none, or where it turns out to hold no classes."""
+    try:
+        return None if found is None else classes(table, found)
+    except InputError:
+        return None
 
 
 def wrong(table: Table, limit: float) -> np.ndarray:

@@ -114,6 +114,7 @@ def test_classes_are_printed_with_counts_and_warnings(made):
             ["--text", "text", "--label", "label"],
             ["2 columns are named 'text'"],
         ),
+        ("13-found.csv", "text,text,label\n" + "a,b c d,x\na,e f g,y\n" * 9, [], ["text stands over several columns"]),
         (
             "labels.jsonl",
             '{"text": "a b c", "y": ["a", "b"]}\n' * 9,
@@ -149,7 +150,7 @@ def test_case_08_and_20_rows_without_a_text_stay_and_are_counted(made, tmp_path)
     assert result.exit_code == 0 and "38 rows scored" in result.stdout
     assert (tmp_path / "b.scored.jsonl").read_text().splitlines()[3].endswith('"datadiet_el2n": null, "datadiet_runs": null}')
     result = call("prune", "b.scored.jsonl", "--keep", "0.5")
-    assert "2 rows have no score and are kept" in result.stdout and "21 of 40 rows kept" in result.stdout
+    assert "2 rows have no score: kept" in result.stdout and "21 of 40 rows kept" in result.stdout
 
 
 def test_case_10_our_own_output_is_read_again(made):

@@ -73,7 +73,7 @@ def score(file, text, text_pair, label, score, budget, encoder, precision, sep, 
     click.echo(pruned.suspicious(table, name, values, [found.label, found.text]))
     count = len(table) - new[name].count(None)
     runs = next(value for value in new["datadiet_runs"] if value is not None)
-    without = f"; {len(table) - count} rows have no text or no label and stay without a score" if count < len(table) else ""
+    without = f"; {tables.many(len(table) - count)} no text or no label, and so no score" if count < len(table) else ""
     click.echo(f"{count} rows scored, mean of {runs} runs, higher = harder{without} -> {out}")
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from datadiet.errors import InputError
 from datadiet.tables import files
 from datadiet.tables.labels import Classes, classes
-from datadiet.tables.table import Table, blank, listed, texts
+from datadiet.tables.table import Table, blank, listed, many, texts
 
-__all__ = ["Classes", "Table", "blank", "classes", "like", "listed", "placed", "read", "texts"]
+__all__ = ["Classes", "Table", "blank", "classes", "like", "listed", "many", "placed", "read", "texts"]
 
 
 def placed(out, source, word: str, force: bool = False) -> Path:

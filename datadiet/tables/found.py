@@ -31,7 +31,7 @@ def declared(data: bytes, start: int, end: bytes):
     return None, start
 
 
-def separator(name, data, start, end, usual, asked, said, notes) -> bytes:
+def separator(data, start, end, usual, asked, said, quotes: bool) -> bytes:
     """The separator: asked for, declared, or the one that gives the rows of a sample as many cells as there are names."""
     if asked is not None:
         found = {"tab": b"\t", "\\t": b"\t"}.get(asked, asked.encode())
@@ -45,7 +45,7 @@ def separator(name, data, start, end, usual, asked, said, notes) -> bytes:
     sample = sample[: cut + 1] if cut > 0 else sample
     found = {}
     for sep in sorted(SEPARATORS, key=lambda sep: sep != usual):
-        ends, seps, _ = scan.scan(sample, sep, end, True)
+        ends, seps, _ = scan.scan(sample, sep, end, quotes)
         counts = np.diff(np.searchsorted(seps, ends), prepend=0)
         if len(counts) and counts[0]:
             same = np.mean((counts == counts[0]) | (np.diff(ends, prepend=0) <= 2))
@@ -55,13 +55,9 @@ def separator(name, data, start, end, usual, asked, said, notes) -> bytes:
 
 def repeated(table) -> list[int]:
     """Rows that say the names again, as where files were put one behind the other."""
-    names, out, at = table.head[0][table.named :], [], 0
-    while (at := table.data.find(names, at)) >= 0:
-        row = int(np.searchsorted(table.starts, at))
-        if row < len(table) and table.starts[row] == at and table.bodies[row] == at + len(names):
-            out.append(row)
-        at += len(names)
-    return out
+    names = table.head[0][table.named :]
+    same_length = np.flatnonzero(table.bodies - table.starts == len(names)).tolist()
+    return [row for row in same_length if table.data[table.starts[row] : table.bodies[row]] == names]
 
 
 def headless(name: str, table) -> None:

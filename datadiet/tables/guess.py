@@ -174,6 +174,13 @@ def chosen(table: Table, kind: str, found: list[str], names: tuple[str, ...], op
         others = [name for name in found if simple(name) in map(simple, names) and name != ranked[0]]
         if not others or simple(ranked[0]) == simple(names[0]):
             return ranked[0]
+    twice = sorted({name for name in table.columns if table.columns.count(name) > 1})
+    if not found and twice:
+        raise InputError(
+            f"datadiet score: no column with a name of its own looks like the {kind}: {listed(twice)} stands over several columns. "
+            f"Rename them in the first line, or name another with {option}. The table has "
+            f"{listed(table.columns)}."
+        )
     if not found:
         raise InputError(
             f"datadiet score: no column looks like the {kind}; name it with {option}. The table has {listed(table.columns)}."

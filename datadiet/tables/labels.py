@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from datadiet.errors import InputError
-from datadiet.tables.table import Table, blank
+from datadiet.tables.table import Table, blank, many
 
 MANY = 50  # classes beyond which fewer than ten rows a class are remarked upon
 SHOWN = 20
@@ -42,7 +42,7 @@ class Classes:
         shown = ", ".join(f"{shown_name(self.names[c])} {self.counts[c]}" for c in order[:SHOWN])
         more = f" and {len(order) - SHOWN} more" if len(order) > SHOWN else ""
         none = int((self.of < 0).sum())
-        empty = f"; {none} rows have no label" if none else ""
+        empty = f"; {many(none)} no label" if none else ""
         return f"{len(order)} classes in {self.column!r}: {shown}{more}{empty}."
 
 

@@ -8,7 +8,7 @@ from datadiet import prune
 from datadiet.errors import InputError
 from datadiet.tables import guess
 from datadiet.tables.labels import Classes, classes, shown_name
-from datadiet.tables.table import Table, blank, listed
+from datadiet.tables.table import Table, blank, listed, many
 
 BESIDE = ("datadiet_runs", "datadiet_class", "datadiet_wrong")  # columns of `datadiet score` that are no score
 ENDS = {
@@ -130,7 +130,7 @@ def rows(
     if drop_wrong is not None:
         stays &= ~(wrong(table, drop_wrong) > drop_wrong)
         said.append(
-            f"{n - stays.sum()} rows are dropped whose label is wrong with a probability above {drop_wrong:g} (datadiet_wrong)."
+            f"Rows dropped whose label is wrong with a probability above {drop_wrong:g} (datadiet_wrong): {n - stays.sum()}."
         )
         if not stays.any():
             raise InputError(f"datadiet prune: --drop-wrong {drop_wrong:g} would drop all {n} rows; raise it.")
@@ -151,8 +151,8 @@ def rows(
         without = stays & np.isnan(scores)
         if without.any():
             said.append(
-                f"{without.sum()} rows have no score and are {'kept' if unscored == 'keep' else 'dropped'} "
-                f"(--unscored {'drop drops' if unscored == 'keep' else 'keep keeps'} them)."
+                f"{many(without.sum())} no score: {'kept' if unscored == 'keep' else 'dropped'} "
+                f"(--unscored {'drop' if unscored == 'keep' else 'keep'} for the other)."
             )
         stays = without if unscored == "keep" else np.zeros(n, bool)
         stays[chosen] = True
@@ -199,7 +199,7 @@ def every_class(table: Table, groups: Classes, scored: np.ndarray) -> np.ndarray
     empty = scored[groups.of[scored] < 0]
     if len(empty):
         raise InputError(
-            f"datadiet prune: {len(empty)} rows have no class in {groups.column!r} (the first is "
+            f"datadiet prune: {many(len(empty))} no class in {groups.column!r} (the first is "
             f"{table.where(empty[0])}), so their class cannot keep its share; fill the cells, or take --balanced "
             f"away."
         )

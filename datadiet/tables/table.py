@@ -143,6 +143,15 @@ def listed(names, most: int = 30) -> str:
     return ", ".join(shown[:most]) + (f" and {len(shown) - most} more" if len(shown) > most else "")
 
 
+def many(n: int) -> str:
+    """Rows as the subject of a sentence.
+
+    >>> many(1), many(2)
+    ('1 row has', '2 rows have')
+    """
+    return f"{n} row{' has' if n == 1 else 's have'}"
+
+
 def plain(value):
     """A value of a new column as Python's own; NaN is None.
 

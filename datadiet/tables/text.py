@@ -160,7 +160,7 @@ def read(file, sep: str | None = None, encoding: str | None = None, quotes: bool
         raise InputError(f"tables.read: {name} could not be read: it is empty. Give a file with names in its first line.")
     end = line_end(data, start)
     said, start = declared(data, start, end)
-    out.sep = separator(name, data, start, end, files.TEXT[out.kind], sep, said, notes)
+    out.sep = separator(data, start, end, files.TEXT[out.kind], sep, said, quotes is not False)
     parse(out, name, start, end, quotes, notes)
     if sep is None and out.sep != files.TEXT[out.kind] and out.own > 1 and said is None:
         notes.append(f"{name} is separated by {SEPARATORS.get(out.sep, repr(out.sep.decode()))}; the result is too.")

@@ -177,7 +177,8 @@ def chosen(table: Table, kind: str, found: list[str], names: tuple[str, ...], op
     twice = sorted({name for name in table.columns if table.columns.count(name) > 1})
     if not found and twice:
         raise InputError(
-            f"datadiet score: no column with a name of its own looks like the {kind}: {listed(twice)} stands over several columns. "
+            f"datadiet score: no column with a name of its own looks like the {kind}: {listed(twice)} stands over several "
+            "columns. "
             f"Rename them in the first line, or name another with {option}. The table has "
             f"{listed(table.columns)}."
         )

@@ -496,6 +496,27 @@ def test_an_array_of_objects_keeps_its_digits(file, tmp_path):
     assert saved(tables.read(path).take([1])) == b'[\n  {"n": 2.0,\n   "b": null}\n]\n'
 
 
+def test_long_texts_in_quotes_are_never_cut_and_seldom_asked_about():
+    """Few words, many commas and line ends: the hardest for telling texts from rows."""
+    rng, asked = np.random.default_rng(0), 0
+    words = ["dear", "bob", "thanks", "yes", "no", "hello", "the", "box"]
+    for _ in range(200):
+        sep, n = str(rng.choice(list(",;\t"))), int(rng.integers(2, 60))
+        texts = [
+            "".join(f"{rng.choice(words)}{rng.choice(list(' ,;') + [chr(10), chr(34)])}" for _ in range(12)) for _ in range(n)
+        ]
+        rows = [(str(i), text, "pn"[i % 2]) for i, text in enumerate(texts)]
+        stream = io.StringIO(newline="")
+        csv.writer(stream, delimiter=sep, lineterminator="\n").writerows([("id", "text", "label"), *rows])
+        try:
+            table = parsed(stream.getvalue().encode(), name="mine.tsv" if sep == "\t" else "mine.csv")
+            assert list(zip(*map(table.cells, table.columns), strict=True)) == rows
+        except InputError as problem:
+            assert "look like rows of their own" in str(problem)
+            asked += 1
+    assert asked <= 4
+
+
 def test_tables_in_cells_are_cells_where_most_rows_have_several_lines(file):
     """No column of classes, and lines with as many commas as there are: texts nevertheless."""
     content = "id,text,price\n" + "".join(f'{i},"a, b{i}\nc, d, e\nf, g",{i}.5\n' for i in range(30))

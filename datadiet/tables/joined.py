@@ -2,7 +2,7 @@
 
 A quote that was opened by mistake closes at the next quote that happens to stand at the end of a cell, and all rows between
 become one cell. Such a cell is told from a long text by its lines: each has as many cells as there are names, and in some
-column all of them hold words that single rows hold there too, again and again, as classes do.
+column most of them hold words that other rows hold there too, as classes do. In a small table its own lines count as rows.
 """
 
 from collections import Counter
@@ -13,6 +13,8 @@ from datadiet.tables.scan import places
 
 LONG = 3  # lines of three cells or more: enough, where no column holds classes and cells of several lines are rare
 RARE = 0.2  # share of the records
+ALIKE = 0.7  # share of the lines that hold words of classes: of two or three lines all
+FEW = 50  # records of one line: fewer may not show every class
 CLASSES = 0.5  # share of the records whose word in a column others have as well, from which it is one of classes
 
 
@@ -41,10 +43,13 @@ def rows_in_cells(data: bytes, sep: bytes, end: bytes, start: int, ends: np.ndar
             suspects.append((i, [part.rstrip(b"\r").split(sep) for part in parts]))
     if not suspects:
         return None
-    words = known(data, sep, starts, ends, inside)
+    single = [data[starts[i] : ends[i]].rstrip(b"\r\n").split(sep) for i in np.flatnonzero(inside == 0)[1:].tolist()]
+    words = known(single, width + 1)
     for i, parts in suspects:
         columns = list(zip(*parts, strict=True))
-        alike = any(all(bare(cell) in words[k] for cell in columns[k]) for k in words)
+        if len(single) < FEW:
+            words = known(single + parts, width + 1)
+        alike = any(np.mean([bare(cell) in words[k] for cell in columns[k]]) >= ALIKE for k in words)
         if alike or not words and width > 1 and len(parts) >= LONG and len(long) <= RARE * len(ends):
             first = int(np.searchsorted(lines, starts[i])) + data.count(end, 0, start) + 1
             return first, first + int(inside[i])
@@ -56,15 +61,12 @@ def bare(cell: bytes) -> bytes:
     return cell.strip(b' "')
 
 
-def known(data, sep, starts, ends, inside) -> dict[int, set]:
-    """For each column of classes, words that at least two records of one line hold there."""
-    counts, records = [], 0
-    for i in np.flatnonzero(inside == 0)[1:].tolist():
-        cells = data[starts[i] : ends[i]].rstrip(b"\r\n").split(sep)
-        counts = counts or [Counter() for _ in cells]
-        if len(cells) == len(counts):
-            records += 1
-            for count, cell in zip(counts, cells, strict=True):
-                count[bare(cell)] += 1
-    often = [{word: times for word, times in count.items() if times > 1 and word} for count in counts]
-    return {k: set(count) for k, count in enumerate(often) if sum(count.values()) > CLASSES * records}
+def known(records: list[list[bytes]], width: int) -> dict[int, set]:
+    """For each column of classes, words that at least two records of `width` cells hold there."""
+    records = [cells for cells in records if len(cells) == width]
+    out = {}
+    for k in range(width):
+        often = {word: times for word, times in Counter(bare(cells[k]) for cells in records).items() if times > 1 and word}
+        if sum(often.values()) > CLASSES * len(records):
+            out[k] = set(often)
+    return out

@@ -149,7 +149,7 @@ def test_prune_asks_which_column_where_there_are_two(call, scored):
     ("tiny", "tiny"), ("{trec6: [0.1, 0.5]}", {"trec6": [0.1, 0.5]}),
 ])
 def test_parameters_are_yaml(text, value):
-    parsed = cli.parsed([("name", text)])["name"]
+    parsed = cli.book.parsed([("name", text)])["name"]
     assert parsed == value and type(parsed) is type(value)
 
 

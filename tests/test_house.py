@@ -19,8 +19,9 @@ PICTURE = (ROOT / "CONTRIBUTING.md").read_text()
 # Ground floor first, as the picture's table has them: a room imports only from rooms before it.
 ROOMS = re.findall(r"^\| `(\w+)/?` \|", PICTURE, re.M)
 # Importing any of these loads neither torch nor transformers, and seaborn only where figures are drawn.
-LIGHT = ("errors paths scores prune dynamic data data.sources nets.device runs runs.store runs.bill runs.verify tables "
-         "audit audit.report chapters.settings chapters.ledger chapters.views chapters.label_noise.rules cli").split()
+LIGHT = ("errors paths scores prune dynamic data data.sources nets.device runs runs.store runs.bill runs.verify "
+         "tables tables.text tables.lines tables.columns tables.guess tables.pruned audit audit.report audit.trained "
+         "chapters.settings chapters.ledger chapters.views chapters.label_noise.rules cli").split()
 HEAVY = ("torch", "transformers", "accelerate", "seaborn", "matplotlib")
 DATA_SUFFIXES = (
     ".parquet",

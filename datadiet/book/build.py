@@ -31,7 +31,7 @@ from datadiet.book.render import check, is_notebook, pages, render, sha, tree
 from datadiet.chapters.settings import has, settings_of
 from datadiet.errors import InputError
 
-OWN = ("book", "cli.py")  # of the package, what no chapter imports: a change of these executes nothing again
+OWN = ("book", "cli")  # of the package, what no chapter imports: a change of these executes nothing again
 ALONE = ("what-it-costs",)  # chapters that time something: nothing else runs beside them
 
 

@@ -1,43 +1,23 @@
-"""The ``datadiet`` command. What it does stands in the modules; here are the options, and the errors a user reads.
+"""Commands of the book: its pages, its runs, what they say, and what this machine has."""
 
-datadiet run score-timing --profile smoke
-datadiet score mine.csv --text question --label topic && datadiet prune mine.scored.csv --keep 0.7
-"""
-
-import difflib
 import os
 from pathlib import Path
 
 import click
 import yaml
 
-from datadiet import __version__
 from datadiet.chapters import settings
 from datadiet.chapters.asked import alone, asked
+from datadiet.cli import Commands, out_option
 from datadiet.errors import InputError
 
-
-class Bad(click.ClickException):
-    """Bad input: one paragraph on stderr, exit code 2."""
-
-    exit_code = 2
+chapters_argument = click.argument("names", nargs=-1, metavar="[CHAPTERS]...")
+change_option = click.option("-p", "changes", nargs=2, multiple=True, metavar="NAME VALUE", help="Set a parameter (YAML).")
 
 
-class Commands(click.Group):
-    """A group that turns InputError into a message, and a misspelt command into the nearest one."""
 
-    def invoke(self, ctx):
-        try:
-            return super().invoke(ctx)
-        except InputError as problem:
-            raise Bad(str(problem)) from None
-
-    def resolve_command(self, ctx, args):
-        if args and args[0] not in self.commands:
-            near = difflib.get_close_matches(args[0], self.commands, n=3)
-            hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-            raise Bad(f"datadiet: there is no command {args[0]!r}.{hint} Commands: {', '.join(self.commands)}.")
-        return super().resolve_command(ctx, args)
+def profile_option(default):
+    return click.option("--profile", default=default, show_default=default is not None, help="Name of a folder in profiles/.")
 
 
 def parsed(pairs) -> dict:
@@ -51,39 +31,6 @@ def parsed(pairs) -> dict:
     return out
 
 
-def placed(out: Path | None, file: Path, ending: str) -> Path:
-    """Where a table goes, checked before anything is computed: beside its source unless said otherwise, never over it."""
-    from datadiet.tables import READERS
-
-    out = out or file.with_name(f"{file.stem}.{ending}{file.suffix}")
-    if out.suffix not in READERS:
-        raise InputError(f"--out: {out.name} ends in {out.suffix!r}; give a {', '.join(READERS)} file.")
-    if not out.parent.is_dir():
-        raise InputError(f"--out: there is no folder {out.parent}; make it first.")
-    if out.resolve() == file.resolve():
-        raise InputError(f"--out: {out} is the table that is read; name another file.")
-    return out
-
-
-file_argument = click.argument("file", type=click.Path(path_type=Path))
-out_option = click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Where to write.")
-chapters_argument = click.argument("names", nargs=-1, metavar="[CHAPTERS]...")
-change_option = click.option("-p", "changes", nargs=2, multiple=True, metavar="NAME VALUE", help="Set a parameter (YAML).")
-
-
-def profile_option(default):
-    return click.option("--profile", default=default, show_default=default is not None, help="Name of a folder in profiles/.")
-
-
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(__version__)
-def main():
-    """Which training examples matter, and how much data can go: the book, its runs, and your own tables."""
-    from datadiet.runs import process
-
-    process.ours()
-
-
 def kernels_are_ours() -> None:
     """Notebooks run in processes of their own, which inherit the environment of this one."""
     from datadiet.runs import process
@@ -91,7 +38,7 @@ def kernels_are_ours() -> None:
     os.environ.update(process.environment())
 
 
-@main.command()
+@click.command()
 @profile_option("lab")
 @click.option("--force", is_flag=True, help="Execute and render even what is unchanged.")
 def book(profile, force):
@@ -106,7 +53,7 @@ def book(profile, force):
     build.build(profile, force)
 
 
-@main.command()
+@click.command()
 @click.argument("chapter")
 @profile_option(None)
 @change_option
@@ -127,7 +74,7 @@ def run(chapter, profile, changes, out):
     click.echo(build.run(chapter, parsed(changes), profile, out))
 
 
-@main.command()
+@click.command()
 @chapters_argument
 @profile_option("standard")
 @change_option
@@ -163,7 +110,7 @@ def plan(names, profile, changes, queued, publish):
     click.echo(bill.in_all(due))
 
 
-@main.command()
+@click.command()
 @chapters_argument
 @profile_option("standard")
 @change_option
@@ -200,7 +147,7 @@ def sweep(names, profile, changes, engine, publish, queued):
             click.echo(f"The classes of {name} are not in the results, where a constant classifier is known by them: {why}")
 
 
-@main.command()
+@click.command()
 @chapters_argument
 @profile_option("standard")
 @change_option
@@ -223,7 +170,7 @@ def verify(names, profile, changes, sample, where):
         raise click.exceptions.Exit(1)
 
 
-@main.command()
+@click.command()
 @click.option("--profile", help="Judge by the published runs of this profile alone; else by those of all that decide claims.")
 def claims(profile):
     """Print the ledger from the published runs, one line a claim: id, verdict, effect, interval, and the task and part it is of.
@@ -242,71 +189,7 @@ def claims(profile):
             click.echo(f"{row['id']:<8}{row['verdict']:<28}{effect:<30}{row['which'] or row['part']}".rstrip())
 
 
-@main.command()
-@file_argument
-@click.option("--text", required=True, help="Column of the text.")
-@click.option("--text-pair", help="Column of the second text of a pair.")
-@click.option("--label", required=True, help="Column of the class.")
-@click.option("--score", default="el2n", show_default=True, help="Which score; higher = harder.")
-@click.option("--budget", default=5.0, show_default=True, help="Minutes to spend; more runs are averaged while they last.")
-@click.option("--encoder", default="minilm", show_default=True, help="minilm, minilm-mean, a folder, or an id of the hub.")
-@click.option("--precision", default="float32", show_default=True, help="Of the scoring passes: float32 or bfloat16.")
-@out_option
-def score(file, text, text_pair, label, score, budget, encoder, precision, out):
-    """Score every row of FILE (.csv, .tsv, .jsonl, .parquet): fine-tune for one epoch, and read how hard each row was.
-
-    Writes the rows with datadiet_SCORE and datadiet_runs to --out, or to FILE.scored.SUFFIX.
-
-    \b
-    Example: datadiet score questions.csv --text question --label topic --budget 2
-    """
-    from datadiet import tables
-
-    frame, out = tables.read(file), placed(out, file, "scored")
-    how = {"score": score, "budget": budget, "encoder": encoder, "precision": precision}
-    scored = tables.score(frame, text=text, label=label, text_pair=text_pair, progress=True, **how)
-    tables.write(scored, out)
-    click.echo(f"{len(scored)} rows scored, mean of {scored['datadiet_runs'].iloc[0]} runs -> {out}")
-
-
-@main.command()
-@file_argument
-@click.option("--keep", "fraction", type=float, required=True, help="Share of the rows to keep, in (0, 1].")
-@click.option("--score", "column", help="Column of the scores; found by itself where `datadiet score` wrote it.")
-@click.option("--rule", default="hardest", show_default=True, help="hardest, easiest, middle, random or stratified.")
-@click.option("--offset", default=0.0, show_default=True, help="Share of the rows to skip at the end that is kept.")
-@click.option("--balanced", metavar="COLUMN", help="Keep the shares of the classes in this column.")
-@click.option("--seed", default=0, show_default=True, help="For rule random, and for what stratified draws.")
-@out_option
-def prune(file, fraction, column, rule, offset, balanced, seed, out):
-    """Keep a share of the rows of a scored FILE, in their order; higher scores are harder.
-
-    Writes them to --out, or to FILE.kept.SUFFIX.
-
-    \b
-    Example: datadiet prune questions.scored.csv --keep 0.7 --offset 0.05 --balanced topic
-    """
-    from datadiet import tables
-
-    frame, out = tables.read(file), placed(out, file, "kept")
-    column = column or score_column(frame)
-    kept = tables.prune_rows(frame, column, keep=fraction, rule=rule, offset=offset, balanced=balanced, seed=seed)
-    tables.write(kept, out)
-    click.echo(f"{len(kept)} of {len(frame)} rows kept ({rule} by {column}) -> {out}")
-
-
-def score_column(frame) -> str:
-    """The one score column that ``datadiet score`` wrote."""
-    found = [name for name in frame.columns if str(name).startswith("datadiet_") and name != "datadiet_runs"]
-    if len(found) != 1:
-        raise InputError(
-            f"datadiet prune: {len(found) or 'no'} columns start with datadiet_; name the score column with --score. "
-            f"The table has {', '.join(map(str, frame.columns))}."
-        )
-    return found[0]
-
-
-@main.command()
+@click.command()
 def doctor():
     """Say what this machine has of what the book needs, and the command that mends what is missing.
 
@@ -323,7 +206,7 @@ def doctor():
         raise click.exceptions.Exit(1)
 
 
-@main.group(cls=Commands)
+@click.group(cls=Commands)
 def store():
     """The live store: where runs of this machine are kept.
 

@@ -1,0 +1,104 @@
+"""Tables in Parquet files: types, order, metadata (the index of pandas among them) stay as they are; columns are appended.
+
+Columns of ``ClassLabel``, of ``datasets``, show the names of their classes; the numbers in the file stay.
+"""
+
+import copy
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from datadiet.errors import InputError
+from datadiet.tables import files
+from datadiet.tables.table import Table
+
+
+class Columns(Table):
+    """A table of a Parquet file, or of anything that gives an Arrow table.
+
+    Attributes
+    ----------
+    arrow : pyarrow.Table
+    """
+
+    kind = ".parquet"
+
+    def __init__(self, arrow: pa.Table, notes=()):
+        self.arrow, self.notes = arrow, tuple(notes)
+        self.columns = tuple(arrow.column_names)
+
+    def __len__(self):
+        return self.arrow.num_rows
+
+    def cells(self, name):
+        self.require("tables.cells", name)
+        try:
+            found = self.arrow.column(name).to_pylist()
+        except (ValueError, OverflowError, pa.ArrowException) as problem:  # a time finer than Python has, text that is not UTF-8
+            raise InputError(f"tables.cells: the column {name!r} cannot be read as Python values: {problem}.") from None
+        names = class_names(self.arrow.schema, name)
+        return found if names is None else [None if value is None or value < 0 else names[value] for value in found]
+
+    def take(self, positions):
+        positions = np.asarray(positions, np.int64)
+        out = copy.copy(self)
+        out.arrow = with_range(self.arrow).take(pa.array(positions))
+        out.columns = tuple(out.arrow.column_names)
+        return out
+
+    def added(self, new):
+        table = self.arrow
+        for name, values in new.items():
+            try:
+                table = table.append_column(name, pa.array(values))
+            except (pa.ArrowException, ValueError, TypeError) as problem:
+                raise InputError(f"tables: the new column {name!r} has no one type: {problem}.") from None
+        out = copy.copy(self)
+        out.arrow, out.columns = table, tuple(table.column_names)
+        return out
+
+    def fits(self, ending):
+        return ending == ".parquet"
+
+    def save(self, stream):
+        pq.write_table(self.arrow, stream)
+
+
+def with_range(arrow: pa.Table) -> pa.Table:
+    """The table with an index of pandas that is a range, and not the usual one from 0, as a column: a part of it is no range."""
+    try:
+        about = json.loads(arrow.schema.metadata[b"pandas"])
+        (index,) = about["index_columns"]
+        start, step, name = index["start"], index["step"], index["name"]
+    except (TypeError, KeyError, ValueError):
+        return arrow
+    column = name or "__index_level_0__"
+    if (start, step, name) == (0, 1, None) or column in arrow.column_names:
+        return arrow
+    values = pa.array(start + step * np.arange(arrow.num_rows))
+    about["index_columns"] = [column]
+    about["columns"].append({"name": name, "field_name": column, "pandas_type": "int64", "numpy_type": "int64", "metadata": None})
+    metadata = arrow.schema.metadata | {b"pandas": json.dumps(about).encode()}
+    return arrow.append_column(column, values).replace_schema_metadata(metadata)
+
+
+def class_names(schema: pa.Schema, name: str) -> list[str] | None:
+    """Names of the classes of a column that ``datasets`` wrote as ClassLabel; the file has their numbers, -1 for no label."""
+    try:
+        feature = json.loads(schema.metadata[b"huggingface"])["info"]["features"][name]
+        return feature["names"] if feature["_type"] == "ClassLabel" else None
+    except (TypeError, KeyError, ValueError):
+        return None
+
+
+def read(file) -> Columns:
+    """A table from a .parquet file."""
+    try:
+        table = pq.read_table(pa.BufferReader(files.content(file)))
+    except (pa.ArrowException, OSError, ValueError) as problem:
+        raise InputError(f"tables.read: {file.name} could not be read as Parquet: {problem}.") from None
+    if not table.num_rows or not table.num_columns:
+        raise InputError(f"tables.read: {file.name} holds no rows.")
+    return Columns(table)

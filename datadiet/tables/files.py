@@ -1,0 +1,179 @@
+"""Files of tables: their endings, where a result may lie, and a file that is either written whole or not at all.
+
+A file may be compressed (``mine.csv.gz``), and its ending may be written in capitals (``MINE.CSV``).
+"""
+
+import contextlib
+import errno
+import gzip
+import os
+import shutil
+import uuid
+import zlib
+from pathlib import Path
+
+from datadiet.errors import InputError
+
+TEXT = {".csv": b",", ".tsv": b"\t", ".txt": b"\t"}  # ending -> the separator that is tried first
+LINES = (".jsonl", ".ndjson", ".json")
+ENDINGS = (*TEXT, *LINES, ".parquet")
+SAID = f"{', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}, each also with .gz"
+HUB = "hf://"
+EXCEL = (".xlsx", ".xls", ".xlsm", ".ods")
+
+
+def ending(file) -> tuple[str, bool]:
+    """Ending of a table's file in small letters, and whether it is compressed.
+
+    >>> ending("Mine.CSV.gz"), ending("mine.tsv")
+    (('.csv', True), ('.tsv', False))
+    """
+    file = Path(file)
+    packed = file.suffix.lower() == ".gz"
+    return Path(file.stem if packed else file.name).suffix.lower(), packed
+
+
+def beside(source: Path, word: str, suffix: str | None = None) -> Path:
+    """Name of a result beside its source.
+
+    >>> beside(Path("data/Mine.CSV.gz"), "scored").name, beside(Path("photos"), "scored", ".csv").name
+    ('Mine.scored.CSV.gz', 'photos.scored.csv')
+    """
+    if suffix is not None:
+        return source.with_name(f"{source.name}.{word}{suffix}")
+    stem, packed = (source.stem, source.suffix) if ending(source)[1] else (source.name, "")
+    return source.with_name(f"{Path(stem).stem}.{word}{Path(stem).suffix}{packed}")
+
+
+def known(operation: str, file: Path) -> str:
+    """The ending of a table's file, refused where no table has it."""
+    found = ending(file)[0]
+    if found in EXCEL:
+        raise InputError(
+            f"{operation}: {file.name} ends in {found!r}, a workbook; save its sheet as CSV UTF-8 (in Excel: File, "
+            "Save As) and give that."
+        )
+    if found not in ENDINGS:
+        raise InputError(f"{operation}: {file.name} ends in {found!r}; give a file that ends in {SAID}.")
+    return found
+
+
+def refuse_other(name: str, data: bytes) -> None:
+    """Refuse the bytes of a file that is of another kind than a text file."""
+    for start, kind, way in (
+        (b"PK\x03\x04", "a workbook or a zip archive", "save the sheet as CSV UTF-8, or unpack it"),
+        (b"\xd0\xcf\x11\xe0", "a workbook", "save its sheet as CSV UTF-8"),
+        (b"\x1f\x8b", "a gzip file", "give it a name that ends in .gz"),
+        (b"PAR1", "a Parquet file", "give it a name that ends in .parquet"),
+        (b"<!DOCTYPE", "a web page", "download the file itself"),
+        (b"<html", "a web page", "download the file itself"),
+        (b'{"', "a file of JSON objects", "give it a name that ends in .jsonl"),
+        (b"[{", "a JSON array", "give it a name that ends in .json"),
+        (b"version https://git-lfs", "a pointer of Git LFS", "fetch the file itself with git lfs pull"),
+    ):
+        if data[: len(start)].lower() == start.lower():
+            raise InputError(f"tables.read: {name} is {kind}, by its first bytes, and not a table in text; {way}.")
+
+
+def content(file: Path) -> bytes:
+    """All bytes of a file, unpacked where it ends in .gz."""
+    if not file.exists():
+        raise InputError(f"tables.read: there is no file {file}.")
+    if not file.is_file():
+        raise InputError(f"tables.read: {file} is not a file.")
+    try:
+        if not ending(file)[1]:
+            return file.read_bytes()
+        with gzip.open(file) as stream:
+            return stream.read()
+    except (OSError, EOFError, zlib.error) as problem:
+        raise InputError(f"tables.read: {file.name} could not be read: {problem}.") from None
+
+
+def placed(out, source, word: str, force: bool = False, *, suffix: str | None = None, folder: bool = False) -> Path:
+    """Where a result goes; all that can forbid to write there is found now, before anything is computed.
+
+    Parameters
+    ----------
+    out : path or None
+        The file asked for; None for one beside the source, ``mine.WORD.csv``.
+    source : path
+        The table that is read. It is never written over.
+    word : str
+        Put into the name of a result beside its source: "scored", "kept".
+    force : bool
+        Whether a file that is there may be replaced.
+    suffix : str, optional
+        Ending of a result beside its source, where the source is no file with an ending.
+    folder : bool
+        Whether the result may be a folder (of ``datasets``), for which any name will do.
+
+    Raises
+    ------
+    InputError
+        An unknown ending, no such folder, a folder that cannot be written to, the source itself, a file that is there already.
+    """
+    source = Path(source)
+    out = beside(source, word, suffix) if out is None else Path(out)
+    if not folder or ending(out)[0] in (*ENDINGS, *EXCEL):
+        known("--out", out)
+    if not out.parent.is_dir():
+        raise InputError(f"--out: there is no folder {out.parent}; make it first.")
+    if out.resolve() == source.resolve():
+        raise InputError(f"--out: {out} is the table that is read; name another file.")
+    refuse_existing(out, force)
+    probe = hidden(out)
+    try:
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError as problem:
+        raise InputError(
+            f"--out: nothing can be written to the folder {out.parent} ({problem.strerror}); name a file elsewhere."
+        ) from None
+    return out
+
+
+def refuse_existing(out: Path, force: bool) -> None:
+    """Error for a file that is there already and may not be replaced."""
+    if out.is_dir() and (not force or any(out.iterdir()) and not (out / "dataset_info.json").is_file()):
+        raise InputError(f"--out: {out} is a folder that is there already; name another place.")
+    if out.exists() and not force:
+        raise InputError(f"--out: {out} is there already; name another file, or give --force to replace it.")
+
+
+def hidden(out: Path) -> Path:
+    """A name beside a result, under which it grows until it is whole."""
+    return out.with_name(f".{out.name[:100]}.{uuid.uuid4().hex[:8]}.part")
+
+
+@contextlib.contextmanager
+def whole(out, force: bool = False):
+    """Stream to a file that appears under its name only once it is complete; on any error nothing is left behind.
+
+    Raises
+    ------
+    InputError
+        The file is there already, or the disk is full or refuses.
+    """
+    out = Path(os.path.realpath(out))  # a link keeps pointing to the file
+    refuse_existing(out, force)
+    part = hidden(out)
+    try:
+        with open(part, "xb") as raw:
+            if ending(out)[1]:
+                with gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as stream:
+                    yield stream
+            else:
+                yield raw
+            raw.flush()
+            os.fsync(raw.fileno())
+        if out.exists():
+            refuse_existing(out, force)
+            shutil.copymode(out, part)
+        os.replace(part, out)
+    except OSError as problem:
+        full = problem.errno in (errno.ENOSPC, errno.EDQUOT)
+        why = "the disk is full; make room" if full else problem.strerror or str(problem)
+        raise InputError(f"tables.write: {out} could not be written: {why}. Nothing was left behind.") from None
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,148 @@
+"""Tables that are no file: a folder that ``datasets`` saved, a set of the hub, a folder of images with a folder for each "
+"class."""
+
+import copy
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from datadiet.errors import InputError
+from datadiet.tables import files
+from datadiet.tables.columns import Columns
+
+IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
+
+
+class Saved(Columns):
+    """A ``datasets.Dataset`` as a table.
+
+    Attributes
+    ----------
+    dataset : datasets.Dataset
+        Its rows, columns and features; written as a folder again, or as Parquet.
+    """
+
+    kind = "folder"
+
+    def __init__(self, dataset, notes=()):
+        self.dataset = dataset
+        arrow = dataset.with_format("arrow")[:] if len(dataset) else dataset.data.table
+        super().__init__(arrow.cast(dataset.features.arrow_schema), notes)
+
+    def take(self, positions):
+        return Saved(self.dataset.select(np.asarray(positions, np.int64)), self.notes)
+
+    def added(self, new):
+        dataset = self.dataset
+        for name, values in new.items():
+            column = Columns.added(copy.copy(self), {name: values}).arrow.column(name)
+            dataset = dataset.add_column(name, column.combine_chunks() if column.num_chunks != 1 else column.chunk(0))
+        return Saved(dataset, self.notes)
+
+    def fits(self, ending):
+        return ending == ".parquet" or ending not in (*files.ENDINGS, *files.EXCEL)
+
+    def write(self, file, force=False):
+        file = Path(file)
+        if files.ending(file)[0] == ".parquet":
+            return super().write(file, force)
+        files.refuse_existing(file, force)
+        part = files.hidden(file)
+        try:
+            self.dataset.save_to_disk(part)
+            if file.exists():
+                shutil.rmtree(file)
+            part.rename(file)
+        except OSError as problem:
+            raise InputError(
+                f"tables.write: {file} could not be written: {problem.strerror or problem}. Nothing was left behind."
+            ) from None
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def is_saved(folder: Path) -> bool:
+    """Whether ``datasets`` saved a set, or a set in parts, into a folder."""
+    return (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file()
+
+
+def read(folder: Path) -> Columns:
+    """A table from a folder: of ``datasets``, or of images.
+
+    Raises
+    ------
+    InputError
+        Neither of both; a set in parts (name the folder of one); fewer than two classes of images; no row.
+    """
+    if (folder / "dataset_dict.json").is_file():
+        parts = sorted(path.parent.name for path in folder.glob("*/state.json"))
+        raise InputError(
+            f"tables.read: {folder} holds a set in parts ({', '.join(parts)}); name the folder of one, such as "
+            f"{folder / (parts or ['train'])[0]}."
+        )
+    if not is_saved(folder):
+        return images(folder)
+    import datasets
+
+    try:
+        found = datasets.load_from_disk(str(folder))
+    except (OSError, ValueError, KeyError, pa.ArrowException) as problem:
+        raise InputError(f"tables.read: {folder} could not be read as a folder of datasets: {problem}.") from None
+    return checked(Saved(found), str(folder))
+
+
+def hub(name: str) -> Saved:
+    """A table from a set of the hub, or from a folder of files that ``datasets`` reads: ``hf://OWNER/NAME[@REVISION][:SPLIT]``.
+
+    The split is train where none is named. A configuration goes behind the name: ``hf://OWNER/NAME/CONFIG``.
+
+    Raises
+    ------
+    InputError
+        A set or a split that cannot be had, and why.
+    """
+    address, _, split = name.removeprefix(files.HUB).partition(":")
+    address, _, revision = address.partition("@")
+    owner, *rest = address.split("/")
+    path, config = "/".join([owner, *rest[:1]]), "/".join(rest[1:]) or None
+    import datasets
+
+    try:
+        found = datasets.load_dataset(path, config, split=split or "train", revision=revision or None)
+    except Exception as problem:  # datasets raises errors of a dozen packages
+        raise InputError(
+            f"tables.read: the set {name!r} could not be had: {type(problem).__name__}: {str(problem)[:300]}. Look "
+            "at the name, the split (hf://OWNER/NAME:SPLIT) and the network, or give a file."
+        ) from None
+    said = (
+        f"{name}: {split or 'train'}, revision {revision}"
+        if revision
+        else (f"{name}: {split or 'train'}, no revision named; hf://OWNER/NAME@REVISION repeats it.")
+    )
+    return checked(Saved(found, (said,)), name)
+
+
+def checked(table: Columns, name: str) -> Columns:
+    """The table, if it has rows."""
+    if not len(table):
+        raise InputError(f"tables.read: {name} holds no rows.")
+    return table
+
+
+def images(folder: Path) -> Columns:
+    """Images in a folder for each class as a table with columns ``path`` (below the folder) and ``label``, sorted by both."""
+    found = sorted(
+        (path.relative_to(folder) for path in folder.glob("*/*") if path.suffix.lower() in IMAGES and path.is_file()),
+        key=lambda path: path.parts,
+    )
+    classes = {path.parts[0] for path in found}
+    if len(classes) < 2:
+        raise InputError(
+            f"tables.read: {folder} is a folder, but neither one that datasets saved nor one with images in a "
+            f"folder for each class (CLASS/NAME.png): {len(classes)} folders in it hold images."
+        )
+    others = sum(path.is_file() and path.suffix.lower() not in IMAGES for path in folder.glob("*/*"))
+    notes = [f"{folder}: {others} files in it are no images ({', '.join(IMAGES)}) and no rows."] if others else []
+    return Columns(pa.table({"path": [path.as_posix() for path in found], "label": [path.parts[0] for path in found]}), notes)

@@ -1,0 +1,189 @@
+"""Which columns are the text, the second text of a pair, and the label: by their names and by their cells."""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from datadiet.errors import InputError
+from datadiet.tables.table import Table, blank, listed
+
+TEXTS = (
+    "text",
+    "sentence",
+    "question",
+    "content",
+    "review",
+    "body",
+    "message",
+    "utterance",
+    "tweet",
+    "comment",
+    "query",
+    "prompt",
+    "document",
+    "abstract",
+    "description",
+    "input",
+    "article",
+    "post",
+)
+LABELS = (
+    "label",
+    "labels",
+    "class",
+    "category",
+    "topic",
+    "target",
+    "y",
+    "intent",
+    "sentiment",
+    "gold",
+    "tag",
+    "annotation",
+    "gold_label",
+    "label_text",
+    "coarse_label",
+    "stars",
+    "rating",
+)
+PAIRS = (
+    ("premise", "hypothesis"),
+    ("sentence1", "sentence2"),
+    ("question1", "question2"),
+    ("text1", "text2"),
+    ("text_a", "text_b"),
+    ("sentence_a", "sentence_b"),
+    ("text", "text_pair"),
+    ("question", "passage"),
+    ("question", "sentence"),
+    ("query", "document"),
+)
+SAMPLE = 2000  # rows looked at
+WORDS = 2.5  # a text has that many words on average
+
+
+@dataclass(frozen=True)
+class Guess:
+    """Columns to read, and a sentence on those that were found.
+
+    Attributes
+    ----------
+    text, label : str
+    text_pair : str or None
+    said : str
+        Empty where all were named.
+    """
+
+    text: str
+    label: str
+    text_pair: str | None
+    said: str
+
+
+def simple(name: str) -> str:
+    """A name as it is compared: small letters, no blanks or marks.
+
+    >>> simple("Text-A "), simple("sentence 1")
+    ('texta', 'sentence1')
+    """
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def looks(table: Table, name: str) -> tuple[bool, bool]:
+    """Whether a column looks like texts, and whether it looks like labels."""
+    rows = np.unique(np.linspace(0, len(table) - 1, SAMPLE).astype(int))
+    part = table.take(rows)
+    cells = [cell for cell in part.cells(name) if not blank(cell)]
+    if not cells or any(isinstance(cell, list | dict | bytes) for cell in cells):
+        return False, False
+    different = len(set(map(str, cells)))
+    texts = [cell for cell in cells if isinstance(cell, str)]
+    words = np.mean([len(cell.split()) for cell in texts]) if texts else 0
+    written = sum(any(letter.isalpha() for letter in cell) for cell in texts) > 0.5 * len(cells)
+    long = words >= WORDS or bool(texts) and max(map(len, texts)) > 60 and np.mean([len(cell) for cell in texts]) > 15
+    text = bool(written and long and different > 0.2 * len(cells))
+    label = 2 <= different <= max(2, len(cells) // 3) and words < 6
+    return text, bool(label)
+
+
+def named(table: Table) -> list[str]:
+    """Columns that could be meant: those with a name of their own, but for what ``datadiet score`` wrote."""
+    return [
+        name for name in table.columns if name.strip() and table.columns.count(name) == 1 and not name.startswith("datadiet_")
+    ]
+
+
+def shown(table: Table) -> tuple[str | None, str | None]:
+    """Columns of the label and of the text as far as they are found, to be shown beside a row; None for what is not."""
+    seen = {name: looks(table, name) for name in named(table)}
+    found = []
+    for kind, names, k in (("label", LABELS, 1), ("text", TEXTS, 0)):
+        try:
+            found.append(chosen(table, kind, [name for name in seen if seen[name][k]], names, ""))
+        except InputError:
+            found.append(None)
+    return tuple(found)
+
+
+def columns(table: Table, text: str | None = None, label: str | None = None, text_pair: str | None = None) -> Guess:
+    """Columns of the text and of the label, those that are named as they are, the others found.
+
+    Raises
+    ------
+    InputError
+        A named column is missing; more than one column could be the one, or none. The message has the candidates.
+    """
+    for name, kind in ((text, "text "), (label, "label "), (text_pair, "second text ")):
+        if name is not None:
+            table.require("datadiet score", name, kind)
+    if text is not None and label is not None:
+        return Guess(text, label, text_pair, "")
+    free = [name for name in named(table) if name not in (text, label, text_pair)]
+    seen = {name: looks(table, name) for name in free}
+    said = []
+    if text is None:
+        found = [name for name in free if seen[name][0]]
+        pair = pair_of(found) if text_pair is None else None
+        if pair is not None:
+            text, text_pair = pair
+            said.append(f"the texts {text!r} and {text_pair!r}")
+        else:
+            text = chosen(table, "text", found, TEXTS, "--text")
+            said.append(f"the text {text!r}")
+    if label is None:
+        found = [name for name in free if seen[name][1] and name not in (text, text_pair)]
+        label = chosen(table, "label", found, LABELS, "--label")
+        said.append(f"the label {label!r}")
+    return Guess(text, label, text_pair, f"Columns found: {', '.join(said)}. Name others with --text, --text-pair and --label.")
+
+
+def pair_of(found: list[str]) -> tuple[str, str] | None:
+    """Two columns of texts whose names belong together, if there is just one such pair."""
+    by_name = {simple(name): name for name in found}
+    pairs = [(by_name[simple(a)], by_name[simple(b)]) for a, b in PAIRS if simple(a) in by_name and simple(b) in by_name]
+    return pairs[0] if len(pairs) == 1 else None
+
+
+def chosen(table: Table, kind: str, found: list[str], names: tuple[str, ...], option: str) -> str:
+    """The one candidate, or the one that is named as such columns are; else an error that has the candidates."""
+    if len(found) == 1:
+        return found[0]
+    ranked = [name for known in names for name in found if simple(name) == simple(known)]
+    if ranked:
+        others = [name for name in found if simple(name) in map(simple, names) and name != ranked[0]]
+        if not others or simple(ranked[0]) == simple(names[0]):
+            return ranked[0]
+    twice = sorted({name for name in table.columns if table.columns.count(name) > 1})
+    if not found and twice:
+        raise InputError(
+            f"datadiet score: no column with a name of its own looks like the {kind}: {listed(twice)} stands over several "
+            "columns. "
+            f"Rename them in the first line, or name another with {option}. The table has "
+            f"{listed(table.columns)}."
+        )
+    if not found:
+        raise InputError(
+            f"datadiet score: no column looks like the {kind}; name it with {option}. The table has {listed(table.columns)}."
+        )
+    raise InputError(f"datadiet score: the {kind} could be {listed(found)}; name one with {option}.")

@@ -1,0 +1,275 @@
+"""Rows worth keeping, by a column of scores: what ``datadiet prune`` does, and what it says."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from datadiet import prune
+from datadiet.errors import InputError
+from datadiet.tables import guess
+from datadiet.tables.labels import Classes, classes, shown_name
+from datadiet.tables.table import Table, blank, listed, many
+
+BESIDE = ("datadiet_runs", "datadiet_class", "datadiet_wrong")  # columns of `datadiet score` that are no score
+ENDS = {
+    "hardest": "The hardest rows are kept, those with the highest {}.",
+    "easiest": "The easiest rows are kept, those with the lowest {}.",
+    "middle": "The rows in the middle are kept, neither the highest nor the lowest {}.",
+    "random": "Rows are kept at random, whatever their {}.",
+    "stratified": "Rows are kept from all over the range of {}, drawn at random within each part of it.",
+}
+MOVED = 0.03  # change of a class's share that is remarked upon
+MOST = 30  # classes shown one by one
+SUSPICIOUS = 10
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """The rows that are kept, and sentences on what was done.
+
+    Attributes
+    ----------
+    table : Table
+    positions : int64 array
+        Of the rows kept, in the table that was given.
+    said : tuple of str
+    """
+
+    table: Table
+    positions: np.ndarray
+    said: tuple[str, ...]
+
+
+def score_column(table: Table) -> str:
+    """The one score column that ``datadiet score`` wrote."""
+    found = [name for name in table.columns if name.startswith("datadiet_") and name not in BESIDE]
+    found = found or [name for name in table.columns if name == "datadiet_wrong"]
+    if len(found) != 1:
+        raise InputError(
+            f"datadiet prune: {len(found) or 'no'} columns of scores start with datadiet_; name the score column "
+            f"with --score. The table has {listed(table.columns)}."
+        )
+    return found[0]
+
+
+def numbers(table: Table, name: str) -> np.ndarray:
+    """A column as float64 [rows]; NaN where a cell is blank or says NaN.
+
+    Raises
+    ------
+    InputError
+        No such column, or a cell that is no number, named by its line.
+    """
+    table.require("datadiet prune", name, "score ")
+    out = np.full(len(table), np.nan)
+    for row, cell in enumerate(table.cells(name)):
+        if blank(cell):
+            continue
+        try:
+            if isinstance(cell, bool) or isinstance(cell, str) and "_" in cell:
+                raise ValueError
+            out[row] = float(cell)
+        except (ValueError, TypeError, OverflowError):
+            raise InputError(
+                f"datadiet prune: the column {name!r} holds {str(cell)[:40]!r} in {table.where(row)}, not "
+                f"numbers; name the score column with --score."
+            ) from None
+    return out
+
+
+def rows(
+    table: Table,
+    column: str | None = None,
+    *,
+    keep: float | None = None,
+    rule: str = "hardest",
+    offset: float = 0.0,
+    balanced: str | None = None,
+    seed: int = 0,
+    unscored: str = "keep",
+    drop_wrong: float | None = None,
+    label: str | None = None,
+) -> Pruned:
+    """The rows that `rule` keeps by their scores, in their order.
+
+    Rows that are probably wrong go first, if that is asked for; then `keep` of the rest with a score stay, exactly
+    ``round(keep * n)`` of them; rows without a score are beside all that.
+
+    Parameters
+    ----------
+    table : Table
+    column : str, optional
+        Column of the scores, higher = harder; the one that ``datadiet score`` wrote where it is not given.
+    keep, rule, offset, seed
+        As in :func:`datadiet.prune.keep`. `keep` may be left out where `drop_wrong` is given.
+    balanced : str, optional
+        Column of classes whose shares stay.
+    unscored : str
+        "keep" or "drop": what becomes of rows without a score.
+    drop_wrong : float, optional
+        Rows whose ``datadiet_wrong``, the probability that their label is wrong, is above it are dropped.
+    label : str, optional
+        Column of classes to count before and after; `balanced`, or found, where it is not given.
+
+    Raises
+    ------
+    InputError
+        A missing column, scores that are not numbers, no row with a score, rows without a class in `balanced`, and all that
+        :func:`datadiet.prune.keep` refuses.
+    """
+    if keep is None and drop_wrong is None:
+        raise InputError(
+            "datadiet prune: nothing says how much to keep; give --keep with the share of the rows, such as "
+            "--keep 0.7, or --drop-wrong."
+        )
+    if unscored not in ("keep", "drop"):
+        raise InputError(f"datadiet prune: unscored={unscored!r}; choose keep or drop.")
+    said = []
+    n = len(table)
+    stays = np.ones(n, bool)
+    if drop_wrong is not None:
+        stays &= ~(wrong(table, drop_wrong) > drop_wrong)
+        said.append(
+            f"Rows dropped whose label is wrong with a probability above {drop_wrong:g} (datadiet_wrong): {n - stays.sum()}."
+        )
+        if not stays.any():
+            raise InputError(f"datadiet prune: --drop-wrong {drop_wrong:g} would drop all {n} rows; raise it.")
+    found, text = guess.shown(table)
+    groups = counted(table, found) if balanced is None and label is None else classes(table, balanced or label)
+    label = None if groups is None else groups.column
+    if keep is not None:
+        column = column or score_column(table)
+        scores = numbers(table, column)
+        scored = np.flatnonzero(stays & ~np.isnan(scores))
+        if not len(scored):
+            raise InputError(
+                f"datadiet prune: the column {column!r} holds no number in any of {n} rows; name the score column "
+                f"with --score, or score the table first."
+            )
+        labels = None if balanced is None else every_class(table, groups, scored)
+        chosen = scored[prune.keep(scores[scored], keep, rule, offset=offset, labels=labels, seed=seed)]
+        without = stays & np.isnan(scores)
+        if without.any():
+            said.append(
+                f"{many(without.sum())} no score: {'kept' if unscored == 'keep' else 'dropped'} "
+                f"(--unscored {'drop' if unscored == 'keep' else 'keep'} for the other)."
+            )
+        stays = without if unscored == "keep" else np.zeros(n, bool)
+        stays[chosen] = True
+        said.insert(
+            0,
+            ENDS[rule].format(column)
+            + (f" The {'hardest' if rule != 'easiest' else 'easiest'} {100 * offset:g} % of them are skipped." if offset else ""),
+        )
+    positions = np.flatnonzero(stays)
+    if groups is None:
+        said.append("No column looks like the label, so rows are not counted by class; name one with --label.")
+    else:
+        said += shares(groups, stays, balanced is not None)
+    by = "datadiet_wrong" if "datadiet_wrong" in table.columns else column
+    kept = np.where(stays, "kept", "dropped")
+    said.append(
+        suspicious(table, by, scores if by == column else numbers(table, by), [name for name in (label, text) if name], kept)
+    )
+    return Pruned(table.take(positions), positions, tuple(said))
+
+
+def counted(table: Table, found: str | None) -> Classes | None:
+    """Classes of a column that was found and not named: None where there is none, or where it turns out to hold no classes."""
+    try:
+        return None if found is None else classes(table, found)
+    except InputError:
+        return None
+
+
+def wrong(table: Table, limit: float) -> np.ndarray:
+    """Probability that the label is wrong, [rows]; NaN where there is none."""
+    if not 0 <= limit <= 1:
+        raise InputError(f"datadiet prune: --drop-wrong {limit:g}; give a probability from 0 to 1.")
+    if "datadiet_wrong" not in table.columns:
+        raise InputError(
+            "datadiet prune: --drop-wrong reads the column datadiet_wrong, which this table does not have; score "
+            f"it with `datadiet score` first. The table has {listed(table.columns)}."
+        )
+    return numbers(table, "datadiet_wrong")
+
+
+def every_class(table: Table, groups: Classes, scored: np.ndarray) -> np.ndarray:
+    """Class of each row with a score; none may be missing."""
+    empty = scored[groups.of[scored] < 0]
+    if len(empty):
+        raise InputError(
+            f"datadiet prune: {many(len(empty))} no class in {groups.column!r} (the first is "
+            f"{table.where(empty[0])}), so their class cannot keep its share; fill the cells, or take --balanced "
+            f"away."
+        )
+    return groups.of[scored]
+
+
+def shares(groups: Classes, stays: np.ndarray, balanced: bool) -> list[str]:
+    """Sentences on the classes: how many of each, before and after; those that are lost; shares that have moved."""
+    there = groups.of >= 0
+    before, after = groups.counts, np.bincount(groups.of[there & stays], minlength=len(groups.names))
+    order = np.argsort(-before, kind="stable")
+    lines = [f"  {shown_name(groups.names[c])}: {before[c]} -> {after[c]}" for c in order[:MOST]]
+    if len(order) > MOST:
+        lines.append(f"  and {len(order) - MOST} more classes: {before[order[MOST:]].sum()} -> {after[order[MOST:]].sum()}")
+    if not there.all():
+        lines.append(f"  no class: {(~there).sum()} -> {(~there & stays).sum()}")
+    said = [f"Rows of each class in {groups.column!r}, before -> after:\n" + "\n".join(lines)]
+    lost = [groups.names[c] for c in order if before[c] and not after[c]]
+    if lost:
+        shown = ", ".join(map(shown_name, lost[:10])) + (f" and {len(lost) - 10} more" if len(lost) > 10 else "")
+        said.append(
+            f"Lost: no row is kept of {len(lost)} class{'es' if len(lost) > 1 else ''} ({shown}). Keep more rows, or "
+            f"add those of it by hand."
+        )
+    moved = after / max(after.sum(), 1) - before / before.sum()
+    most = int(np.argmax(np.abs(moved)))
+    if not balanced and abs(moved[most]) > MOVED:
+        said.append(
+            f"The shares of the classes have moved: {shown_name(groups.names[most])} from "
+            f"{100 * before[most] / before.sum():.0f} % to {100 * after[most] / max(after.sum(), 1):.0f} %. "
+            f"--balanced {groups.column} keeps them."
+        )
+    return said
+
+
+def suspicious(table: Table, column: str, values, texts=(), beside=None, most: int = SUSPICIOUS) -> str:
+    """The rows with the highest values, a line each: where, value, cells. Empty where no row has a value.
+
+    Parameters
+    ----------
+    table : Table
+    column : str
+        Name of the values.
+    values : float array [rows]
+        NaN where there is none.
+    texts : sequence of str
+        Columns to show.
+    beside : sequence of str [rows], optional
+        A word for each row.
+    """
+    values = np.asarray(values, float)
+    there = np.flatnonzero(~np.isnan(values))
+    top = there[np.argsort(-values[there], kind="stable")[:most]]
+    if not len(top):
+        return f"No row has a {column}."
+    part = table.take(top)
+    cells = [] if beside is None else [[beside[row] for row in top]]
+    cells += [[shortened(cell) for cell in part.cells(name)] for name in texts]
+    lines = [
+        " | ".join([f"  {table.where(row)}: {values[row]:.3g}", *(column[k] for column in cells)]) for k, row in enumerate(top)
+    ]
+    return f"The {len(top)} rows with the highest {column}:\n" + "\n".join(lines)
+
+
+def shortened(cell, most: int = 60) -> str:
+    """A cell on one line.
+
+    >>> shortened("a\\nb"), shortened(None)
+    ('a b', '')
+    """
+    text = "".join(letter if letter.isprintable() else " " for letter in ("" if cell is None else str(cell))[:400])
+    text = " ".join(text.split())
+    return text if len(text) <= most else text[: most - 1] + "…"

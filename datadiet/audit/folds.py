@@ -8,7 +8,7 @@ from datadiet.errors import InputError
 
 
 def deal(codes, folds: int, rng: np.random.Generator) -> np.ndarray:
-    """Fold of each row, [n]: every class is dealt out in turn, so that sizes of folds, and shares of classes, differ by a row at most.
+    """Fold of each row, [n]: every class is dealt out in turn, so that folds, and a class within them, differ by a row at most.
 
     >>> deal(np.array([0, 0, 0, 0, 1, 1]), 2, np.random.default_rng(0)).tolist()
     [0, 1, 1, 0, 1, 0]
@@ -20,7 +20,7 @@ def deal(codes, folds: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def out_of_fold(estimator, X, y, folds: int = 5, repeats: int = 1, seed: int = 0, *, notes: list | None = None) -> np.ndarray:
-    """Probabilities of each row's classes by models fitted on the other folds: float64 [n, K], columns in the order of ``np.unique(y)``.
+    """Probabilities of each row's classes by models fitted on the other folds: float64 [n, K], columns as ``np.unique(y)``.
 
     As ``sklearn.model_selection.cross_val_predict(method="predict_proba")`` over stratified, shuffled folds, and averaged over
     `repeats` draws of them. Unlike there, a class that is missing from the fitted folds (a class of one row always is) gets
@@ -101,8 +101,8 @@ def _checked(estimator, X, y, folds, repeats, seed) -> tuple[np.ndarray, int]:
     if labels.dtype.kind == "O" and all(isinstance(label, str) for label in labels):
         labels = labels.astype(str)
     if labels.dtype.kind not in "iubU":
-        raise InputError(f"{where}: labels have type {labels.dtype}; give integers or strings, none missing (rows without a label "
-                         "are left out first).")
+        raise InputError(f"{where}: labels have type {labels.dtype}; give integers or strings, none missing (rows without a "
+                         "label are left out first).")
     if len(np.unique(labels)) < 2:
         raise InputError(f"{where}: all {n} labels are {labels[0]!r}; there must be two classes or more.")
     for name, value, least, most in (("folds", folds, 2, n), ("repeats", repeats, 1, None), ("seed", seed, 0, None)):

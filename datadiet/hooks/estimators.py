@@ -22,8 +22,8 @@ def codes_of(labels, names=None, *, where: str = "hooks.codes_of") -> tuple[np.n
     place = {name: number for number, name in enumerate(known.tolist())}
     unknown = [label for label in dict.fromkeys(seen.tolist()) if label not in place]
     if seen.ndim != 1 or unknown or len(place) != len(known):
-        raise InputError(f"{where}: labels of shape {seen.shape}, {len(unknown)} of them not among the names {known.tolist()[:20]} "
-                         f"({unknown[:5]}); give one label for each row, and the name of every class once.")
+        raise InputError(f"{where}: labels of shape {seen.shape}, {len(unknown)} of them not among the names "
+                         f"{known.tolist()[:20]} ({unknown[:5]}); give one label for each row, and the name of every class once.")
     return np.array([place[label] for label in seen.tolist()], np.int64), tuple(known.tolist())
 
 

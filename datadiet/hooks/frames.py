@@ -41,8 +41,8 @@ def with_scores(table, scores: dict):
         if name in there:
             raise InputError(f"hooks.with_scores: the table has a column {name!r} already; rename the score, or drop the column.")
         if np.ndim(values) != 1 or len(values) != len(table):
-            raise InputError(f"hooks.with_scores: {name!r} has shape {np.shape(values)} and the table {len(table)} rows; give one "
-                             "value for each row.")
+            raise InputError(f"hooks.with_scores: {name!r} has shape {np.shape(values)} and the table {len(table)} rows; give "
+                             "one value for each row.")
     if hasattr(table, "iloc"):
         added = type(table)({name: np.asarray(values) for name, values in scores.items()}, index=table.index)
         out = table.copy()

@@ -1,4 +1,4 @@
-"""Which examples are in a batch: positions that travel with it past collators, workers and dropped columns, and back from processes."""
+"""Which examples are in a batch: positions that travel with it past collators, workers and dropped columns."""
 
 from weakref import WeakKeyDictionary
 
@@ -38,8 +38,8 @@ class Collated:
         positions, items = zip(*numbered, strict=True)
         batch = self.inner(list(items))
         if not hasattr(batch, "keys"):
-            raise InputError(f"hooks: the data collator gives a {type(batch).__name__}; a dictionary with logits' inputs and labels is "
-                             "needed, so that the positions of a batch can go with it.")
+            raise InputError(f"hooks: the data collator gives a {type(batch).__name__}; a dictionary with logits' inputs and "
+                             "labels is needed, so that the positions of a batch can go with it.")
         batch[KEY] = torch.tensor(positions)
         return batch
 
@@ -105,9 +105,9 @@ def logits_and_labels(inputs, outputs) -> tuple[torch.Tensor, torch.Tensor]:
     logits, labels = getattr(outputs, "logits", None), inputs.get("labels")
     if logits is None or labels is None or logits.ndim != 2 or logits.shape[1] < 2 or labels.shape != logits.shape[:1]:
         shapes = [None if each is None else tuple(each.shape) for each in (logits, labels)]
-        raise InputError(f"hooks: the model was given labels of shape {shapes[1]} and returned logits of shape {shapes[0]}; one class "
-                         "an example is needed, logits [B, K >= 2] under `.logits` and integers [B] under `labels` (which do not "
-                         "reach the model with label_smoothing_factor or compute_loss_func).")
+        raise InputError(f"hooks: the model was given labels of shape {shapes[1]} and returned logits of shape {shapes[0]}; "
+                         "one class an example is needed, logits [B, K >= 2] under `.logits` and integers [B] under `labels` "
+                         "(which do not reach the model with label_smoothing_factor or compute_loss_func).")
     return logits, labels
 
 
@@ -122,7 +122,8 @@ def gathered(positions, *values) -> list[np.ndarray]:
         return own
     of_each = [None] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(of_each, own)
-    return [np.concatenate([parts[i] for parts in of_each if len(parts[0])]) for i in range(len(own))]
+    filled = [parts for parts in of_each if len(parts[0])] or [own]  # arrays of none have lost their shape
+    return [np.concatenate(each) for each in zip(*filled, strict=True)]
 
 
 def predict(model, loader, batch_size: int, device) -> tuple[np.ndarray, np.ndarray]:

@@ -83,6 +83,27 @@ def write(table: pd.DataFrame, out: Path) -> None:
         part.unlink(missing_ok=True)
 
 
+def beside(where: str, name: str, args, state) -> Path:
+    """Place of a callback's own file in the checkpoint that is being written or resumed from."""
+    folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+    if not folder.is_dir() and args.resume_from_checkpoint and Path(str(args.resume_from_checkpoint)).is_dir():
+        folder = Path(args.resume_from_checkpoint)
+    if not folder.is_dir():
+        raise InputError(f"hooks.{where}: training goes on from step {state.global_step} but there is no {folder}; keep the "
+                         "checkpoint there, or name it in TrainingArguments(resume_from_checkpoint=...) too.")
+    return folder / name
+
+
+def resumed(where: str, name: str, args, state) -> dict:
+    """What the callback had written beside a checkpoint."""
+    file = beside(where, name, args, state)
+    if not file.is_file():
+        raise InputError(f"hooks.{where}: {file.parent} has no {name}, as it was written without this callback; start from the "
+                         "beginning, or leave the callback out.")
+    with np.load(file, allow_pickle=False) as stored:
+        return dict(stored)
+
+
 class Recordings:
     """Logits [n, K] of one time after the other; rows that a recording lacks are NaN."""
 
@@ -107,8 +128,8 @@ class Recordings:
         missing = np.isnan(out).any(-1)
         if missing.any():
             time = int(np.argmax(missing.any(1)))
-            raise InputError(f"{where}: {missing[time].sum()} of {self.n} examples were not in a training batch in recording {time} (pruned, "
-                             "or in a last batch that was dropped); record with source='pass'.")
+            raise InputError(f"{where}: {missing[time].sum()} of {self.n} examples were not in a training batch in recording "
+                             f"{time} (pruned, or in a last batch that was dropped); record with source='pass'.")
         return out
 
     def stored(self) -> dict[str, np.ndarray]:
@@ -120,7 +141,7 @@ class Recordings:
     def load(self, stored: dict) -> None:
         """Go on from the arrays of a checkpoint."""
         if stored["logits"].shape[1] != self.n:
-            raise InputError(f"hooks.ScoreCallback: the checkpoint has recordings of {stored['logits'].shape[1]} examples, the data set {self.n}; "
-                             "resume with the data set that it was trained on.")
+            raise InputError(f"hooks.ScoreCallback: the checkpoint has recordings of {stored['logits'].shape[1]} examples, the "
+                             f"data set {self.n}; resume with the data set that it was trained on.")
         self._logits, self.labels = list(stored["logits"]), stored["labels"] if len(stored["labels"]) else None
         self.points = [(int(step), float(epoch)) for step, epoch in stored["points"]]

@@ -22,8 +22,8 @@ from datadiet.errors import InputError
 class PruningSampler(torch.utils.data.Sampler):
     """The positions that `schedule` keeps in the epoch of :meth:`set_epoch`, shuffled; on several processes, this one's share.
 
-    Shares are those of ``torch.utils.data.DistributedSampler``: process r of W takes the entries r, r + W, ... of an order that is
-    the same everywhere. The last entries are repeated from the start until all shares are equal, or cut with
+    Shares are those of ``torch.utils.data.DistributedSampler``: process r of W takes the entries r, r + W, ... of an order that
+    is the same everywhere. The last entries are repeated from the start until all shares are equal, or cut with
     ``drop_last``. Every process needs the same scores or losses in its schedule: gather them first
     (:func:`datadiet.hooks.positions.gathered`).
 

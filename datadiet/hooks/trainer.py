@@ -11,7 +11,7 @@ For classification, one label an example. Positions are those of the data set, w
 import copy
 import logging
 import math
-from pathlib import Path
+import zlib
 
 import numpy as np
 import torch
@@ -25,34 +25,15 @@ from datadiet.hooks import positions, recorded
 from datadiet.hooks.sampler import Kept
 
 LOG = logging.getLogger(__name__)
+RATES = {"adapt": "adapted to the shorter epochs (lr='adapt')",
+         "keep": "not adapted to the shorter epochs, and training ends before its schedule does (lr='keep')"}
 
 
 def _refuse_unwatched(where: str, args) -> None:
     """Refuse what would hide from us which examples a batch holds."""
     if args.torch_compile or args.n_gpu > 1:
-        raise InputError(f"hooks.{where}: torch_compile={args.torch_compile}, {args.n_gpu} GPUs in one process; the positions of a "
-                         "batch are not seen there: leave out torch_compile, and start one process a GPU (accelerate launch).")
-
-
-def _beside(where: str, name: str, args, state) -> Path:
-    """Place of a callback's own file in the checkpoint that is being written or resumed from."""
-    folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-    if not folder.is_dir() and args.resume_from_checkpoint and Path(str(args.resume_from_checkpoint)).is_dir():
-        folder = Path(args.resume_from_checkpoint)
-    if not folder.is_dir():
-        raise InputError(f"hooks.{where}: training goes on from step {state.global_step} but there is no {folder}; keep the checkpoint "
-                         "there, or name it in TrainingArguments(resume_from_checkpoint=...) too.")
-    return folder / name
-
-
-def _resumed(where: str, name: str, args, state) -> dict:
-    """What the callback had written beside a checkpoint."""
-    file = _beside(where, name, args, state)
-    if not file.is_file():
-        raise InputError(f"hooks.{where}: {file.parent} has no {name}, as it was written without this callback; start from the "
-                         "beginning, or leave the callback out.")
-    with np.load(file, allow_pickle=False) as stored:
-        return dict(stored)
+        raise InputError(f"hooks.{where}: torch_compile={args.torch_compile}, {args.n_gpu} GPUs in one process; the positions "
+                         "of a batch are not seen there: leave out torch_compile, start one process a GPU (accelerate launch).")
 
 
 class ScoreCallback(TrainerCallback):
@@ -81,8 +62,8 @@ class ScoreCallback(TrainerCallback):
     Raises
     ------
     InputError
-        An `out` that exists or cannot be, settings out of range: before training. Examples without logits in an epoch (a last batch
-        dropped, or pruned), with source="training": when they are asked for.
+        An `out` that exists or cannot be, settings out of range: before training. Examples without logits in an epoch (a last
+        batch dropped, or pruned), with source="training": when they are asked for.
     """
 
     def __init__(self, out=None, at="epoch", source="pass", ids=None, force=False):
@@ -95,6 +76,8 @@ class ScoreCallback(TrainerCallback):
             raise InputError("hooks.ScoreCallback: source='training' sees each example once an epoch; leave at='epoch'.")
         self.at, self.source, self.ids = at, source, ids
         self._kept = recorded.Recordings()
+        # Two callbacks of one training are told apart by their settings.
+        self._file = f"datadiet_scores_{source}_{zlib.crc32(repr(at).encode()):08x}.npz"
 
     @property
     def logits(self) -> np.ndarray:
@@ -121,10 +104,11 @@ class ScoreCallback(TrainerCallback):
         if self.ids is not None and len(self.ids) != n:
             raise InputError(f"hooks.ScoreCallback: {len(self.ids)} ids for {n} training examples; give one for each.")
         self._loader, self._seen, self._watch = train_dataloader, [], None
+        self._full = max(-(-len(train_dataloader) // args.gradient_accumulation_steps), 1)  # updates of an epoch
         self._kept = recorded.Recordings(n)
         self._left = [] if self.at == "epoch" else sorted(set(self.at))
         if state.global_step:
-            stored = _resumed("ScoreCallback", "datadiet_scores.npz", args, state)
+            stored = recorded.resumed("ScoreCallback", self._file, args, state)
             self._kept.load(stored)
             self._left = [point for point in self._left if point > state.global_step]
             if state.is_world_process_zero and len(stored["seen"]):
@@ -136,9 +120,15 @@ class ScoreCallback(TrainerCallback):
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
         self._record_due(args, state, model)
+        if state.global_step % self._full == 0:  # a checkpoint that is written now is resumed in the next epoch
+            self._end_epoch(args, state, model)
 
     def on_epoch_end(self, args, state, control, model=None, **kwargs):
         self._record_due(args, state, model)  # pruning may have left out steps
+        if not self.points or self.points[-1][1] != math.ceil(state.epoch):
+            self._end_epoch(args, state, model)
+
+    def _end_epoch(self, args, state, model):
         if self.at != "epoch":
             return
         if self.source == "pass":
@@ -150,14 +140,14 @@ class ScoreCallback(TrainerCallback):
     def on_save(self, args, state, control, **kwargs):
         seen = self._gathered()
         if state.is_world_process_zero:
-            np.savez(_beside("ScoreCallback", "datadiet_scores.npz", args, state), **self._kept.stored(),
+            np.savez(recorded.beside("ScoreCallback", self._file, args, state), **self._kept.stored(),
                      **dict(zip(("seen", "seen_logits", "seen_labels"), seen, strict=True)))
 
     def on_train_end(self, args, state, control, model=None, **kwargs):
         if self._watch:
             self._watch.leave(model, self._see)
         if self._left:
-            LOG.warning("ScoreCallback: training ended at step %s, before step(s) %s were recorded.", state.global_step, self._left)
+            LOG.warning("ScoreCallback: training ended at step %s, step(s) %s not recorded.", state.global_step, self._left)
         if self.out and state.is_world_process_zero and self.points:
             recorded.write(self.frame(), self.out)
 
@@ -184,28 +174,29 @@ class ScoreCallback(TrainerCallback):
 class DynamicPruningCallback(TrainerCallback):
     """Leaves out training examples, epoch by epoch, by a schedule of :mod:`datadiet.dynamic`.
 
-    The order of an epoch is the Trainer's own, shuffled by its own seed, without the examples that are left out. Epochs have fewer
-    updates; the updates that fall away count as passed in ``state.global_step`` (so ``max_steps``, checkpoints and ``epoch`` mean the
-    same as without pruning, and a run resumed from a checkpoint is the uninterrupted one). The logged ``loss`` and ``train_loss`` are
-    put right, for reporters that come after this callback; ``TrainOutput.training_loss`` and steps a second are not.
+    The order of an epoch is the Trainer's own, shuffled by its own seed, without the examples that are left out. Epochs have
+    fewer updates; the updates that fall away count as passed in ``state.global_step`` (so ``max_steps``, checkpoints and
+    ``epoch`` mean the same as without pruning, and a run resumed from a checkpoint is the uninterrupted one). The logged ``loss``
+    and ``train_loss`` are put right, for reporters that come after this callback; ``TrainOutput.training_loss`` and steps a
+    second are not.
 
     Parameters
     ----------
     schedule : dict, Dynamic or Soft
-        A dict as for :func:`datadiet.dynamic.of` ({"rule": "hardest", "fraction": 0.7}, {"rule": "soft"}), whose seed is the Trainer's
-        ``data_seed``, else ``seed``; or a fresh schedule of the right size, of which a copy is used. "hardest" ranks by EL2N in eval
-        mode, a forward pass over all examples a cycle. `Soft` goes by the training losses and weighs them: for models whose loss is
-        the mean cross-entropy of their logits.
+        A dict as for :func:`datadiet.dynamic.of` ({"rule": "hardest", "fraction": 0.7}, {"rule": "soft"}), whose seed is the
+        Trainer's ``data_seed``, else ``seed``; or a fresh schedule of the right size, of which a copy is used. "hardest" ranks by
+        EL2N in eval mode, a forward pass over all examples a cycle. `Soft` goes by the training losses and weighs them: for
+        models whose loss is the mean cross-entropy of their logits.
     lr : str
-        "adapt" (default): the learning rate moves on faster in a shorter epoch, so that every epoch spans the same part of its schedule as
-        without pruning, warm-up included, and the schedule is at its end when training is. "keep": a step an update, so the
-        schedule stops short of its end. The log says which.
+        "adapt" (default): the learning rate moves on faster in a shorter epoch, so that every epoch spans the same part of its
+        schedule as without pruning, warm-up included, and the schedule is at its end when training is. "keep": a step an update,
+        so the schedule stops short of its end. The log says which.
 
     Raises
     ------
     InputError
-        When training starts: gradient accumulation (the last updates of a shorter epoch would be lost), a data set without a length, a
-        schedule of another size; for `Soft` a loss of another kind.
+        When training starts: gradient accumulation (the last updates of a shorter epoch would be lost), a data set without a
+        length, a schedule of another size; for `Soft` a loss of another kind.
     """
 
     def __init__(self, schedule, lr="adapt"):
@@ -214,8 +205,8 @@ class DynamicPruningCallback(TrainerCallback):
         if isinstance(schedule, dict):
             schedule = dynamic.settings(schedule)
             if schedule.get("dropout") or schedule.get("reuse"):
-                raise InputError("hooks.DynamicPruningCallback: the Trainer's pass that scores is one of its own in eval mode; leave out "
-                                 "dropout and reuse.")
+                raise InputError("hooks.DynamicPruningCallback: the Trainer's pass that scores is one of its own in eval mode; "
+                                 "leave out dropout and reuse.")
         elif not isinstance(schedule, dynamic.Dynamic | dynamic.Soft):
             raise InputError(f"hooks.DynamicPruningCallback: schedule={schedule!r}; give a dict, a Dynamic or a Soft.")
         self.given, self.lr, self.schedule, self.sizes = schedule, lr, None, []
@@ -224,13 +215,13 @@ class DynamicPruningCallback(TrainerCallback):
         where = "DynamicPruningCallback"
         _refuse_unwatched(where, args)
         if args.gradient_accumulation_steps > 1:
-            raise InputError(f"hooks.{where}: gradient_accumulation_steps={args.gradient_accumulation_steps}; the Trainer would lose the last "
-                             "batches of a shorter epoch: accumulate 1, with larger batches.")
+            raise InputError(f"hooks.{where}: gradient_accumulation_steps={args.gradient_accumulation_steps}; the Trainer "
+                             "would lose the last batches of a shorter epoch: accumulate 1, with larger batches.")
         batches = getattr(train_dataloader, "batch_sampler", None)
         batches = getattr(batches, "batch_sampler", batches)  # a process's share wraps that of all
         if type(batches) is not BatchSampler:
-            raise InputError(f"hooks.{where}: batches come from a {type(batches).__name__}; a data set with a length, and batches of a "
-                             "sampler's positions in turn, are needed.")
+            raise InputError(f"hooks.{where}: batches come from a {type(batches).__name__}; a data set with a length, and "
+                             "batches of a sampler's positions in turn, are needed.")
         n = len(positions.unnumbered(train_dataloader)[0])
         if isinstance(batches.sampler, Kept):
             batches.sampler = batches.sampler.inner
@@ -242,20 +233,19 @@ class DynamicPruningCallback(TrainerCallback):
         else:
             self.schedule = copy.deepcopy(self.given)
         if self.schedule.n != n or getattr(self.schedule, "epochs", epochs) != epochs:
-            raise InputError(f"hooks.{where}: the schedule is for {self.schedule.n} examples"
-                             f" and {getattr(self.schedule, 'epochs', epochs)} epochs, the Trainer has {n} and {epochs}; give a dict.")
+            raise InputError(f"hooks.{where}: the schedule is for {self.schedule.n} examples and "
+                             f"{getattr(self.schedule, 'epochs', epochs)} epochs, the Trainer has {n} and {epochs}; give a dict.")
         self._sampler = batches.sampler = Kept(batches.sampler, np.ones(n, bool))
-        self._losses, self._scale, self._watch, self.sizes = [], None, None, []
+        self._losses, self._divides, self._watch, self.sizes = [], None, None, []
         self._skipped = self._skipped_since_log = 0
         self._began = self._logged = state.global_step
         if state.global_step:
-            stored = _resumed(where, "datadiet_pruning.npz", args, state)
+            stored = recorded.resumed(where, "datadiet_pruning.npz", args, state)
             self.sizes = stored.pop("sizes").tolist()
             self.schedule.load_state_dict(stored)
         if isinstance(self.schedule, dynamic.Soft):
             self._watch = positions.Watch.join(train_dataloader, model, self._see)
-        LOG.warning("DynamicPruningCallback: the learning rate is %s.", "adapted to the shorter epochs (lr='adapt')" if self.lr == "adapt"
-                    else "not adapted to the shorter epochs, and training ends before its schedule does (lr='keep')")
+        LOG.warning("DynamicPruningCallback: the learning rate is %s.", RATES[self.lr])
 
     def on_epoch_begin(self, args, state, control, model=None, **kwargs):
         epoch = self._epoch = state.global_step // self._full
@@ -307,7 +297,7 @@ class DynamicPruningCallback(TrainerCallback):
     def on_save(self, args, state, control, **kwargs):
         self._observe()
         if state.is_world_process_zero:
-            np.savez(_beside("DynamicPruningCallback", "datadiet_pruning.npz", args, state), **self.schedule.state_dict(),
+            np.savez(recorded.beside("DynamicPruningCallback", "datadiet_pruning.npz", args, state), **self.schedule.state_dict(),
                      sizes=np.array(self.sizes, np.int64))
 
     def on_train_end(self, args, state, control, model=None, **kwargs):
@@ -317,7 +307,9 @@ class DynamicPruningCallback(TrainerCallback):
     def _observe(self):
         """Show the schedule the losses of the updates so far, of all processes."""
         if isinstance(self.schedule, dynamic.Soft):
-            own = [torch.cat(each).cpu().numpy() for each in zip(*self._losses, strict=True)] if self._losses else [np.empty(0, np.int64)] * 2
+            own = [np.empty(0, np.int64)] * 2
+            if self._losses:
+                own = [torch.cat(each).cpu().numpy() for each in zip(*self._losses, strict=True)]
             where, losses = positions.gathered(*own)
             if len(where):
                 self.schedule.observe(where, losses)
@@ -327,14 +319,15 @@ class DynamicPruningCallback(TrainerCallback):
         """Weigh the loss of a training batch, and keep the losses of its examples."""
         logits, labels = positions.logits_and_labels(inputs, outputs)
         losses = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="none")
-        count = inputs.get("num_items_in_batch")
-        if self._scale is None:  # once: by how much the model divides
-            self._scale = next((by for by in ("count", "batch") if (by == "batch" or count is not None)
-                                and torch.allclose(losses.sum() / (count if by == "count" else len(losses)), outputs.loss.float(), rtol=1e-2)),
-                               None)
-            if self._scale is None:
-                raise InputError(f"hooks.DynamicPruningCallback: the model's loss is {float(outputs.loss):.4g} but the mean cross-entropy of its "
-                                 f"logits {float(losses.mean()):.4g}; Soft weighs cross-entropy only: choose a rule of Dynamic.")
+        sizes = [inputs["num_items_in_batch"]] if inputs.get("num_items_in_batch") is not None else []
+        sizes.append(len(losses))  # a model divides by one of these
+        if self._divides is None:  # found out at the first batch
+            own, loss = losses.detach().sum(), outputs.loss.detach().float()
+            self._divides = next((i for i, size in enumerate(sizes) if torch.allclose(own / size, loss, rtol=1e-2)), None)
+            if self._divides is None:
+                raise InputError(f"hooks.DynamicPruningCallback: the model's loss is {loss.item():.4g} but the mean cross-entropy "
+                                 f"of its logits {own.item() / len(losses):.4g}; Soft weighs cross-entropy only: choose a rule of "
+                                 "Dynamic.")
         self._losses.append((where, losses.detach()))
         if self._weights is not None:
-            outputs["loss"] = (self._weights[where] * losses).sum() / (count if self._scale == "count" else len(losses))
+            outputs["loss"] = (self._weights[where] * losses).sum() / sizes[self._divides]

@@ -44,7 +44,7 @@ def model(dropout=0.0) -> BertForSequenceClassification:
     )
 
 
-def trainer(folder, callbacks=(), net=None, train=None, **changes) -> Trainer:
+def trainer(folder, callbacks=(), net=None, train=None, test=None, **changes) -> Trainer:
     """A Trainer with its defaults, but for a learning rate that shows on so few rows, and quiet.
 
     Averaging over devices is off: the Trainer then multiplies the loss by the number of processes, and this model has averaged
@@ -67,6 +67,7 @@ def trainer(folder, callbacks=(), net=None, train=None, **changes) -> Trainer:
         net if net is not None else model(),
         TrainingArguments(**given),
         train_dataset=data() if train is None else train,
+        eval_dataset=test,
         callbacks=list(callbacks),
     )
 

@@ -73,6 +73,18 @@ def test_logits_of_the_training_passes_go_to_their_examples(tmp_path, workers):
     assert len(np.unique(free.logits[0], axis=0)) == hooked.N
 
 
+def test_batches_of_evaluation_are_no_training_batches(tmp_path):
+    """With evaluation after every update, of more examples than there are to train on, recordings and weights stay the same."""
+    ends = []
+    for changes in ({}, {"eval_strategy": "steps", "eval_steps": 1}):
+        free, pruning = ScoreCallback(source="training"), DynamicPruningCallback({"rule": "soft"})
+        run = hooked.trainer(tmp_path, [free, pruning], test=hooked.data(100, seed=1), **changes)
+        run.train()
+        ends.append((hooked.weights(run.model), free._kept._logits, pruning.sizes))
+    assert (ends[0][0] == ends[1][0]).all() and ends[0][2] == ends[1][2]
+    assert np.array_equal(ends[0][1], ends[1][1], equal_nan=True)
+
+
 def test_examples_that_no_batch_held_are_said(tmp_path):
     free = ScoreCallback(source="training")
     hooked.trainer(tmp_path, [free], train=hooked.data(45), dataloader_drop_last=True, num_train_epochs=1).train()

@@ -325,9 +325,9 @@ class DynamicPruningCallback(TrainerCallback):
             own, loss = losses.detach().sum(), outputs.loss.detach().float()
             self._divides = next((i for i, size in enumerate(sizes) if torch.allclose(own / size, loss, rtol=1e-2)), None)
             if self._divides is None:
-                raise InputError(f"hooks.DynamicPruningCallback: the model's loss is {loss.item():.4g} but the mean cross-entropy "
-                                 f"of its logits {own.item() / len(losses):.4g}; Soft weighs cross-entropy only: choose a rule of "
-                                 "Dynamic.")
+                raise InputError(f"hooks.DynamicPruningCallback: the model's loss is {loss.item():.4g} but the mean "
+                                 f"cross-entropy of its logits {own.item() / len(losses):.4g}; Soft weighs cross-entropy only: "
+                                 "choose a rule of Dynamic.")
         self._losses.append((where, losses.detach()))
         if self._weights is not None:
             outputs["loss"] = (self._weights[where] * losses).sum() / sizes[self._divides]

@@ -38,7 +38,30 @@ SETTINGS = {
 LATER = {"hardest": {"reuse": False}}
 
 
-class Dynamic:
+class _Resumable:
+    """A schedule whose state goes into a checkpoint; the settings are the caller's to give again."""
+
+    def state_dict(self) -> dict:
+        """What the schedule has learned so far, as arrays and numbers: with it another run goes on where this one stopped."""
+        return {name: np.copy(getattr(self, name)) for name in self._STATE}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on from a `state_dict` of a schedule of the same settings.
+
+        Raises
+        ------
+        InputError
+            The state of another kind of schedule, or of another number of examples.
+        """
+        shapes = {name: np.shape(state.get(name)) for name in self._STATE}
+        if set(state) != set(self._STATE) or shapes != {name: np.shape(getattr(self, name)) for name in self._STATE}:
+            raise InputError(f"dynamic.{type(self).__name__}.load_state_dict: a state with {', '.join(sorted(state))} for a "
+                             f"schedule of {self.n} examples; give the state of a schedule of the same rule and number.")
+        for name in self._STATE:
+            setattr(self, name, np.copy(state[name]) if np.ndim(state[name]) else np.asarray(state[name]).item())
+
+
+class Dynamic(_Resumable):
     """Cycles that keep the examples hardest for the model as it is now: dynamic pruning of Attendu and Corbeil (2023).
 
     ``warmup`` epochs train on everything; then every ``every`` epochs the whole set is scored by the current model, and the
@@ -83,6 +106,8 @@ class Dynamic:
     >>> schedule.positions(1)
     array([1, 3, 5])
     """
+
+    _STATE = ("updates", "_mean", "_variance", "_squares")
 
     def __init__(self, n, fraction=0.5, rule="hardest", warmup=1, every=2, offset=0.0, alpha=1.0, spread=0.0, seed=0):
         _check("Dynamic", "n", n, Integral, lambda v: v >= 1, "the number of examples, at least 1")
@@ -170,7 +195,7 @@ class Dynamic:
         return [self.size(each) for each in range(epoch, epochs)]
 
 
-class Soft:
+class Soft(_Resumable):
     """Soft random pruning with rescaling: InfoBatch, Qin et al. (2024).
 
     In each epoch the examples whose latest training loss lies below the mean are a group of which ``round(drop * count)``, drawn
@@ -204,6 +229,8 @@ class Soft:
     6
     """
 
+    _STATE = ("_losses", "_drawn_epoch", "_drawn_weights")
+
     def __init__(self, n, epochs, drop=0.5, full_last=0.125, seed=0):
         _check("Soft", "n", n, Integral, lambda v: v >= 1, "the number of examples, at least 1")
         _check("Soft", "epochs", epochs, Integral, lambda v: v >= 1, "the number of epochs, at least 1")
@@ -213,7 +240,7 @@ class Soft:
         self.n, self.epochs, self.drop, self.seed = n, epochs, drop, seed
         self.pruned_until = epochs - math.ceil(full_last * epochs)
         self._losses = np.full(n, np.inf)
-        self._drawn = (-1, None)
+        self._drawn_epoch, self._drawn_weights = -1, np.ones(n)
 
     def due(self, epoch: int) -> bool:
         """Never: the losses of training are score enough."""
@@ -235,15 +262,15 @@ class Soft:
 
     def _draw(self, epoch: int) -> np.ndarray:
         """Weight of each example in `epoch`, 0 for those left out; drawn once an epoch, from the losses up to its start."""
-        if self._drawn[0] != epoch:
+        if self._drawn_epoch != epoch:
             weights = np.ones(self.n)
             if epoch < self.pruned_until and np.isfinite(self._losses).all():
                 learned = np.flatnonzero(self._losses < self._losses.mean())
                 rng = np.random.default_rng([STREAM, self.seed, epoch])
                 weights[learned] = 1 / (1 - self.drop)
                 weights[rng.permutation(learned)[: round(self.drop * len(learned))]] = 0
-            self._drawn = (epoch, weights)
-        return self._drawn[1]
+            self._drawn_epoch, self._drawn_weights = epoch, weights
+        return self._drawn_weights
 
     def positions(self, epoch: int) -> np.ndarray:
         """Positions of the examples that `epoch` trains on, sorted int64."""

@@ -21,6 +21,7 @@ ROOMS = re.findall(r"^\| `(\w+)/?` \|", PICTURE, re.M)
 # Importing any of these loads neither torch nor transformers, and seaborn only where figures are drawn.
 LIGHT = ("errors paths scores prune dynamic data data.sources nets.device runs runs.store runs.bill runs.verify "
          "tables tables.text tables.lines tables.columns tables.guess tables.pruned audit audit.report audit.trained "
+         "audit.folds hooks hooks.estimators hooks.frames hooks.formats hooks.recorded "
          "chapters.settings chapters.ledger chapters.views chapters.label_noise.rules cli").split()
 HEAVY = ("torch", "transformers", "accelerate", "seaborn", "matplotlib")
 DATA_SUFFIXES = (

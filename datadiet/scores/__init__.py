@@ -252,8 +252,9 @@ def joint_el2n(intent_probs, intents, slot_probs, slots, mask, combine: str = "n
 
 def combined(e_intent, word_sum, word_squares, n_words, combine: str) -> np.ndarray:
     """:func:`joint_el2n` from e_I, the sums of e_t and e_t^2, and n, as a run records them of each utterance; float64 [N]."""
-    parts = (np.asarray(part, np.float64) for part in (e_intent, word_sum, word_squares, n_words))
-    e_intent, word_sum, word_squares, n_words = parts
+    parts = {"e_intent": e_intent, "word_sum": word_sum, "word_squares": word_squares, "n_words": n_words}
+    read = (_checks.as_array("scores.combined", name, part).astype(np.float64) for name, part in parts.items())
+    e_intent, word_sum, word_squares, n_words = read
     if combine == "sum":
         return e_intent + word_sum
     if combine == "mean":

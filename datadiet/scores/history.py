@@ -70,7 +70,7 @@ def tracin(grad_norms, rates=None) -> np.ndarray:
     array([1.25, 5.  ])
     """
     norms = _checks.array("tracin", "grad_norms", grad_norms, {2: "[T, N], time first"}).astype(np.float64)
-    weights = np.ones(len(norms)) if rates is None else np.asarray(rates, np.float64)
+    weights = np.ones(len(norms)) if rates is None else _checks.as_array("scores.tracin", "rates", rates).astype(np.float64)
     if (norms < 0).any():
         raise InputError(f"scores.tracin: the smallest of the norms is {norms.min():.3g}; a norm is not negative.")
     if weights.shape != (len(norms),) or not (np.isfinite(weights) & (weights > 0)).all():

@@ -1,0 +1,47 @@
+"""scikit-learn estimators as the model: out-of-fold probabilities, and the scores that they give.
+
+    probs = out_of_fold(LogisticRegression(max_iter=1000), X, y)
+    scores_of(probs, y)["el2n"]
+"""
+
+import numpy as np
+
+from datadiet import scores
+from datadiet.audit.folds import out_of_fold  # noqa: F401 - public here
+from datadiet.errors import InputError
+
+
+def codes_of(labels, names=None, *, where: str = "hooks.codes_of") -> tuple[np.ndarray, tuple]:
+    """(class numbers int64 [n], names): the place of each label among `names`, which are ``np.unique(labels)`` where not given.
+
+    >>> codes_of(["tool", "fruit", "tool"])
+    (array([1, 0, 1]), ('fruit', 'tool'))
+    """
+    seen = np.asarray(labels)
+    known = np.unique(seen) if names is None else np.asarray(names)
+    place = {name: number for number, name in enumerate(known.tolist())}
+    unknown = [label for label in dict.fromkeys(seen.tolist()) if label not in place]
+    if seen.ndim != 1 or unknown or len(place) != len(known):
+        raise InputError(f"{where}: labels of shape {seen.shape}, {len(unknown)} of them not among the names "
+                         f"{known.tolist()[:20]} ({unknown[:5]}); give one label for each row, and the name of every class once.")
+    return np.array([place[label] for label in seen.tolist()], np.int64), tuple(known.tolist())
+
+
+def scores_of(probs, labels, names=None) -> dict[str, np.ndarray]:
+    """Every score of ``datadiet.scores.SCORES`` by name, float64 [n] each, higher = harder.
+
+    Parameters
+    ----------
+    probs : array [n, K], or [R, n, K] for R models
+    labels : array [n]
+        Labels as they were fitted, integers or strings.
+    names : sequence [K], optional
+        Classes in the order of the columns; as :func:`out_of_fold` has them where left out.
+
+    Examples
+    --------
+    >>> scores_of([[0.75, 0.25], [0.75, 0.25]], ["a", "b"])["margin"]
+    array([-0.5,  0.5])
+    """
+    codes, _ = codes_of(labels, names, where="hooks.scores_of")
+    return {name: score(probs, codes) for name, score in scores.SCORES.items()}

@@ -1,0 +1,85 @@
+"""pandas and datasets: a table in, a table of the same kind out, rows in their order, ids and index as they were.
+
+    frame = with_scores(frame, {"el2n": values})
+    frame = pruned(frame, "el2n", 0.9, "easiest")
+"""
+
+import numpy as np
+
+from datadiet import prune
+from datadiet.errors import InputError
+
+
+def _columns(table, where: str) -> list:
+    """Names of the columns of a DataFrame, or of a Dataset of the library datasets."""
+    if hasattr(table, "column_names") and hasattr(table, "add_column"):
+        return list(table.column_names)
+    if hasattr(table, "iloc") and hasattr(table, "columns"):
+        return list(table.columns)
+    raise InputError(f"{where}: a table of type {type(table).__name__}; give a pandas.DataFrame or a datasets.Dataset (one split "
+                     "of a DatasetDict; an iterable one read into memory first).")
+
+
+def with_scores(table, scores: dict):
+    """The table with a column more for each of `scores` (name -> values [n], in the order of the rows); the given table stays.
+
+    Raises
+    ------
+    InputError
+        Another kind of table, a column that is there already, values of another number.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> with_scores(pd.DataFrame({"text": ["one", "two"]}, index=[7, 3]), {"el2n": [0.5, 0.25]})
+      text  el2n
+    7  one  0.50
+    3  two  0.25
+    """
+    there = _columns(table, "hooks.with_scores")
+    for name, values in scores.items():
+        if name in there:
+            raise InputError(f"hooks.with_scores: the table has a column {name!r} already; rename the score, or drop the column.")
+        if np.ndim(values) != 1 or len(values) != len(table):
+            raise InputError(f"hooks.with_scores: {name!r} has shape {np.shape(values)} and the table {len(table)} rows; give "
+                             "one value for each row.")
+    if hasattr(table, "iloc"):
+        added = type(table)({name: np.asarray(values) for name, values in scores.items()}, index=table.index)
+        out = table.copy()
+        for name in added:
+            out[name] = added[name].array
+        return out
+    for name, values in scores.items():
+        table = table.add_column(name, np.asarray(values))
+    return table
+
+
+def pruned(table, scores, fraction: float, rule: str = "hardest", offset: float = 0.0, labels=None, seed: int = 0):
+    """The rows that :func:`datadiet.prune.keep` keeps, in their order, as a table of the same kind.
+
+    Parameters
+    ----------
+    scores, labels : str or array [n]
+        A column of the table by its name, or values; with `labels` every class keeps the same fraction.
+    fraction, rule, offset, seed
+        As in :func:`datadiet.prune.keep`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> pruned(pd.DataFrame({"text": ["one", "two", "six"], "el2n": [0.5, 0.25, 1.0]}), "el2n", 2 / 3, "easiest")
+      text  el2n
+    0  one  0.50
+    1  two  0.25
+    """
+    there = _columns(table, "hooks.pruned")
+
+    def values(given):
+        if isinstance(given, str) and given not in there:
+            raise InputError(f"hooks.pruned: the table has no column {given!r}; it has {', '.join(map(str, there))}.")
+        return np.asarray(table[given][:]) if isinstance(given, str) else given
+
+    kept = prune.keep(values(scores), fraction, rule, offset, None if labels is None else values(labels), seed)
+    if kept[-1] >= len(table) or len(values(scores)) != len(table):
+        raise InputError(f"hooks.pruned: {len(values(scores))} scores for a table of {len(table)} rows; give one for each row.")
+    return table.iloc[kept] if hasattr(table, "iloc") else table.select(kept)

@@ -1,9 +1,12 @@
 """pyproject.toml, requirements.lock and environment.yml say the same; the lock is whole, on every Python it is for."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -93,6 +96,41 @@ def test_conda_installs_the_lock_and_the_package_in_place():
 
 def test_make_installs_from_the_lock():
     assert "-r requirements.lock" in (ROOT / "Makefile").read_text()
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory):
+    """Builds a wheel of a copy of the checkout, "editable" or "wheel", with no network; gives the copy and the wheel unpacked."""
+    place = tmp_path_factory.mktemp("holds")
+    copy, made = place / "datadiet", {}
+    copy.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy2(ROOT / name, copy)
+    shutil.copytree(ROOT / "datadiet", copy / "datadiet", ignore=shutil.ignore_patterns("__pycache__"))
+
+    def built(kind):
+        if kind not in made:
+            out = place / kind
+            call = f"from setuptools import build_meta; build_meta.build_{kind}({str(out)!r})"
+            ran = subprocess.run([sys.executable, "-c", call], cwd=copy, capture_output=True, text=True)
+            assert ran.returncode == 0, ran.stderr
+            (wheel,) = out.glob("*.whl")
+            made[kind] = out / "site"
+            zipfile.ZipFile(wheel).extractall(made[kind])
+        return copy, made[kind]
+
+    return built
+
+
+def test_a_folder_that_holds_the_checkout_does_not_hide_the_package(wheels):
+    """Python, started there, takes the checkout's folder for a package without files unless a line of the path leads to it."""
+    copy, site = wheels("editable")
+    script = f"import site; site.addsitedir({str(site)!r}); from datadiet import __version__, errors; print(errors.__file__)"
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    for folder in (copy.parent, copy, site):
+        ran = subprocess.run([sys.executable, "-S", "-c", script], cwd=folder, env=env, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+        assert Path(ran.stdout.strip()).resolve() == (copy / "datadiet" / "errors.py").resolve()
 
 
 def test_style():

@@ -6,37 +6,36 @@ from pathlib import Path
 from datadiet.errors import InputError
 
 
-def _book() -> Path | None:
+def root() -> Path:
+    """The book's folder: the nearest one, from here upwards, that holds ``claims.yml`` and ``profiles/``; else the checkout
+    this package was installed from."""
     here = Path.cwd().resolve()
     for folder in (here, *here.parents, Path(__file__).resolve().parent.parent):
         if (folder / "claims.yml").is_file() and (folder / "profiles").is_dir():
             return folder
-    return None
-
-
-def root() -> Path:
-    """The book's folder: the nearest one, from here upwards, that holds ``claims.yml`` and ``profiles/``; else the checkout
-    this package was installed from."""
-    found = _book()
-    if found is None:
-        raise InputError(f"paths.root: neither {Path.cwd()} nor a folder above it holds claims.yml and profiles/. Run the "
-                         "command inside a clone of the book.")
-    return found
+    raise InputError(
+        f"paths.root: neither {here} nor a folder above it holds claims.yml and profiles/. "
+        "Run the command inside a clone of the book."
+    )
 
 
 def store() -> Path:
     """Folder of the live store: ``$DATADIET_STORE``, else ``.datadiet/`` in the book's folder; without a book, ``datadiet/`` in
     the user's cache (``$XDG_CACHE_HOME``, else ``~/.cache``). Nothing is written beside the installed package."""
     own = os.environ.get("DATADIET_STORE")
-    if own:
-        return Path(own)
-    book = _book()
-    return _cache() if book is None else book / ".datadiet"
+    return Path(own) if own else _in_book(".datadiet") or _cache()
 
 
 def results() -> Path:
     """Folder of the published runs, ``results/`` of the book; without a book there are none, and no such folder."""
-    return (_book() or _cache()) / "results"
+    return _in_book("results") or _cache() / "results"
+
+
+def _in_book(name: str) -> Path | None:
+    try:
+        return root() / name
+    except InputError:
+        return None
 
 
 def _cache() -> Path:

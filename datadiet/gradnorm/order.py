@@ -74,19 +74,25 @@ class Order:
         there = self.other.get(key)
         if there is None or there.shape != here.shape:
             return
-        away, rows = (there - here[self.rows]).norm(dim=1), self.rows.to(there.device)
-        moved = (away > 0.01 * there.norm(dim=1)) & (torch.cdist(there, here).amin(1) < away / 4)
+        away, rows = (there - here[self.rows.to(here.device)]).norm(dim=1), self.rows.to(there.device)
+        moved = (away > 0.01 * there.norm(dim=1)) & (_nearest(there, here) < away / 4)
         if moved.any():
             raise reordered(int(rows[moved][0]), where)
 
     def _sums(self, x):
         x = x.detach().reshape(len(x), -1)
-        x = wide(x) if x.is_floating_point() else x.double()
+        x = wide(x) if x.is_floating_point() else x.float()
         size = x.shape[1], x.dtype, x.device
         if size not in self.weights:
-            steps = torch.arange(4 * x.shape[1], dtype=torch.float64, device=x.device).view(4, -1).T
-            self.weights[size] = ((steps * 0.6180339887498949).frac() - 0.5).to(x.dtype)
-        return x @ self.weights[size]
+            steps = torch.arange(4 * x.shape[1], dtype=torch.float64).view(4, -1).T
+            self.weights[size] = ((steps * 0.6180339887498949).frac() - 0.5).to(x.device, x.dtype)
+        with torch.autocast(x.device.type, enabled=False):
+            return x @ self.weights[size]
+
+
+def _nearest(there, here):
+    """Distance from each row to the nearest of the other pass, by differences: products would round it."""
+    return torch.cdist(there, here, compute_mode="donot_use_mm_for_euclid_dist").amin(1)
 
 
 def reordered(b: int, where: str) -> InputError:

@@ -20,8 +20,26 @@ def root() -> Path:
 
 
 def store() -> Path:
-    """Folder of the live store: ``$DATADIET_STORE``, else ``.datadiet/`` in the book's folder."""
-    return Path(os.environ.get("DATADIET_STORE") or root() / ".datadiet")
+    """Folder of the live store: ``$DATADIET_STORE``, else ``.datadiet/`` in the book's folder; without a book, ``datadiet/`` in
+    the user's cache (``$XDG_CACHE_HOME``, else ``~/.cache``). Nothing is written beside the installed package."""
+    own = os.environ.get("DATADIET_STORE")
+    return Path(own) if own else _in_book(".datadiet") or _cache()
+
+
+def results() -> Path:
+    """Folder of the published runs, ``results/`` of the book; without a book there are none, and no such folder."""
+    return _in_book("results") or _cache() / "results"
+
+
+def _in_book(name: str) -> Path | None:
+    try:
+        return root() / name
+    except InputError:
+        return None
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "datadiet"
 
 
 def data() -> Path | None:

@@ -1,9 +1,12 @@
 """pyproject.toml, requirements.lock and environment.yml say the same; the lock is whole, on every Python it is for."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -93,6 +96,103 @@ def test_conda_installs_the_lock_and_the_package_in_place():
 
 def test_make_installs_from_the_lock():
     assert "-r requirements.lock" in (ROOT / "Makefile").read_text()
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory):
+    """Builds a wheel of a copy of the checkout, "editable" or "wheel", with no network; gives the copy and the wheel unpacked."""
+    place = tmp_path_factory.mktemp("holds")
+    copy, made = place / "datadiet", {}
+    copy.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy2(ROOT / name, copy)
+    shutil.copytree(ROOT / "datadiet", copy / "datadiet", ignore=shutil.ignore_patterns("__pycache__"))
+
+    def built(kind):
+        if kind not in made:
+            out = place / kind
+            call = f"from setuptools import build_meta; build_meta.build_{kind}({str(out)!r})"
+            ran = subprocess.run([sys.executable, "-c", call], cwd=copy, capture_output=True, text=True)
+            assert ran.returncode == 0, ran.stderr
+            (wheel,) = out.glob("*.whl")
+            made[kind] = out / "site"
+            zipfile.ZipFile(wheel).extractall(made[kind])
+        return copy, made[kind]
+
+    return built
+
+
+def test_a_folder_that_holds_the_checkout_does_not_hide_the_package(wheels):
+    """Python, started there, takes the checkout's folder for a package without files unless a line of the path leads to it."""
+    copy, site = wheels("editable")
+    script = f"import site; site.addsitedir({str(site)!r}); from datadiet import __version__, errors; print(errors.__file__)"
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    for folder in (copy.parent, copy, site):
+        ran = subprocess.run([sys.executable, "-S", "-c", script], cwd=folder, env=env, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+        assert Path(ran.stdout.strip()).resolve() == (copy / "datadiet" / "errors.py").resolve()
+
+
+OF_THE_BOOK = {"cleanlab": "cleanlab", "ipykernel": "ipykernel", "jupyter-book": "jupyter_book", "jupytext": "jupytext",
+               "matplotlib": "matplotlib", "nbclient": "nbclient", "nbformat": "nbformat", "papermill": "papermill",
+               "pybtex": "pybtex", "seaborn": "seaborn", "sphinx": "sphinx", "sphinx-exercise": "sphinx_exercise",
+               "sphinx-mathjax-offline": "sphinx-mathjax-offline"}
+HIDING = """
+import sys
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {names}:
+            raise ModuleNotFoundError("No module named " + repr(name), name=name)
+sys.meta_path.insert(0, Hidden())
+{then}
+"""
+
+
+def as_installed(wheels, folder, then, hidden=(), *arguments):
+    """Runs Python on the package of the wheel, in a folder outside of the checkout and with a home of its own."""
+    _, site = wheels("wheel")
+    env = {name: value for name, value in os.environ.items() if not name.startswith("DATADIET_") and name != "XDG_CACHE_HOME"}
+    env |= {"PYTHONPATH": str(site), "HOME": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "HF_HUB_OFFLINE": "1"}
+    ran = subprocess.run([sys.executable, "-c", HIDING.format(names=set(hidden) or "()", then=then), *map(str, arguments)],
+                         cwd=folder, env=env, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+def test_the_list_of_the_book_s_packages_is_that_of_its_extra():
+    assert set(OF_THE_BOOK) == {Requirement(line).name for line in EXTRAS["book"]}
+
+
+def test_a_table_is_scored_and_pruned_without_the_book_and_its_packages(wheels, tmp_path):
+    """By the wheel alone, in any folder: nothing is written beside the package, and the table's folder gains the results only."""
+    rows = [f"{kind} number {i},{kind}" for i in range(12) for kind in ("question", "answer")]
+    (tmp_path / "mine.csv").write_text("\n".join(["words,kind", *rows]) + "\n")
+    before = sorted((wheels("wheel")[1]).rglob("*"))
+    command = "from datadiet.cli import main; main()"
+    asked = ["mine.csv", "--text", "words", "--label", "kind", "--encoder", "tiny", "--budget", "0.01"]
+    as_installed(wheels, tmp_path, command, OF_THE_BOOK.values(), "score", *asked)
+    as_installed(wheels, tmp_path, command, OF_THE_BOOK.values(), "prune", "mine.scored.csv", "--keep", "0.5")
+    assert sorted(each.name for each in tmp_path.glob("*.csv")) == ["mine.csv", "mine.scored.csv", "mine.scored.kept.csv"]
+    assert len((tmp_path / "mine.scored.kept.csv").read_text().splitlines()) == 13
+    assert sorted((wheels("wheel")[1]).rglob("*")) == before
+
+
+def test_runs_of_somebody_without_a_clone_are_kept_in_the_cache_of_the_user(wheels, tmp_path):
+    then = "from datadiet import paths; from datadiet.runs import store; print(paths.store(), len(store.find(['none'])))"
+    assert as_installed(wheels, tmp_path, then).split() == [str(tmp_path / ".cache" / "datadiet"), "0"]
+    where = as_installed(wheels, tmp_path, "from datadiet import errors, paths\ntry: paths.root()\n"
+                                           "except errors.InputError as problem: print(problem)")
+    assert "inside a clone of the book" in where
+
+
+def test_the_package_is_imported_without_anything_heavy(wheels, tmp_path):
+    """Every name that others call is reached from the package alone, and loaded when it is."""
+    heavy = ["torch", "transformers", "datasets", "pandas", "numpy", "scipy", "sklearn", "pyarrow"]
+    as_installed(wheels, tmp_path, f"import datadiet\nassert not set({heavy}) & set(sys.modules)")
+    then = "import datadiet\nprint(datadiet.scores.el2n.__name__, datadiet.prune.keep.__name__, 'torch' in sys.modules)"
+    assert as_installed(wheels, tmp_path, then).split() == ["el2n", "keep", "False"]
+    assert "AttributeError" in as_installed(wheels, tmp_path, "import datadiet\ntry: datadiet.nothing\n"
+                                                              "except AttributeError as e: print(type(e).__name__)")
 
 
 def test_style():

@@ -19,9 +19,8 @@ class _Loader(yaml.SafeLoader):
     """YAML in which 1e-3 is a number, as it is everywhere but in YAML 1.1."""
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
+_EXPONENT = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)[eE][-+]?[0-9]+$")
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
 
 
 def parsed(text: str):
@@ -73,10 +72,13 @@ def settings_of(profile: str, chapter: str, **changes) -> dict:
 def checked(settings: dict, chapter: str) -> dict:
     """The settings, if they are those of the chapter, each of the kind that it is in the standard profile.
 
+    Papermill reads YAML 1.1 and hands in 1e-3 as text: where a number belongs it is that number.
+
     Raises
     ------
     InputError
-        A setting that is missing, or of another kind: a word for a number, a single value for a list; fewer than one seed.
+        A setting that is missing, or of another kind: a word for a number, a single value for a list; fewer than one seed;
+        a setting of one set that the chapter does not have.
     """
     if not has("standard", chapter):
         return settings
@@ -84,14 +86,32 @@ def checked(settings: dict, chapter: str) -> dict:
     absent = [name for name in models if name not in settings]
     if absent:
         raise InputError(f"settings: {chapter!r} also needs the parameter(s) {', '.join(absent)}; its file lacks them.")
-    for name, model in models.items():
-        value = settings[name]
-        if not _alike(value, model):
-            raise InputError(f"settings: {name}={value!r} in {chapter!r}; give a value like that of the standard profile, "
-                             f"{model!r}.")
+    settings = settings | {name: _of_kind(settings[name], models, name, chapter) for name in models}
+    for task, own in settings.get("per_task", {}).items():
+        if not isinstance(own, dict) or not models.keys() >= own.keys():
+            raise InputError(f"settings: per_task={{{task!r}: {own!r}}} in {chapter!r}; give settings of the chapter and their "
+                             f"values, of {', '.join(models)}.")
+        own = {name: _of_kind(value, models, name, chapter) for name, value in own.items()}
+        settings["per_task"] = settings["per_task"] | {task: own}
     if settings.get("seeds", 1) < 1:
         raise InputError(f"settings: seeds={settings['seeds']} in {chapter!r}; at least one run of each arm is needed.")
     return settings
+
+
+def _of_kind(value, models: dict, name: str, chapter: str):
+    """A setting of the kind that it is in the standard profile."""
+    model = models[name]
+    value = [_number(each, model[0]) for each in value] if isinstance(value, list) and model and isinstance(model, list) else (
+        _number(value, model))
+    if not _alike(value, model):
+        raise InputError(f"settings: {name}={value!r} in {chapter!r}; give a value like that of the standard profile, {model!r}.")
+    return value
+
+
+def _number(value, model):
+    """The number that a text writes as 1e-3 does, where a number belongs, or none at all (no limit)."""
+    text = isinstance(value, str) and (model is None or isinstance(model, (int, float))) and _EXPONENT.match(value)
+    return float(value) if text else value
 
 
 def _alike(value, model) -> bool:

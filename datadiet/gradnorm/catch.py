@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from datadiet.errors import InputError
 from datadiet.gradnorm import layers
 from datadiet.gradnorm.operations import Watch, backward
-from datadiet.gradnorm.order import moved
+from datadiet.gradnorm.order import Order, moved, reordered
 from datadiet.gradnorm.recurrent import unrolled
 from datadiet.gradnorm.steps import AT_ONCE
 from datadiet.gradnorm.use import Again
@@ -73,6 +73,8 @@ class Catch:
         self.left = set()  # names of those that are left to autograd
         self.watch = None  # while the batch is computed, if there are any
         self.going_back = False
+        self.coarse = False  # whether something was computed in half precision
+        self.order = None  # order.Order, while the batch is looked at for one of its own
 
     unrolled = staticmethod(unrolled)
 
@@ -136,6 +138,7 @@ class Catch:
         self.calls[module] += 1
         if not torch.is_grad_enabled():
             return y
+        self.coarse |= y.dtype.itemsize < 4
         x = (*args, *kwargs.values())[0]
         own = shape[:1] == (1,) and y.shape == (self.n, *shape[1:])
         shared = shape[:1] == (1,) and y.shape == shape and added and not (self.watch is not None and self.watch.key(x))
@@ -147,9 +150,9 @@ class Catch:
             return None  # it takes all examples to tell
         for b, lone in alone if own else ():
             if moved(x.detach(), b, lone[0]):
-                raise InputError(f"gradnorm: the activation of the example at batch position {b} lies in another row at the "
-                                 f"input of a layer ({type(module).__name__}): the model reorders its batch; keep examples in "
-                                 "their order (a packed sequence: enforce_sorted=False), or use reference_grad_norms.")
+                raise reordered(b, f"a layer ({type(module).__name__})")
+        if own and self.order is not None and not self.going_back:
+            self.order.look((module, call), x, f"a layer ({type(module).__name__})")
         if not y.requires_grad:
             y = Onward.apply(torch.zeros((), requires_grad=True), y.detach(), None)
         elif (back := layers.way_back(module, x, y)) is not None:
@@ -196,9 +199,11 @@ class Catch:
 
     def catch_use(self, use, out):
         """The output of an operation to go on with; its gradient is asked for."""
+        self.look(use, use.func)
         leaves, spec = tree_flatten(out)
         places = [k for k, t in enumerate(leaves) if isinstance(t, torch.Tensor)]
         for k in places:
+            self.coarse |= leaves[k].dtype.itemsize < 4
             if not leaves[k].requires_grad:
                 y = leaves[k].clone() if leaves[k]._is_view() else leaves[k].detach()  # a parameter is no place to work in
                 leaves[k] = Onward.apply(torch.zeros((), requires_grad=True), y, None)
@@ -211,6 +216,8 @@ class Catch:
 
     def catch_steps(self, use, y, gate):
         """Asks for the gradient of a recurrent layer's steps: that at y, the last third of it gated where there is a gate."""
+        self.look(use, torch.nn.RNNBase)
+
         def hook(g):
             if gate is not None:
                 g = torch.cat([g[..., :-gate.shape[2]], gate * g[..., -gate.shape[2]:]], 2)
@@ -220,6 +227,13 @@ class Catch:
         if not self.going_back:
             self.uses.update(self.parameters[number] for _, number in use.keyed.values())
             self.watch.tape.append(use)
+
+    def look(self, use, what):
+        """Looks whether the examples stand in their order where an operation takes them in."""
+        for i, place in enumerate(use.places):
+            if place and self.order is not None and not self.going_back:
+                self.order.look((use.name, len(self.watch.tape), i), place.split(use.leaves[i].detach(), self.n),
+                                f"an operation ({getattr(what, '__name__', what)})")
 
     def collect_use(self, use, j, versions, g):
         """Tensor hook: the backward has reached output j of an operation that a parameter enters."""
@@ -238,11 +252,22 @@ class Catch:
             elif len(use.outs) == 1:
                 use.reduce()
 
-    def losses(self, loss, batch):
+    def losses(self, loss, batch, first=0):
         """Losses of the batch, and all that the backward has to bring caught on the way."""
         self.watch = None if self.known is None else Watch(self, batch, self.n, self.known)
         with self.watch or nullcontext():
-            return checked_losses(loss, self.model, batch, self.n)
+            return checked_losses(loss, self.model, batch, self.n, first)
+
+    def in_order(self, loss, batch):
+        """A pass of the examples in another order; the pass of the batch is then held against it."""
+        other = Catch(self.model, self.n, self.names)
+        other.shown, other.known, other.left, other.all_seen, other.order = self.shown, self.known, self.left, True, Order(self.n)
+        try:
+            with other.hooked(other.catch, before=other.switch):
+                other.losses(loss, {name: t[other.order.rows.to(t.device)] for name, t in batch.items()}, first=None)
+        finally:
+            other.watch = None
+        self.order, other.order.shifted = other.order, False
 
     def squares(self, losses: torch.Tensor) -> torch.Tensor:
         """Squared norms, [B]: one backward for all, then one an example for the parameters that could not be caught."""

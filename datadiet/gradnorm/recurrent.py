@@ -37,6 +37,8 @@ STEPS = {torch.lstm: _lstm, torch.gru: _gru, torch.rnn_tanh: lambda *a: _plain(t
 
 def unrolled(watch, func, args):
     """What the operation gives, step by step; None where it has to stay whole: packed sequences, projections, dropout."""
+    if watch.known is not None and watch.may_move:  # whose the rows are shows no longer
+        return None
     if len(args) != 9 or not isinstance(args[2], (list, tuple)) or isinstance(args[3], (list, tuple)):
         return None
     x, state, weights, biased, depth, dropout, training, both, first = args

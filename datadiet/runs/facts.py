@@ -19,7 +19,7 @@ ROUNDING = 1e-9  # accuracies are counts over a few thousand examples: nearer th
 
 
 def _file():
-    return paths.root() / "results" / "tasks.json"
+    return paths.results() / "tasks.json"
 
 
 @cache

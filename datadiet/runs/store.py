@@ -84,7 +84,7 @@ def live(keys) -> dict[str, dict]:
 
 def published(keys=None) -> dict[str, dict]:
     """Rows of the published results among `keys`, origin="published"; all of them where no keys are given."""
-    file = paths.root() / "results" / "runs.parquet"
+    file = paths.results() / "runs.parquet"
     if not file.is_file():
         return {}
     stat = file.stat()
@@ -121,7 +121,7 @@ def arrays(key: str, origin: str | None = None) -> dict[str, np.ndarray]:
     InputError
         None are stored.
     """
-    here, public = paths.store() / "arrays" / f"{key}.npz", paths.root() / "results" / "scores" / f"{key}.parquet"
+    here, public = paths.store() / "arrays" / f"{key}.npz", paths.results() / "scores" / f"{key}.parquet"
     places = {"here": here, "published": public}
     for place in places.values() if origin is None else [places[origin]]:
         if place.is_file():

@@ -154,3 +154,15 @@ def listed(arms: pd.DataFrame) -> pd.DataFrame:
         for _, arm in arms.sort_values(["family", "gain"]).iterrows()
     ]
     return pd.DataFrame(rows)
+
+
+def outcomes(arms: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """How arms fared against random, a row for each combination of the columns `by`, that with the most arms first.
+
+    ``kept`` may be among them: the kept share in words. ``surely``: the whole interval lies on that side.
+    """
+    words = pd.cut(arms["kept share"], [0, 0.35, 0.65, 1], labels=["up to 35 %", "36 to 65 %", "more than 65 %"]).astype(str)
+    table = arms.assign(kept=words, loses=arms["high"] < 0, gains=arms["low"] > 0).groupby(by, sort=True)
+    found = table.agg(**{"arms": ("gain", "size"), "sets": ("family", "nunique"), "surely lose": ("loses", "sum"),
+                         "surely gain": ("gains", "sum"), "mean gain": ("gain", "mean"), "worst": ("gain", "min")})
+    return found.reset_index().sort_values("arms", ascending=False, kind="stable")

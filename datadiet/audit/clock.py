@@ -5,8 +5,20 @@ import time
 
 from datadiet.errors import InputError
 
-UNITS = {"s": 1, "sec": 1, "second": 1, "seconds": 1, "min": 60, "m": 60, "minute": 60, "minutes": 60, "h": 3600, "hour": 3600,
-         "hours": 3600, "": 60}
+UNITS = {
+    "s": 1,
+    "sec": 1,
+    "second": 1,
+    "seconds": 1,
+    "min": 60,
+    "m": 60,
+    "minute": 60,
+    "minutes": 60,
+    "h": 3600,
+    "hour": 3600,
+    "hours": 3600,
+    "": 60,
+}
 
 
 def seconds(budget) -> float:
@@ -23,7 +35,13 @@ def seconds(budget) -> float:
     spelt = str(budget).strip().lower()
     parts = re.findall(r"(\d+(?:\.\d*)?(?:e-?\d+)?|\.\d+)\s*([a-z]*)", spelt)
     rest = re.sub(r"(\d+(?:\.\d*)?(?:e-?\d+)?|\.\d+)\s*([a-z]*)", "", spelt)
-    if not parts or rest.strip() or any(unit not in UNITS for _, unit in parts) or len(parts) > 1 and any(not u for _, u in parts):
+    if (
+        not parts
+        or rest.strip()
+        or any(unit not in UNITS for _, unit in parts)
+        or len(parts) > 1
+        and any(not u for _, u in parts)
+    ):
         raise InputError(f"--budget: {budget!r} is no time; write 30s, 5min or 1h (a bare number is minutes).")
     found = sum(float(number) * UNITS[unit] for number, unit in parts)
     if not 0 < found < float("inf"):

@@ -36,45 +36,172 @@ def opened(file, sep, encoding, quotes):
 @click.option("--text", help="Column of the text; found where not given.")
 @click.option("--text-pair", help="Column of the second text of a pair.")
 @click.option("--label", help="Column of the class; found where not given.")
-@click.option("--score", default="el2n", show_default=True, help="Which score; higher = harder.")
-@click.option("--budget", default=5.0, show_default=True, help="Minutes to spend; more runs are averaged while they last.")
+@click.option("--score", help="Which score ranks, higher = harder; the one that finds most planted flips where not given.")
+@click.option("--budget", default="5min", show_default=True, help="Time to spend: 30s, 5min, 1h; a bare number is minutes.")
+@click.option("--probs", metavar="COLUMNS|FILE", help="Predictions made elsewhere, out of fold: 'p_*', a,b,c or an .npy file.")
+@click.option("--trained", is_flag=True, help="Read the score off models that train on the rows, as the papers do.")
 @click.option("--encoder", default="minilm", show_default=True, help="minilm, minilm-mean, a folder, or an id of the hub.")
-@click.option("--precision", default="float32", show_default=True, help="Of the scoring passes: float32 or bfloat16.")
+@click.option("--max-length", default=128, show_default=True, help="Tokens that are read of a text.")
+@click.option("--precision", default="float32", show_default=True, help="With --trained, of the scoring passes: or bfloat16.")
+@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write a report to send, one HTML file.")
 @reading
 @out_option
 @force_option
-def score(file, text, text_pair, label, score, budget, encoder, precision, sep, encoding, quotes, out, force):
-    """Score every row of FILE (.csv, .tsv, .jsonl, .parquet): fine-tune for one epoch, and read how hard each row was.
+def score(
+    file,
+    text,
+    text_pair,
+    label,
+    score,
+    budget,
+    probs,
+    trained,
+    encoder,
+    max_length,
+    precision,
+    report,
+    sep,
+    encoding,
+    quotes,
+    out,
+    force,
+):
+    """Say of every row of FILE (.csv, .tsv, .jsonl, .parquet) how hard it is, and how likely its label is wrong.
 
-    Writes the rows as they were typed, with new columns datadiet_SCORE and datadiet_runs, to --out, or to FILE.scored.SUFFIX.
+    No row is scored by a model that saw it. Flips planted in a copy of the labels say how far to trust the ranking. Writes the
+    rows as they were typed, with new columns datadiet_SCORE, datadiet_wrong, datadiet_class and datadiet_runs, to --out, or to
+    FILE.scored.SUFFIX.
 
     \b
-    Example: datadiet score questions.csv --text question --label topic --budget 2
+    Example: datadiet score questions.csv --text question --label topic --budget 2min --report questions.html
     """
     from datadiet import tables
-    from datadiet.audit import trained
+    from datadiet.audit import clock
+    from datadiet.audit import trained as training
+    from datadiet.errors import InputError
     from datadiet.tables import guess, pruned
 
+    seconds = clock.seconds(budget)
     table = opened(file, sep, encoding, quotes)
     out = tables.placed(out, file, "scored", force)
-    name = f"datadiet_{score}"
-    table.refuse_taken([name, "datadiet_runs"])
+    if report:
+        report = tables.files.placed(report, Path(str(file)), "report", force, suffix=".html", folder=True)
+    trained = trained or score == "grand_head"
+    if trained and (probs or report):
+        raise InputError(
+            "datadiet score: --trained and the score grand_head read models that train on the rows; they go with "
+            "neither --probs nor --report."
+        )
+    table.refuse_taken(["datadiet_wrong", "datadiet_class", "datadiet_runs"] + ([f"datadiet_{score}"] if score else []))
     click.echo("".join(note + "\n" for note in table.notes), nl=False)
-    found = guess.columns(table, text, label, text_pair)
+    target = tables.like(table, out)
+    if probs and text is None:
+        known = label or guess.label(table)
+        found = guess.Guess(None, known, None, "" if label else f"Column found: the label {known!r}. Name another with --label.")
+    else:
+        found = guess.columns(table, text, label, text_pair)
     if found.said:
         click.echo(found.said)
     groups = tables.classes(table, found.label)
     click.echo("\n".join([str(groups), *groups.warnings]))
-    target = tables.like(table, out)
-    how = {"score": score, "budget": budget, "encoder": encoder, "precision": precision}
-    new = trained.score(table, text=found.text, label=found.label, text_pair=found.text_pair, progress=True, **how)
+    if trained:
+        score = score or "el2n"
+        how = {"score": score, "budget": seconds / 60, "encoder": encoder, "precision": precision}
+        new = training.score(table, text=found.text, label=found.label, text_pair=found.text_pair, progress=True, **how)
+        name = f"datadiet_{score}"
+    else:
+        audit = audited(table, found, groups, probs, score, seconds, encoder, max_length)
+        table.refuse_taken([f"datadiet_{audit.used}"])
+        new, name = columns(audit, len(table)), f"datadiet_{audit.used}"
     target.with_columns(new).write(out, force)
     values = [float("nan") if value is None else value for value in new[name]]
-    click.echo(pruned.suspicious(table, name, values, [found.label, found.text]))
+    shown = [found.label] + ([found.text] if found.text else [])
+    click.echo(pruned.suspicious(table, name, values, shown))
+    if not trained:
+        click.echo("\n".join(said(audit)))
+        if report:
+            send(audit, table, found, report, file, force)
     count = len(table) - new[name].count(None)
-    runs = next(value for value in new["datadiet_runs"] if value is not None)
     without = f"; {tables.many(len(table) - count)} no text or no label, and so no score" if count < len(table) else ""
-    click.echo(f"{count} rows scored, mean of {runs} runs, higher = harder{without} -> {out}")
+    click.echo(f"{count} rows scored, {name[9:]}, higher = harder{without} -> {out}")
+
+
+def audited(table, found, groups, probs, score, seconds, encoder, max_length):
+    """The audit that the options ask for."""
+    import numpy as np
+
+    from datadiet.audit import engine
+    from datadiet.errors import InputError
+
+    if probs is None:
+        return engine.of_table(
+            table,
+            text=found.text,
+            label=found.label,
+            text_pair=found.text_pair,
+            score=score,
+            budget=seconds,
+            encoder=encoder,
+            max_length=max_length,
+            progress=True,
+        )
+    from datadiet.tables import predicted
+
+    values, told = predicted.probabilities(table, probs, groups)
+    click.echo(told)
+    rows = np.flatnonzero(groups.of >= 0)
+    if len(groups.names) < 2:
+        raise InputError(f"datadiet score: the label column {found.label!r} holds one class only; scores need two or more.")
+    return engine.of_probs(
+        values[rows], groups.of[rows], groups.names, rows, score=score, how={"label": found.label, "probs": str(probs)}
+    )
+
+
+def columns(audit, length):
+    """New columns of the table."""
+    from datadiet.audit import engine
+
+    return engine.columns(audit, length)
+
+
+def said(audit) -> list[str]:
+    """What was found, in sentences."""
+    out = list(audit.warnings)
+    row = audit.check[audit.check["score"] == audit.used]
+    if len(row):
+        row = row.iloc[0]
+        out.append(
+            f"Of {audit.planted} flips planted in a copy of the labels, {audit.used} has {row['found']:.0%} among its "
+            f"{audit.planted} hardest rows, where they compete with rows that were wrong before; area under the curve "
+            f"{row['auc']:.2f} [{row['low']:.2f}, {row['high']:.2f}]."
+        )
+        estimate, low, high = audit.count
+        out.append(
+            f"Wrong labels: about {estimate:.0f} of {len(audit.given)} rows, between {low:.0f} and {high:.0f}. Rows whose "
+            "class is in doubt count as wrong where they look like planted flips; errors made the same way throughout "
+            "cannot be seen."
+        )
+    return out
+
+
+def send(audit, table, found, report, file, force) -> None:
+    """Write the report."""
+    import dataclasses
+    import sys
+
+    from datadiet import tables
+    from datadiet.audit.report import report as written
+
+    texts = [""] * len(audit.rows)
+    if found.text:
+        first = tables.texts(table, found.text)
+        second = tables.texts(table, found.text_pair, "second text ") if found.text_pair else None
+        texts = [first[row] or "" if second is None else (first[row] or "", second[row] or "") for row in audit.rows]
+    told = dataclasses.replace(audit, how={"command": ["datadiet", *sys.argv[1:]]} | audit.how)
+    page = written(told, texts, title=f"Labels of {Path(str(file)).name}", table_name=Path(str(file)).name, total=len(table))
+    with tables.files.whole(report, force) as stream:
+        stream.write(page.encode("utf-8", "replace"))
+    click.echo(f"Report -> {report}")
 
 
 @click.command()

@@ -158,6 +158,11 @@ def columns(table: Table, text: str | None = None, label: str | None = None, tex
     return Guess(text, label, text_pair, f"Columns found: {', '.join(said)}. Name others with --text, --text-pair and --label.")
 
 
+def label(table: Table) -> str:
+    """Column of the label alone, where no text is read."""
+    return chosen(table, "label", [name for name in named(table) if looks(table, name)[1]], LABELS, "--label")
+
+
 def pair_of(found: list[str]) -> tuple[str, str] | None:
     """Two columns of texts whose names belong together, if there is just one such pair."""
     by_name = {simple(name): name for name in found}

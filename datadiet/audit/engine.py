@@ -1,0 +1,277 @@
+"""An audit: models that never saw a row say what its label should be; planted flips say how far to trust them.
+
+found = of_table(read("mine.csv"), text="question", label="topic", budget=300)
+found.wrong          # for each scored row, the probability that its label is wrong
+"""
+
+import numpy as np
+
+from datadiet import __version__, scores
+from datadiet.audit import frozen, members, planted, pool
+from datadiet.audit.clock import Clock
+from datadiet.audit.folds import deal
+from datadiet.audit.found import Audit
+from datadiet.errors import InputError
+
+COPIES = (2, 6)  # of the labels with planted flips: at least, at most
+LARGE = 50_000  # rows beyond which two copies tell enough
+TUNED = 0.55  # share of the time left that fine-tuned models may take
+LEARNED = 0.02  # by which the accuracy out of fold has to pass the share of the largest class
+BETWEEN = 0.9  # share of a score's variance between classes beyond which it is little more than the class
+
+
+def of_table(
+    table, *, text, label, text_pair=None, score=None, budget=300.0, encoder="minilm", max_length=128, seed=0, progress=False
+) -> Audit:
+    """Audit of the rows of a table that have a text and a label.
+
+    Parameters
+    ----------
+    table : Table
+        As :func:`datadiet.tables.read` gives it.
+    text, text_pair, label : str
+        Columns of the text, of the second text of a pair, and of the class.
+    score : str, optional
+        A name of ``scores.SCORES``; the one that finds most planted flips where not given.
+    budget : float
+        Seconds. Frozen features come first; fine-tuned models join where two epochs of them fit.
+    encoder : str
+        See :func:`datadiet.nets.encoders.classifier`.
+    max_length : int
+        Tokens that are read of a text.
+
+    Raises
+    ------
+    InputError
+        A missing column, one class, fewer than ten rows, an unknown score or encoder.
+    """
+    from datadiet.audit.trained import as_task
+
+    clock = Clock(budget)
+    task, _, rows = as_task(table, text, label, text_pair)
+    _known(score)
+    if isinstance(max_length, bool) or not isinstance(max_length, int) or not 8 <= max_length <= 8192:
+        raise InputError(f"datadiet score: a max length of {max_length!r} tokens; give a whole number from 8 to 8192.")
+    if len(rows) < 10:
+        raise InputError(
+            f"datadiet score: {len(rows)} rows have a text and a label; ten are the fewest that can be told apart "
+            "by models that did not see them."
+        )
+    inputs = task.train.inputs
+    features = frozen.of_texts(
+        inputs["text"], inputs.get("text_pair"), encoder=encoder, max_length=max_length, clock=clock, progress=progress
+    )
+    said = list(features.notes)
+    if features.cut:
+        said.append(
+            f"{features.cut} texts are longer than {max_length} tokens and were read up to there; --max-length changes it."
+        )
+
+    def tune():
+        from datadiet.audit import tuned
+
+        # What the copies will take stays in hand.
+        return tuned.out_of_fold(task, clock, encoder=encoder, max_length=max_length, seed=seed, share=TUNED, progress=progress)
+
+    how = {"text": text, "label": label, "encoder": encoder, "max_length": max_length, "digest": task.checksum}
+    if text_pair:
+        how["text_pair"] = text_pair
+    return examine(
+        features.matrices,
+        task.train.labels,
+        task.label_names,
+        rows,
+        clock=clock,
+        score=score,
+        seed=seed,
+        tune=tune,
+        said=said,
+        how=how,
+    )
+
+
+def _known(score) -> None:
+    if score is not None and score not in scores.SCORES:
+        raise InputError(f"datadiet score: unknown score {score!r}; choose one of {', '.join(scores.SCORES)}.")
+
+
+def examine(matrices: dict, given, names, rows, *, clock=None, score=None, seed=0, tune=None, said=(), how=None) -> Audit:
+    """Audit of labels by features that no label has touched: a regression on each matrix, out of fold, pooled.
+
+    Parameters
+    ----------
+    matrices : dict of arrays [n, d]
+        Features by name.
+    given : int array [n];  names : tuple of str;  rows : int array [n]
+        As in :class:`Audit`.
+    clock : Clock, optional
+        Where time runs short, members are left out, named in the warnings; one is always made.
+    tune : callable, optional
+        Gives (probabilities [n, K], epochs) of fine-tuned models, or None.
+    """
+    _known(score)
+    clock, given, said = clock or Clock(float("inf")), np.asarray(given), list(said)
+    if not matrices:
+        raise InputError("datadiet score: the texts share no word, and the encoder was not run; give more time (--budget).")
+    k, rng = len(names), np.random.default_rng(seed)
+    fold = deal(given, min(members.FOLDS, len(given)), rng)
+    made, skipped, longest = {}, [], 0.0
+    start = clock.spent
+    share = clock.left / (2 + COPIES[0])  # a pass over all members, with their strengths, and the copies
+    for name in matrices:
+        before = clock.spent
+        if made and (before - start) + longest > share:
+            skipped.append(name)
+            continue
+        matrix = frozen.components(matrices[name])
+        strength = members.chosen(matrix, given, k, seed)
+        trial = (clock.spent - before) / len(members.GRID) / min(len(given), members.TRIAL)  # seconds a row, all folds
+        most = None if trial * len(given) < share / len(matrices) else max(members.TRIAL, int(share / len(matrices) / trial))
+        made[name] = (matrix, strength, most, members.held_out(matrix, given, k, strength, fold, most, seed))
+        longest = max(longest, clock.spent - before)
+    once = clock.spent - start
+    try:
+        tuned = tune() if tune is not None and clock.left > 4 * once else None
+    except KeyboardInterrupt:
+        tuned = None
+        said.append("Stopped by hand while models were fine-tuned: the scores are of frozen features.")
+    own = [each[3] for each in made.values()] + ([tuned[0]] if tuned else [])
+    probs, weights = pool.pooled(own, given, fold)
+    trials, took = [], 0.0
+    while len(trials) < COPIES[len(given) < LARGE] and (
+        not trials or clock.left > 1.2 * took and (len(trials) < COPIES[0] or clock.left > 2 * took)
+    ):
+        before = clock.spent
+        copy, where = planted.plant(given, k, np.random.default_rng([seed, len(trials) + 1]))
+        fold_of_copy = deal(copy, min(members.FOLDS, len(copy)), np.random.default_rng([seed, len(trials) + 1]))
+        again = [
+            members.held_out(matrix, copy, k, strength, fold_of_copy, most, seed) for matrix, strength, most, _ in made.values()
+        ]
+        if tuned:  # not trained again: its predictions of planted rows are of models that saw none of the other flips
+            again.append(tuned[0])
+        trials.append(planted.Trial(copy, where, pool.pooled(again, copy, fold_of_copy)[0]))
+        took = clock.spent - before
+    if skipped:
+        said.append(f"For want of time these features were left out: {', '.join(skipped)}. Give more with --budget.")
+    how = (
+        {"seed": seed}
+        | (how or {})
+        | {
+            "members": {
+                name: round(float(weight), 3)
+                for name, weight in zip([*made, *(["fine-tuned"] if tuned else [])], weights, strict=True)
+            },
+            "models": members.FOLDS * len(made) + (3 if tuned else 0),
+            "copies": len(trials),
+            "budget": clock.budget,
+        }
+    )
+    if tuned:
+        how["epochs"] = tuned[1]
+    return concluded(probs, given, names, rows, trials, score=score, said=said, how=how, clock=clock)
+
+
+def of_probs(probs, given, names, rows, *, score=None, seed=0, said=(), how=None) -> Audit:
+    """Audit of labels by predictions made elsewhere, by models that did not train on the rows they predict.
+
+    No model is fitted: planted flips are ranked by the probabilities as they are. Where the models did train on the rows, all
+    numbers are too good, and nothing here can notice it.
+
+    Parameters
+    ----------
+    probs : array [n, K]
+        Probabilities, rows that sum to 1; columns in the order of `names`.
+    """
+    _known(score)
+    probs, given = np.asarray(probs), np.asarray(given)
+    scores.el2n(probs, given)  # refuses what are no probabilities
+    clock, trials = Clock(float("inf")), []
+    for number in range(COPIES[len(given) < LARGE]):
+        copy, where = planted.plant(given, len(names), np.random.default_rng([seed, number + 1]))
+        trials.append(planted.Trial(copy, where, probs))
+    return concluded(
+        probs,
+        given,
+        names,
+        rows,
+        trials,
+        score=score,
+        said=said,
+        clock=clock,
+        how={"seed": seed, "models": 0, "copies": len(trials)} | (how or {}),
+    )
+
+
+def concluded(probs, given, names, rows, trials, *, score, said, how, clock) -> Audit:
+    """The audit, once probabilities and trials are there: scores compared, wrong labels counted, warnings written."""
+    check = planted.compared(trials) if trials[0].planted.any() else planted.compared(trials)[:0]
+    used = score or (check["score"][0] if len(check) else "el2n")
+    found = {name: each(probs, given) for name, each in scores.SCORES.items()}
+    n, share = len(given), (np.nan,) * 3
+    wrong = np.full(n, np.nan)
+    if len(check):
+        ranked = [scores.SCORES[used](trial.probs, trial.labels) for trial in trials]
+        others = np.concatenate([values[~trial.planted] for values, trial in zip(ranked, trials, strict=True)])
+        flips = np.concatenate([values[trial.planted] for values, trial in zip(ranked, trials, strict=True)])
+        share = planted.share_wrong(others, flips, len(trials))
+        wrong = planted.chances(found[used], others, flips, share[0])
+    accuracy = float((probs.argmax(1) == given).mean())
+    counts = np.bincount(given, minlength=len(names))
+    majority = float(counts.max() / n)
+    said = [*said, *_warnings(probs, given, counts, found[used], accuracy, majority, check, used)]
+    how = {**how, "seconds": round(clock.spent, 1), "version": __version__}
+    return Audit(
+        names=tuple(names),
+        rows=np.asarray(rows),
+        given=given,
+        probs=probs,
+        scores=found,
+        used=used,
+        wrong=wrong,
+        count=tuple(float(each * n) for each in share),
+        check=check,
+        planted=int(trials[0].planted.sum()),
+        accuracy=accuracy,
+        majority=majority,
+        warnings=tuple(said),
+        how=how,
+    )
+
+
+def _warnings(probs, given, counts, values, accuracy, majority, check, used) -> list[str]:
+    """Sentences on what makes the scores worth less than they look."""
+    out = []
+    if accuracy < majority + LEARNED:
+        out.append(
+            f"The models have not learned: out of fold they are right in {accuracy:.0%} of the rows, and always saying the "
+            f"largest class would be in {majority:.0%}. The scores say little more than which class a row has."
+        )
+    means = np.bincount(given, values, minlength=len(counts)) / np.maximum(counts, 1)
+    if values.var() > 0 and ((means[given] - values.mean()) ** 2).mean() / values.var() > BETWEEN:
+        out.append(
+            "The score is little more than the class: nearly all of its variance lies between classes. Prune with "
+            "--balanced, or the shares of the classes will move."
+        )
+    row = check[check["score"] == used]
+    if len(row) and row["low"].iloc[0] <= 0.5:
+        out.append(
+            f"Planted flips were not found better than at random (area under the curve {row['auc'].iloc[0]:.2f}): the "
+            "ranking is no guide to wrong labels here."
+        )
+    return out
+
+
+def columns(audit: Audit, length: int) -> dict[str, list]:
+    """New columns of a table of `length` rows: the score used, the probability that the label is wrong, the class that the
+    models would give, and the number of models; None where a row was not scored."""
+    out = {
+        f"datadiet_{audit.used}": audit.scores[audit.used].tolist(),
+        "datadiet_wrong": audit.wrong.tolist(),
+        "datadiet_class": [audit.names[c] for c in audit.probs.argmax(1)],
+        "datadiet_runs": [audit.how["models"]] * len(audit.given),
+    }
+    whole = {name: [None] * length for name in out}
+    for name, values in out.items():
+        for row, value in zip(audit.rows.tolist(), values, strict=True):
+            whole[name][row] = value
+    return whole

@@ -1,0 +1,206 @@
+"""An audit scores rows by models that did not see them, says how sure it is, and says when it is worth nothing."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+
+from datadiet import scores, tables
+from datadiet.audit import clock, engine, frozen, members, planted, pool
+from datadiet.audit.folds import deal, out_of_fold
+from datadiet.errors import InputError
+
+
+def blobs(seed, n=400, classes=3, apart=3.0, rate=0.1):
+    """Features [n, 8] of well separated classes, labels of which a share is wrong, and where."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, classes, n)
+    matrix = rng.normal(size=(n, 8)) + apart * np.eye(classes, 8)[truth]
+    where = np.zeros(n, bool)
+    where[rng.permutation(n)[: round(rate * n)]] = True
+    labels = np.where(where, (truth + rng.integers(1, classes, n)) % classes, truth)
+    return matrix, labels, where
+
+
+@pytest.mark.parametrize(
+    "spelt, seconds",
+    [
+        ("30s", 30),
+        ("5min", 300),
+        ("5 min", 300),
+        ("1h", 3600),
+        ("1h30min", 5400),
+        (2, 120),
+        ("0.5", 30),
+        ("1e-6", 6e-5),
+        (".5h", 1800),
+    ],
+)
+def test_a_budget_as_people_write_it(spelt, seconds):
+    assert clock.seconds(spelt) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("spelt", ["", "soon", "5 fortnights", "0s", "-3min", "nan", "inf", "1h 30", "5min!"])
+def test_other_spellings_are_refused(spelt):
+    with pytest.raises(InputError, match="--budget"):
+        clock.seconds(spelt)
+
+
+def test_regressions_equal_the_slow_way_out_of_fold():
+    """The same folds, the same regression, by scikit-learn's own clone and fit."""
+    from sklearn.linear_model import LogisticRegression
+
+    seed = np.random.default_rng().integers(1_000_000)
+    matrix, labels, _ = blobs(seed, n=120)
+    fold = deal(labels, 5, np.random.default_rng([0, 0]))
+    ours = members.held_out(matrix, labels, 3, 1.0, fold)
+    slow = out_of_fold(LogisticRegression(C=1.0, max_iter=60, tol=1e-3), matrix, labels, folds=5, seed=0, notes=[])
+    np.testing.assert_allclose(ours, slow, atol=1e-9, err_msg=f"seed {seed}")
+
+
+def test_no_row_is_scored_by_a_model_that_saw_its_label():
+    """Another label of a row leaves its own probabilities as they are, where folds do not depend on labels."""
+    matrix, labels, _ = blobs(1, n=60)
+    fold = np.arange(60) % 5
+    before = members.held_out(matrix, labels, 3, 1.0, fold)
+    changed = labels.copy()
+    changed[7] = (labels[7] + 1) % 3
+    after = members.held_out(matrix, changed, 3, 1.0, fold)
+    assert (before[fold == 7 % 5] == after[fold == 7 % 5]).all() and not np.allclose(before, after)
+
+
+def test_weights_of_a_pool_are_the_most_likely_ones():
+    """Against a grid of weights, one by one."""
+    seed = np.random.default_rng().integers(1_000_000)
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, 80)
+    logs = np.stack([pool.softened(rng.dirichlet(np.ones(3) + 2 * k * np.eye(3)[0], 80)) for k in range(2)])
+    logs[0][np.arange(80), labels] += 1
+
+    def loss(weights):
+        probs = pool.product(logs, weights)
+        return -np.log(probs[np.arange(80), labels]).mean() + pool.PULL * ((np.array(weights) - 0.5) ** 2).sum()
+
+    best = pool.fitted(logs, labels)
+    assert loss(best) <= min(loss(w) for w in itertools.product(np.linspace(0, 3, 31), repeat=2)) + 1e-6, f"seed {seed}"
+
+
+def test_a_model_that_knows_nothing_harms_nobody():
+    matrix, labels, where = blobs(3)
+    fold = deal(labels, 5, np.random.default_rng(0))
+    good = members.held_out(matrix, labels, 3, 3.0, fold)
+    noise = np.random.default_rng(4).dirichlet(np.ones(3), len(labels))
+    probs, weights = pool.pooled([good, noise], labels, fold)
+    assert weights[1] < 0.1 * weights[0]
+    alone = roc_auc_score(where, scores.el2n(good, labels))
+    assert roc_auc_score(where, scores.el2n(probs, labels)) > alone - 0.005
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 3), min_size=5, max_size=200), st.integers(0, 1000))
+def test_planted_flips_are_flips_and_leave_every_class_a_row(labels, seed):
+    labels = np.array(labels)
+    copy, where = planted.plant(labels, 4, np.random.default_rng(seed))
+    assert (copy[where] != labels[where]).all() and (copy[~where] == labels[~where]).all()
+    assert set(labels[~where]) == set(labels) and where.sum() <= max(20, round(0.05 * len(labels)))
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.05, 0.2])
+def test_the_number_of_wrong_labels_lies_in_its_interval(rate):
+    held = []
+    for seed in range(8):
+        matrix, labels, where = blobs(seed, n=600, apart=4.0, rate=rate)
+        audit = engine.examine({"blobs": matrix}, labels, ("a", "b", "c"), np.arange(600))
+        estimate, low, high = audit.count
+        held.append(low <= where.sum() <= high)
+        assert abs(estimate - where.sum()) < 60 and audit.wrong.min() >= 0 and audit.wrong.max() <= 1
+    assert sum(held) >= 7
+
+
+def test_an_audit_finds_flips_and_says_so():
+    matrix, labels, where = blobs(0)
+    audit = engine.examine({"blobs": matrix}, labels, ("a", "b", "c"), np.arange(400))
+    assert roc_auc_score(where, audit.wrong) > 0.95 and roc_auc_score(where, audit.scores[audit.used]) > 0.97
+    assert audit.check["score"][0] == audit.used and audit.check["auc"][0] > 0.9
+    assert audit.warnings == () and audit.planted == 20
+    again = engine.examine({"blobs": matrix}, labels, ("a", "b", "c"), np.arange(400))
+    assert (again.probs == audit.probs).all() and (again.wrong == audit.wrong).all()
+
+
+def test_features_that_know_nothing_are_called_so():
+    rng = np.random.default_rng(0)
+    labels = (rng.random(300) < 0.3).astype(int)
+    audit = engine.examine({"noise": rng.normal(size=(300, 4))}, labels, ("a", "b"), np.arange(300))
+    assert any("have not learned" in said for said in audit.warnings)
+    assert any("little more than the class" in said for said in audit.warnings)
+
+
+def test_predictions_made_elsewhere():
+    matrix, labels, where = blobs(2)
+    probs = members.held_out(matrix, labels, 3, 3.0, np.arange(400) % 5)
+    audit = engine.of_probs(probs, labels, ("a", "b", "c"), np.arange(400))
+    assert roc_auc_score(where, audit.wrong) > 0.95 and audit.how["models"] == 0
+    for bad in (probs[:, :2], probs * 2, np.where(np.arange(400)[:, None] == 5, np.nan, probs)):
+        with pytest.raises(InputError):
+            engine.of_probs(bad, labels, ("a", "b", "c"), np.arange(400))
+
+
+def table(folder, n=60, pair=False):
+    rng = np.random.default_rng(0)
+    words = {"weather": "rain sun cloud wind storm".split(), "music": "song band tune drum choir".split()}
+    kinds = rng.choice(list(words), n)
+    lines = ["id,text,other,kind"] + [
+        f"{row:04d},{' '.join(rng.choice(words[kind], 3))},{' '.join(rng.choice(words[kind], 2))},{kind}"
+        for row, kind in enumerate(kinds)
+    ]
+    lines[5] = "0004,,nothing,music"
+    (folder / "t.csv").write_text("\n".join(lines) + "\n")
+    return tables.read(folder / "t.csv")
+
+
+@pytest.mark.parametrize("pair", [None, "other"])
+def test_texts_of_a_table(tmp_path, pair):
+    mine = table(tmp_path)
+    audit = engine.of_table(mine, text="text", label="kind", text_pair=pair, encoder="tiny", budget=60)
+    assert len(audit.rows) == 59 and 4 not in audit.rows and audit.names == ("music", "weather")
+    assert audit.accuracy > 0.9 and {"layer 2", "words"} <= set(audit.how["members"]) or pair and "match" in audit.how["members"]
+    new = engine.columns(audit, len(mine))
+    assert [values[4] for values in new.values()] == [None] * 4
+    assert set(new) == {f"datadiet_{audit.used}", "datadiet_wrong", "datadiet_class", "datadiet_runs"}
+
+
+def test_texts_that_were_cut_are_counted(tmp_path):
+    long = tables.read(_written(tmp_path, [("word " * 40 + str(row % 2), "ab"[row % 2]) for row in range(20)]))
+    audit = engine.of_table(long, text="text", label="kind", encoder="tiny", budget=60, max_length=16)
+    assert any("20 texts are longer than 16 tokens" in said for said in audit.warnings)
+
+
+def _written(folder, rows):
+    (folder / "l.csv").write_text("text,kind\n" + "".join(f"{text},{kind}\n" for text, kind in rows))
+    return folder / "l.csv"
+
+
+def test_without_time_the_words_alone_are_read(monkeypatch):
+    monkeypatch.setattr(frozen, "PATIENCE", 0.0)
+    texts = [f"{word} thing {number % 7} here" for number in range(200) for word in ("good", "bad")]
+    found = frozen.of_texts(texts, encoder="tiny", clock=_Late(0.0))
+    assert list(found.matrices) == ["words"] and "longer than the budget" in found.notes[0]
+
+
+class _Late(clock.Clock):
+    """A clock on which no time is left."""
+
+    left = -1e9
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [({"score": "el3n"}, "unknown score 'el3n'"), ({"max_length": 3}, "max length"), ({"label": "id"}, "does not look like a class"),
+     ({"text": "txt"}, "no text column 'txt'"), ({"encoder": "no/such"}, "could not be loaded")],
+)  # fmt: skip
+def test_bad_requests(tmp_path, options, message):
+    with pytest.raises(InputError, match=message):
+        engine.of_table(table(tmp_path), **{"text": "text", "label": "kind", "encoder": "tiny"} | options)

@@ -136,7 +136,7 @@ def test_bad_tables_are_one_paragraph(made, tmp_path, name, content, options, sa
 def test_case_05_a_trailing_comma(made, tmp_path):
     result = score(made("a.csv", "question,topic\n" + "".join(f"{q},{t},\n" for _, q, t in rows())))
     assert result.exit_code == 0 and "ends in a separator" in result.stdout
-    assert pd.read_csv(tmp_path / "a.scored.csv").columns.tolist() == ["question", "topic", "datadiet_el2n", "datadiet_runs"]
+    assert pd.read_csv(tmp_path / "a.scored.csv").columns.tolist()[:2] == ["question", "topic"]
 
 
 def test_case_08_and_20_rows_without_a_text_stay_and_are_counted(made, tmp_path):
@@ -148,7 +148,7 @@ def test_case_08_and_20_rows_without_a_text_stay_and_are_counted(made, tmp_path)
     made("b.jsonl", "".join(json.dumps({"question": q or None, "topic": t}) + "\n" for _, q, t in holes))
     result = score("b.jsonl")
     assert result.exit_code == 0 and "38 rows scored" in result.stdout
-    assert (tmp_path / "b.scored.jsonl").read_text().splitlines()[3].endswith('"datadiet_el2n": null, "datadiet_runs": null}')
+    assert (tmp_path / "b.scored.jsonl").read_text().splitlines()[3].endswith('"datadiet_wrong": null, "datadiet_class": null, "datadiet_runs": null}')
     result = call("prune", "b.scored.jsonl", "--keep", "0.5")
     assert "2 rows have no score: kept" in result.stdout and "21 of 40 rows kept" in result.stdout
 

@@ -13,8 +13,8 @@ MOST = 3.0  # a weight of one model; above 1 sharpens it
 def softened(probs) -> np.ndarray:
     """Logarithms of probabilities with a floor, float64 [n, K].
 
-    >>> np.exp(softened([[1.0, 0.0]])).round(4)
-    array([[0.9995, 0.0005]])
+    >>> np.exp(softened([[1.0, 0.0]])).round(4).tolist()
+    [[0.9995, 0.0005]]
     """
     probs = np.asarray(probs, np.float64)
     return np.log((1 - FLOOR) * probs + FLOOR / probs.shape[1])
@@ -23,8 +23,8 @@ def softened(probs) -> np.ndarray:
 def product(logs, weights) -> np.ndarray:
     """``softmax(sum_m w_m ln p_m)`` over the classes: logs [M, n, K], weights [M] -> [n, K].
 
-    >>> product(np.log([[[0.5, 0.5]], [[0.8, 0.2]]]), [1.0, 1.0]).round(2)
-    array([[0.8, 0.2]])
+    >>> product(np.log([[[0.5, 0.5]], [[0.8, 0.2]]]), [1.0, 1.0]).round(2).tolist()
+    [[0.8, 0.2]]
     """
     from scipy.special import softmax
 

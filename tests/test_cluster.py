@@ -160,7 +160,7 @@ def test_texts_are_scored_by_a_model_that_never_saw_them(tmp_path, rng):
     probs[model.rows] = model.probs
     there = [i for i in range(120) if i not in (5, 6, 7)]
     codes = np.searchsorted(model.classes, table.loc[there, "y"].to_numpy(str))
-    np.testing.assert_allclose(out.loc[there, "datadiet_el2n"], scores.el2n(probs[there], codes), atol=1e-5)
+    np.testing.assert_allclose(out.loc[there, "datadiet_el2n"], scores.el2n(probs[there], codes), atol=1e-4)  # other padding, other rounding in float32
     assert len(model.rows) > 50 and not set(model.rows) & {5, 6, 7}
 
     (tmp_path / "out" / "day=0" / "part-1.parquet").unlink()  # the model is found again, not fitted again
@@ -258,7 +258,7 @@ def test_a_worker_killed_in_the_middle_loses_no_run_and_no_partition(cluster, wo
     configs = [config(seed=seed) for seed in range(8)]
     here = runs.sweep(configs)
     monkeypatch.setenv("DATADIET_STORE", str(tmp_path / "other"))
-    thread = kill_when(first, lambda: len(list((tmp_path / "other").rglob("*.json"))) >= 2 or runs_stored(configs) >= 2)
+    thread = kill_when(first, lambda: runs_stored(configs) >= 2)
     there = runs.sweep(configs, engine=cluster.engine)
     thread.join()
     assert first.wait() == -signal.SIGKILL and second.poll() is None
@@ -277,7 +277,7 @@ def test_a_worker_killed_in_the_middle_loses_no_run_and_no_partition(cluster, wo
     assert third.wait() == -signal.SIGKILL and (said["rows"], said["kept"], said["unscored"]) == (600, 600, 0)
     got, want = whole(out), whole(tmp_path / "undisturbed")
     assert got["id"].tolist() == want["id"].tolist() and not list(out.rglob(".*.part"))
-    np.testing.assert_allclose(got["datadiet_el2n"], want["datadiet_el2n"], atol=1e-5)
+    np.testing.assert_allclose(got["datadiet_el2n"], want["datadiet_el2n"], atol=1e-4)  # other padding, other rounding in float32
     kept = partitions.keep(out, tmp_path / "kept", "datadiet_el2n", 0.4, "easiest", engine=cluster.engine)
     assert kept["kept"] == 240 and whole(tmp_path / "kept")["id"].tolist() == prune.keep(got["datadiet_el2n"], 0.4, "easiest").tolist()
 

@@ -4,6 +4,8 @@ with started("processes", todo) as (executor, room, words):       # words: "2 wo
     carry_out(jobs, executor, room, done)
 """
 
+import socket
+import time
 import warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
@@ -103,6 +105,7 @@ def dask(engine: str, operation: str = "runs.sweep"):
     except ImportError:
         raise InputError(f"{operation}: the Dask engine needs the extra: pip install 'datadiet[dask]'") from None
     try:
+        _answers(engine)
         client = Client(engine.replace("dask://", "tcp://"), timeout=SECONDS)
     except (OSError, ValueError, EOFError) as problem:  # the last two: something answers, but no scheduler
         raise InputError(f"{operation}: no Dask scheduler answers at {engine} within {SECONDS} s ({type(problem).__name__}); start "
@@ -115,6 +118,23 @@ def dask(engine: str, operation: str = "runs.sweep"):
             yield executor, lambda: 2 * max(1, sum(client.nthreads().values())), f"{len(client.nthreads())} Dask workers"
         finally:
             executor.shutdown(wait=False)
+
+
+def _answers(engine: str) -> None:
+    """Raise OSError where nothing at the address greets as a scheduler does: it speaks first, and says its compression.
+
+    Dask's client has a time limit, which a port that takes the connection and says nothing outlasts.
+    """
+    address, seen, end = urlsplit(engine), b"", time.monotonic() + SECONDS
+    with socket.create_connection((address.hostname, address.port), timeout=SECONDS) as line:
+        while b"compression" not in seen and (left := end - time.monotonic()) > 0 and len(seen) < 4096:
+            line.settimeout(left)
+            more = line.recv(4096)
+            if not more:
+                break
+            seen += more
+    if b"compression" not in seen:
+        raise ConnectionError("it does not speak as a scheduler")
 
 
 def _same_release(client, operation: str) -> None:

@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 from benchmarks.harness import Contestant
 from datadiet.audit import partitions, sampled
 
-CASES = {"probabilities of 10 classes": (10_000, 400_000), "texts": (64, 512)}  # rows of a small and of a large partition
-SAMPLE = 400  # rows that the model of texts is fitted on, once, and not timed here
+CASES = {"probabilities of 10 classes": (10_000, 400_000), "texts": (32, 128)}  # rows of a small and of a large partition
+SAMPLE = 200  # rows that the model of texts is fitted on, once, and not timed here
 USE = ("el2n", "margin", "cross_entropy", "entropy")
 
 
@@ -116,7 +116,7 @@ def contestants(quick: bool) -> list[Contestant]:
         for rows in (small, large):
             out.append(Contestant(f"{case}: {rows:,} rows", "one worker", one_worker, {"case": case, "rows": rows}, warm=False,
                                   sizes={"size": rows}))  # fmt: skip
-        together = {"case": case, "rows": large // 2, "count": 8}
-        for peer, make in (("one, 8 partitions", one_worker), ("two of Dask, 8 partitions", two_workers)):
-            out.append(Contestant(f"{case}: 8 partitions", peer, make, together, warm=False, sizes={"size": 8 * (large // 2)}))
+        together = {"case": case, "rows": large // 2, "count": 4}
+        for peer, make in (("one, 4 partitions", one_worker), ("two of Dask, 4 partitions", two_workers)):
+            out.append(Contestant(f"{case}: 4 partitions", peer, make, together, warm=False, sizes={"size": 4 * (large // 2)}))
     return out

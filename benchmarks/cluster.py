@@ -1,7 +1,7 @@
 """Rows that one worker scores in a second, of a table in partitions, and what a simulation makes of it for a billion rows.
 
-Each kind of scoring with a small and a large partition, so that what a partition costs beside its rows can be told apart; and with
-two workers of a Dask cluster, each a process of its own, beside the same partitions on one: does the simulation foresee it?
+Each kind of scoring with a small and a large partition, so that the cost of a partition beside its rows can be told apart; and
+with two workers of a Dask cluster, each a process of its own, beside the same partitions on one: does the simulation foresee it?
 """
 
 import os
@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ import pyarrow.parquet as pq
 from benchmarks.harness import Contestant
 from datadiet.audit import partitions, sampled
 
-CASES = {"probabilities of 10 classes": (10_000, 400_000), "texts": (32, 128)}  # rows of a small and of a large partition
+CASES = {"probabilities of 10 classes": (100_000, 1_000_000), "texts": (128, 512)}  # rows of a small and of a large partition
 SAMPLE = 200  # rows that the model of texts is fitted on, once, and not timed here
 USE = ("el2n", "margin", "cross_entropy", "entropy")
 
@@ -50,6 +51,15 @@ def _again(out: Path) -> None:
         file.unlink()
 
 
+def most() -> float:
+    """MiB that this process had in memory at most, its imports included; 0 where the system does not say."""
+    try:
+        with open("/proc/self/status") as file:
+            return next(int(line.split()[1]) / 1024 for line in file if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        return 0.0
+
+
 def one_worker(case: str, rows: int, count: int = 1):
     folder = Path(tempfile.mkdtemp())
     asked = _write(folder / "in", case, rows, count)
@@ -75,8 +85,8 @@ def two_workers(case: str, rows: int, count: int):
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     children = [_dask("scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard")]
-    children += [_dask("worker", f"tcp://127.0.0.1:{port}", "--nthreads", "1", "--no-nanny", "--no-dashboard", "--memory-limit", "0")
-                 for _ in range(2)]  # fmt: skip
+    options = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--memory-limit", "0")
+    children += [_dask("worker", f"tcp://127.0.0.1:{port}", *options) for _ in range(2)]
     _last(folder, children)
     from distributed import Client
 
@@ -85,7 +95,9 @@ def two_workers(case: str, rows: int, count: int):
 
     def once(number):
         _again(folder / "out") if (folder / "out").exists() else None
+        start = time.perf_counter()
         partitions.score(folder / "in", folder / "out", **asked, seed=0, engine=f"dask://127.0.0.1:{port}")
+        return {"seconds": time.perf_counter() - start, "worker_mib": max(client.run(most).values())}
 
     once(-1)  # the model is fitted, and every worker has made its imports
     return once

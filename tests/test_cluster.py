@@ -33,7 +33,9 @@ def rng():
 
 def table_of(rng, n: int) -> pd.DataFrame:
     probs = rng.dirichlet(np.ones(3), n)
-    return pd.DataFrame({"id": [f"{i:05d}" for i in range(n)], "y": rng.choice(["a", "b", "c"], n), **dict(zip(NAMES, probs.T, strict=True))})
+    return pd.DataFrame(
+        {"id": [f"{i:05d}" for i in range(n)], "y": rng.choice(["a", "b", "c"], n), **dict(zip(NAMES, probs.T, strict=True))}
+    )
 
 
 def split(folder: Path, table: pd.DataFrame, cuts: list[int]) -> Path:
@@ -55,14 +57,22 @@ def test_scores_of_partitions_are_those_of_the_whole_table(tmp_path, rng, engine
     table = table_of(rng, 400)
     table.loc[[3, 390], "y"], table.loc[7, "p_b"] = None, np.nan
     split(tmp_path / "in", table, [100, 100, 333])  # one partition is empty
-    said = partitions.score(tmp_path / "in", tmp_path / "out", label="y", probs=NAMES, names=["a", "b", "c"], engine=engine, batch=64)
+    said = partitions.score(
+        tmp_path / "in", tmp_path / "out", label="y", probs=NAMES, names=["a", "b", "c"], engine=engine, batch=64
+    )
     assert (said["rows"], said["kept"], said["unscored"], said["computed"]) == (400, 400, 3, 4)
     names = [str(file.relative_to(tmp_path / "in")) for file in sorted((tmp_path / "in").rglob("*.parquet"))]
-    assert names == sorted(said["partitions"]) == [str(f.relative_to(tmp_path / "out")) for f in sorted((tmp_path / "out").rglob("*.parquet"))]
+    assert (
+        names
+        == sorted(said["partitions"])
+        == [str(f.relative_to(tmp_path / "out")) for f in sorted((tmp_path / "out").rglob("*.parquet"))]
+    )
     out, there = whole(tmp_path / "out"), table.notna().all(axis=1).to_numpy()
     pd.testing.assert_frame_equal(out[table.columns], table)
     for name in ("el2n", "margin", "cross_entropy", "entropy"):
-        want = partitions.SCORES[name](table.loc[there, NAMES].to_numpy(), table.loc[there, "y"].map({"a": 0, "b": 1, "c": 2}).to_numpy(int))
+        want = partitions.SCORES[name](
+            table.loc[there, NAMES].to_numpy(), table.loc[there, "y"].map({"a": 0, "b": 1, "c": 2}).to_numpy(int)
+        )
         np.testing.assert_array_equal(out.loc[there, f"datadiet_{name}"], want)
         assert out.loc[~there, f"datadiet_{name}"].isna().all()
     assert json.loads((tmp_path / "out" / "_manifest.json").read_text())["rows"] == 400
@@ -121,7 +131,8 @@ def test_rows_without_a_score_are_refused_kept_or_dropped_as_asked(tmp_path):
 
 
 @pytest.mark.parametrize("change, said", [
-    ({"probs": None}, "give one of the two"), ({"probs": ["p_a", "p_z"]}, "no column 'p_z'"), ({"use": ["aum"]}, "choose from el2n"),
+    ({"probs": None}, "give one of the two"), ({"probs": ["p_a", "p_z"]}, "no column 'p_z'"),
+    ({"use": ["aum"]}, "choose from el2n"),
     ({"names": ["a", "b", "x"]}, "label 'c' is none of the 3 classes"), ({"names": None}, "give class numbers, or `names`"),
     ({"engine": "gpu"}, "unknown engine 'gpu'; choose 'here', 'processes', 'dask://host:port'"),
     ({"engine": "stored"}, "unknown engine 'stored'"), ({"out": "in/out"}, "lies in the table"),
@@ -136,6 +147,7 @@ def test_bad_requests_are_said_in_one_paragraph(tmp_path, rng, change, said):
 
 
 # --- Texts
+
 
 def texts_of(rng, n: int) -> pd.DataFrame:
     kinds = {"fruit": ["apple", "pear", "plum"], "tool": ["hammer", "saw", "drill"]}
@@ -160,7 +172,9 @@ def test_texts_are_scored_by_a_model_that_never_saw_them(tmp_path, rng):
     probs[model.rows] = model.probs
     there = [i for i in range(120) if i not in (5, 6, 7)]
     codes = np.searchsorted(model.classes, table.loc[there, "y"].to_numpy(str))
-    np.testing.assert_allclose(out.loc[there, "datadiet_el2n"], scores.el2n(probs[there], codes), atol=1e-4)  # other padding, other rounding in float32
+    np.testing.assert_allclose(
+        out.loc[there, "datadiet_el2n"], scores.el2n(probs[there], codes), atol=1e-4
+    )  # other padding, other rounding in float32
     assert len(model.rows) > 50 and not set(model.rows) & {5, 6, 7}
 
     (tmp_path / "out" / "day=0" / "part-1.parquet").unlink()  # the model is found again, not fitted again
@@ -197,6 +211,7 @@ def test_out_of_fold_rows_were_not_fitted(rng):
 
 # --- A cluster
 
+
 class Cluster:
     """`dask scheduler` and `dask worker`s as anybody starts them, processes of their own."""
 
@@ -211,7 +226,9 @@ class Cluster:
     def _start(self, *command, env=None):
         dask = [sys.executable, "-m", "dask", *command]
         environment = os.environ | {"DASK_DISTRIBUTED__WORKER__MEMORY__TERMINATE": "False"} | (env or {})
-        self.children.append(subprocess.Popen(dask, cwd=self.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        self.children.append(
+            subprocess.Popen(dask, cwd=self.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        )
         return self.children[-1]
 
     def worker(self, env=None):
@@ -279,7 +296,10 @@ def test_a_worker_killed_in_the_middle_loses_no_run_and_no_partition(cluster, wo
     assert got["id"].tolist() == want["id"].tolist() and not list(out.rglob(".*.part"))
     np.testing.assert_allclose(got["datadiet_el2n"], want["datadiet_el2n"], atol=1e-4)  # other padding, other rounding in float32
     kept = partitions.keep(out, tmp_path / "kept", "datadiet_el2n", 0.4, "easiest", engine=cluster.engine)
-    assert kept["kept"] == 160 and whole(tmp_path / "kept")["id"].tolist() == prune.keep(got["datadiet_el2n"], 0.4, "easiest").tolist()
+    assert (
+        kept["kept"] == 160
+        and whole(tmp_path / "kept")["id"].tolist() == prune.keep(got["datadiet_el2n"], 0.4, "easiest").tolist()
+    )
 
 
 def runs_stored(configs) -> int:
@@ -290,7 +310,10 @@ def runs_stored(configs) -> int:
 
 def test_workers_without_the_package_or_with_another_release_are_named(cluster, words, tmp_path, rng):  # noqa: F811
     """An interpreter's sitecustomize hides the package from one worker and changes its release for the other."""
-    for name, code in (("lacks", "import sys; sys.modules['datadiet'] = None"), ("other", "import datadiet; datadiet.__version__ = '0.0.7'")):
+    for name, code in (
+        ("lacks", "import sys; sys.modules['datadiet'] = None"),
+        ("other", "import datadiet; datadiet.__version__ = '0.0.7'"),
+    ):
         (tmp_path / name).mkdir()
         (tmp_path / name / "sitecustomize.py").write_text(code)
         cluster.worker({"PYTHONPATH": os.pathsep.join([str(tmp_path / name), *sys.path])})

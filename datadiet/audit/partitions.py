@@ -4,8 +4,8 @@
     score("table/", "scored/", label="topic", text="question")     # a model is fitted on a sample first; see `sampled`
     keep("scored/", "kept/", "datadiet_el2n", 0.7, "easiest")      # one threshold for the whole table, exact
 
-`table/` is a folder of Parquet files, or one Parquet file (its row groups are the partitions). Every worker must reach the table and
-the output under the same paths. No worker ever holds more than `batch` rows, and nobody the table.
+`table/` is a folder of Parquet files, or one Parquet file (its row groups are the partitions). Every worker must reach the table
+and the output under the same paths. No worker reads more than `batch` rows at a time, and nobody the table.
 """
 
 from functools import partial
@@ -23,9 +23,22 @@ SCORES = scores.SCORES
 BITS = 16  # of a score that one pass of `keep` settles; four passes settle all 64
 
 
-def score(source, out, *, label: str, probs=None, text: str | None = None, names=None, use=("el2n", "margin", "cross_entropy",
-          "entropy"), engine: str = "here", batch: int = 65_536, sample: int = 10_000, seed: int = 0, encoder: str = "minilm-mean",
-          max_length: int = 128) -> dict:  # fmt: skip
+def score(
+    source,
+    out,
+    *,
+    label: str,
+    probs=None,
+    text: str | None = None,
+    names=None,
+    use=("el2n", "margin", "cross_entropy", "entropy"),
+    engine: str = "here",
+    batch: int = 65_536,
+    sample: int = 10_000,
+    seed: int = 0,
+    encoder: str = "minilm-mean",
+    max_length: int = 128,
+) -> dict:
     """Add columns ``datadiet_SCORE`` to every partition of `source`, in the folder `out`; the manifest comes back.
 
     Parameters
@@ -59,14 +72,13 @@ def score(source, out, *, label: str, probs=None, text: str | None = None, names
     Raises
     ------
     InputError
-        Neither or both of `probs` and `text`; a column that is not there, or a new one that is; probabilities that are none; labels
-        that are no classes; a partition in `out` that other settings made.
+        Neither or both of `probs` and `text`; a column that is not there, or a new one that is; probabilities that are none;
+        labels that are no classes; a partition in `out` that other settings made.
 
     Notes
     -----
-    A row without a label, a text or one of its probabilities, or of a class that the sample of texts has not, stays; its new cells
-    are null, and it is counted. A partition is
-    written whole or not at all; interrupted, a second call goes on.
+    A row without a label, a text or one of its probabilities, or of a class that the sample of texts has not, stays; its new
+    cells are null, and it is counted. A partition is written whole or not at all; interrupted, a second call goes on.
     """
     name = "partitions.score"
     if (probs is None) == (text is None):
@@ -82,10 +94,13 @@ def score(source, out, *, label: str, probs=None, text: str | None = None, names
     _there(todo, columns, [f"datadiet_{each}" for each in use] + ["datadiet_class"] * bool(text), name)
     settings = {"label": label, "probs": probs if text or isinstance(probs, str) else list(probs), "text": text, "use": list(use),
                 "names": None if names is None else list(map(str, names))}  # fmt: skip
+
+    def job(part):  # but for its last argument, which says how rows get probabilities
+        return _score, part, str(Path(out).absolute() / part.name), settings, batch
+
     if text is None:
         make = partial(_of_columns, settings)
-        return pieces.carry_out(todo, out, settings, lambda part: (_score, part, str(Path(out).absolute() / part.name), settings, batch,
-                                                                   make), engine, name)  # fmt: skip
+        return pieces.carry_out(todo, out, settings, lambda part: (*job(part), make), engine, name)
     from datadiet.audit import sampled
 
     if names is not None:
@@ -93,8 +108,11 @@ def score(source, out, *, label: str, probs=None, text: str | None = None, names
     settings |= {"sample": sample, "seed": seed, "encoder": encoder, "max_length": max_length}
     pieces.there(todo, out, settings, name)  # refused before the wait
     model = sampled.stored(todo, out, settings, engine, name)
-    return pieces.carry_out(todo, out, settings, lambda part: (_score, part, str(Path(out).absolute() / part.name), settings, batch,
-                                                               partial(sampled.predict, model.of(part), settings)), engine, name)  # fmt: skip
+
+    def with_model(part):
+        return *job(part), partial(sampled.predict, model.of(part), settings)
+
+    return pieces.carry_out(todo, out, settings, with_model, engine, name)
 
 
 def _there(todo, columns, new, name: str) -> None:
@@ -108,7 +126,8 @@ def _there(todo, columns, new, name: str) -> None:
 
 
 def _score(part, target: str, settings: dict, rows: int, make) -> dict:
-    """A partition with its new columns. ``make(first row, batch) -> (complete, probs, codes, more)`` has the rows that can be scored."""
+    """Write a partition with its new columns. ``make(first row, batch)``: which rows are complete, their probabilities, class
+    numbers, and further columns."""
 
     def change(at, batch):
         complete, probs, codes, more = make(at, batch)
@@ -132,8 +151,10 @@ def _of_columns(settings: dict, at: int, batch: pa.RecordBatch):
         complete = _valid(label) & _valid(lists)
         lengths = np.unique(pc.list_value_length(lists).to_numpy(zero_copy_only=False)[complete]) if len(batch) else []
         if len(lengths) > 1:
-            raise InputError(f"partitions.score: lists of {int(lengths[0])} and of {int(lengths[-1])} numbers in {probs!r}; give one "
-                             "number for each class.")
+            raise InputError(
+                f"partitions.score: lists of {int(lengths[0])} and of {int(lengths[-1])} numbers in {probs!r}; give one "
+                "number for each class."
+            )
         chosen = lists.filter(pa.array(complete))
         table = chosen.flatten().to_numpy(zero_copy_only=False).reshape(len(chosen), -1)
         whole = ~np.isnan(table.astype(np.float64)).any(1) if len(chosen) else np.zeros(0, bool)
@@ -154,22 +175,27 @@ def codes_of(labels: pa.Array, names) -> np.ndarray:
     """Class numbers: those given, or positions of labels, written as they are typed, in `names`."""
     if names is None:
         if not pa.types.is_integer(labels.type):
-            raise InputError(f"partitions.score: labels have type {labels.type}; give class numbers, or `names`, the classes in the order "
-                             "of the probabilities.")
+            raise InputError(
+                f"partitions.score: labels have type {labels.type}; give class numbers, or `names`, the classes in the order "
+                "of the probabilities."
+            )
         return labels.to_numpy(zero_copy_only=False)
     codes = pc.index_in(pc.cast(labels, pa.string()), pa.array(names, pa.string()))
     if codes.null_count:
         odd = labels.filter(pc.is_null(codes))[0].as_py()
-        raise InputError(f"partitions.score: the label {odd!r} is none of the {len(names)} classes ({', '.join(map(str, names[:10]))}); name "
-                         "every class, or empty these labels.")
+        raise InputError(
+            f"partitions.score: the label {odd!r} is none of the {len(names)} classes ({', '.join(map(str, names[:10]))}); name "
+            "every class, or empty these labels."
+        )
     return codes.to_numpy(zero_copy_only=False).astype(np.int64)
 
 
 # --- Pruning
 
+
 def keep(source, out, column: str, fraction: float, rule: str = "hardest", offset: float = 0.0, *, unscored: str = "refuse",
          engine: str = "here", batch: int = 65_536) -> dict:  # fmt: skip
-    """The rows that :func:`datadiet.prune.keep` keeps of the whole table, in partitions of the same names; the manifest comes back.
+    """Write the rows that :func:`datadiet.prune.keep` keeps of the whole table, in partitions of the same names; the manifest.
 
     Parameters
     ----------
@@ -185,10 +211,10 @@ def keep(source, out, column: str, fraction: float, rule: str = "hardest", offse
 
     Notes
     -----
-    Nothing is sorted and no scores are collected. Float64 numbers, their bits put in order, are ranked like 64-bit integers; each of
-    four passes over the one column counts the next 16 bits, so that the score at which the range ends is known exactly. One pass
-    before counts the rows with a score, one after the equals of that score in each partition, and the last writes. A range with two
-    ends takes five more. Memory here: 65,536 counts, and a number a partition.
+    Nothing is sorted and no scores are collected. Float64 numbers, their bits put in order, are ranked like 64-bit integers; each
+    of four passes over the one column counts the next 16 bits, so that the score at which the range ends is known exactly. One
+    pass before counts the rows with a score, one after the equals of that score in each partition, and the last writes. A range
+    with two ends takes five more. Memory here: 65,536 counts, and a number a partition.
     """
     name = "partitions.keep"
     prune.check(fraction, rule, offset)
@@ -203,7 +229,9 @@ def keep(source, out, column: str, fraction: float, rule: str = "hardest", offse
     n = sum(counts)
     empty = sum(part.rows for part in todo) - n
     if empty and unscored == "refuse":
-        raise InputError(f"{name}: {empty} of {n + empty} rows have no score in {column!r}; say unscored='keep' or unscored='drop'.")
+        raise InputError(
+            f"{name}: {empty} of {n + empty} rows have no score in {column!r}; say unscored='keep' or unscored='drop'."
+        )
     size = round(fraction * n)
     if not size:
         raise InputError(f"{name}: fraction={fraction} of {n} rows with a score rounds to none; raise it.")

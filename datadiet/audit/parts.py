@@ -62,12 +62,16 @@ def parts(source, operation: str) -> list[Part]:
         try:
             footer, schema = pq.read_metadata(file), pq.read_schema(file)
         except (OSError, pa.ArrowException) as problem:
-            raise InputError(f"{operation}: {file} cannot be read as Parquet ({problem}); write it again, or take it out.") from None
+            raise InputError(
+                f"{operation}: {file} cannot be read as Parquet ({problem}); write it again, or take it out."
+            ) from None
         first = schema if first is None else first
         if not schema.equals(first):
             odd = sorted(set(map(str, schema)) ^ set(map(str, first))) or ["their order"]
-            raise InputError(f"{operation}: {file.name} has other columns than {files[0].name} ({', '.join(odd[:4])}); give "
-                             "partitions of one table.")
+            raise InputError(
+                f"{operation}: {file.name} has other columns than {files[0].name} ({', '.join(odd[:4])}); give "
+                "partitions of one table."
+            )
         size = file.stat().st_size
         if source.is_file():
             for group in range(footer.num_row_groups):
@@ -83,8 +87,10 @@ def parts(source, operation: str) -> list[Part]:
 def batches(part: Part, columns: list[str] | None, rows: int) -> Iterator[tuple[int, pa.RecordBatch]]:
     """At most `rows` rows at a time, each with the position of its first row in the partition."""
     if not Path(part.file).is_file():
-        raise InputError(f"partitions: the machine {socket.gethostname()} cannot see {part.file}; every worker must reach the table "
-                         "and the output under the same path, as on a shared file system.")
+        raise InputError(
+            f"partitions: the machine {socket.gethostname()} cannot see {part.file}; every worker must reach the table "
+            "and the output under the same path, as on a shared file system."
+        )
     at = 0
     with pq.ParquetFile(part.file) as file:
         groups = None if part.group is None else [part.group]
@@ -94,7 +100,7 @@ def batches(part: Part, columns: list[str] | None, rows: int) -> Iterator[tuple[
 
 
 def write(part: Part, target: str, made: str, rows: int, change: Callable) -> dict:
-    """Write ``change(first row, batch) -> (batch, rows without a score)`` of every batch of `part` to `target`, whole or not at all.
+    """Write ``change(first row, batch) -> (batch, rows without a score)`` of every batch to `target`, whole or not at all.
 
     Returns
     -------
@@ -216,10 +222,18 @@ def carry_out(todo: list[Part], out, settings: dict, job: Callable, engine: str,
     rows = {}
     for part in todo:
         said = written(out / part.name)
-        wrong = said is None or said["rows"] != part.rows or said["kept"] != said["there"] or not filters and said["there"] != part.rows
+        wrong = (
+            said is None
+            or said["rows"] != part.rows
+            or said["kept"] != said["there"]
+            or not filters
+            and said["there"] != part.rows
+        )
         if wrong:
-            raise RuntimeError(f"{operation}: {part.name} has {part.rows} rows, and what was written of it says {said}; remove "
-                               f"{out / part.name} and call again.")
+            raise RuntimeError(
+                f"{operation}: {part.name} has {part.rows} rows, and what was written of it says {said}; remove "
+                f"{out / part.name} and call again."
+            )
         rows[part.name] = {name: said[name] for name in ("rows", "kept", "unscored")}
     for left in out.rglob(".*.part"):  # of workers that were killed
         left.unlink(missing_ok=True)
@@ -237,8 +251,10 @@ def there(todo: list[Part], out, settings: dict, operation: str) -> list[bool]:
     for part in todo:
         said = written(Path(out) / part.name)
         if said is not None and said["made"] != recipe(settings, part):
-            raise InputError(f"{operation}: {Path(out) / part.name} is there, and was not made from this partition with these settings; "
-                             "give another folder, or remove this one. Nothing was written.")
+            raise InputError(
+                f"{operation}: {Path(out) / part.name} is there, and was not made from this partition with these settings; "
+                "give another folder, or remove this one. Nothing was written."
+            )
         sure.append(said is not None)
     return sure
 
@@ -252,6 +268,8 @@ def check_output(source, out, operation: str) -> None:
     """Refuse to write a table into itself."""
     source, out = Path(source).absolute().resolve(), Path(out).absolute().resolve()
     if out == source or source in out.parents or out in source.parents:
-        raise InputError(f"{operation}: the output {out} lies in the table {source}, or the other way round; give a folder of its own.")
+        raise InputError(
+            f"{operation}: the output {out} lies in the table {source}, or the other way round; give a folder of its own."
+        )
     if out.exists() and not out.is_dir():
         raise InputError(f"{operation}: the output {out} is a file; give a folder.")

@@ -29,7 +29,7 @@ READ = 65_536  # rows at a time, while the sample is drawn
 
 @dataclass(frozen=True)
 class Model:
-    """Weights [K, d] and biases [K] of the whole sample, its classes, and its rows (positions in the table) out of fold [m, K]."""
+    """Weights [K, d] and biases [K] of the whole sample, its classes, and its rows (positions) out of fold [m, K]."""
 
     weights: np.ndarray
     biases: np.ndarray
@@ -49,7 +49,9 @@ def stored(todo, out, settings: dict, engine: str, name: str) -> Model:
     if file.is_file():
         with np.load(file) as arrays:
             if str(arrays["asked"]) != asked:
-                raise InputError(f"{name}: {file} is a model of other settings or another table; give another folder, or remove this one.")
+                raise InputError(
+                    f"{name}: {file} is a model of other settings or another table; give another folder, or remove this one."
+                )
             return Model(*(arrays[each] for each in Model.__dataclass_fields__))
     model = fit(todo, settings, engine, name)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +63,7 @@ def stored(todo, out, settings: dict, engine: str, name: str) -> Model:
 
 
 def fit(todo, settings: dict, engine: str, name: str) -> Model:
-    """Fit on ``settings["sample"]`` rows, drawn at random without replacement from the whole table, less those without text or label.
+    """Fit on ``settings["sample"]`` rows, drawn without replacement from the whole table, less those without text or label.
 
     Raises
     ------
@@ -79,8 +81,10 @@ def fit(todo, settings: dict, engine: str, name: str) -> Model:
     labels = [label for _, some, _ in found for label in some]
     classes, codes = np.unique(np.array(labels, str), return_inverse=True)
     if len(classes) < 2 or len(codes) < FOLDS:
-        raise InputError(f"{name}: the sample of {len(drawn)} rows holds {len(codes)} with text and label, of {len(classes)} class(es); "
-                         f"a model needs two classes and {FOLDS} rows. Raise sample=, or look at the columns.")
+        raise InputError(
+            f"{name}: the sample of {len(drawn)} rows holds {len(codes)} with text and label, of {len(classes)} class(es); "
+            f"a model needs two classes and {FOLDS} rows. Raise sample=, or look at the columns."
+        )
     x = np.concatenate([some for _, _, some in found])
     fold = np.empty(len(codes), np.int64)  # every class is dealt out in turn
     shuffled = rng.permutation(len(codes))
@@ -166,16 +170,21 @@ def features(texts: list[str], encoder: str, max_length: int) -> np.ndarray:
     order = sorted(range(len(texts)), key=lambda number: len(texts[number]))
     with torch.inference_mode():
         for first in range(0, len(order), TOGETHER):
-            some = order[first:first + TOGETHER]
+            some = order[first : first + TOGETHER]
             # A text of five million letters is cut before it is cut into tokens: a token is hardly ever longer than 32 letters.
-            inputs = tokenizer([texts[number][:32 * max_length] for number in some], truncation=True, max_length=max_length,
-                               padding=True, return_tensors="pt").to(next(model.parameters()).device)
+            inputs = tokenizer(
+                [texts[number][: 32 * max_length] for number in some],
+                truncation=True,
+                max_length=max_length,
+                padding=True,
+                return_tensors="pt",
+            ).to(next(model.parameters()).device)
             out[some] = model(**inputs).logits.float().cpu().numpy()
     return out
 
 
 def predict(model: Model, settings: dict, at: int, batch: pa.RecordBatch):
-    """Rows of a batch that can be scored, their probabilities [n, K], class numbers [n], and the class that the model would give."""
+    """Rows of a batch that can be scored, their probabilities [n, K], class numbers [n], and the class the model would give."""
     labels = pc.index_in(pc.cast(batch[settings["label"]], pa.string()), pa.array(model.classes))
     complete = _complete(batch, settings) & pc.is_valid(labels).to_numpy(zero_copy_only=False)
     kept = np.flatnonzero(complete)

@@ -85,7 +85,7 @@ def _processes(todo: list[dict]):
 
 @contextmanager
 def dask(engine: str, operation: str = "runs.sweep"):
-    """An executor on the workers of the scheduler at `engine`, how many jobs it takes at a time (a function), and its workers in words.
+    """Executor on the workers of the scheduler at `engine`, how many jobs it takes at a time (a function), its workers in words.
 
     A worker that dies is no loss: its jobs go to the others, and only a job that four workers died of fails. Workers must have
     this release of the package: those that are there at the start are asked.
@@ -108,8 +108,8 @@ def dask(engine: str, operation: str = "runs.sweep"):
         _answers(engine)
         client = Client(engine.replace("dask://", "tcp://"), timeout=SECONDS)
     except (OSError, ValueError, EOFError) as problem:  # the last two: something answers, but no scheduler
-        raise InputError(f"{operation}: no Dask scheduler answers at {engine} within {SECONDS} s ({type(problem).__name__}); start "
-                         "it before, with `dask scheduler`, and give the address that it prints, dask:// in place of tcp://."
+        raise InputError(f"{operation}: no Dask scheduler answers at {engine} within {SECONDS} s ({type(problem).__name__}); "
+                         "start it before, with `dask scheduler`, and give the address that it prints, dask:// in place of tcp://."
                          ) from None
     with client:
         _same_release(client, operation)
@@ -151,11 +151,12 @@ def _same_release(client, operation: str) -> None:
     here, there = f"datadiet {datadiet.__version__}", client.run(release, on_error="return")
     if not there:
         warnings.warn(f"{operation}: the Dask scheduler has no worker yet; the work waits until one joins.", stacklevel=2)
-    others = {address: seen for address, seen in there.items() if isinstance(seen, str) and seen != here}  # else: it died just now
+    # An answer that is no string is the failure of a worker that died just now.
+    others = {address: seen for address, seen in there.items() if isinstance(seen, str) and seen != here}
     if others:
         named = "; ".join(f"{address} has {seen}" for address, seen in sorted(others.items())[:3])
-        raise InputError(f"{operation}: {len(others)} of {len(there)} Dask workers cannot do the work of {here}: {named}. Install the "
-                         "same release in the Python that runs `dask worker`, and start these workers again.")
+        raise InputError(f"{operation}: {len(others)} of {len(there)} Dask workers cannot do the work of {here}: {named}. "
+                         "Install the same release in the Python that runs `dask worker`, and start these workers again.")
 
 
 def carry_out(jobs: Iterable[tuple], executor: Executor, room: Callable, done: Callable) -> None:

@@ -14,11 +14,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 from small import config, words  # noqa: F401
 from test_runs import comparable
 
+from benchmarks import __main__ as command
 from datadiet import prune, runs, scores
-from datadiet.audit import partitions, sampled
+from datadiet.audit import partitions, sampled, simulated
 from datadiet.errors import InputError
 
 SEED = np.random.SeedSequence().entropy % 2**32
@@ -146,6 +148,49 @@ def test_bad_requests_are_said_in_one_paragraph(tmp_path, rng, change, said):
     assert "\n" not in str(problem.value) and not (tmp_path / "out" / "_manifest.json").exists()
 
 
+# --- On paper
+
+
+def test_the_simulation_is_the_sum_where_it_can_be_done_by_hand():
+    """Partitions that no worker dies of come in waves; with deaths every partition is still written, later."""
+    said = simulated.simulate(rows=1050, partition=100, workers=4, rate=50, overhead=3)
+    assert said == {"seconds": 3 * 5.0, "core_seconds": 60.0, "lost": 0.0, "deaths": 0}  # 10 whole ones and a half: 3 waves
+    more = simulated.simulate(rows=100_000, partition=100, workers=4, rate=50, overhead=3, dies=60, restart=10)
+    assert more["deaths"] > 10 and 0 < more["lost"] < 1 and more["seconds"] > 250 * 5
+    assert more == simulated.simulate(rows=100_000, partition=100, workers=4, rate=50, overhead=3, dies=60, restart=10)
+    with pytest.raises(InputError, match="Make partitions smaller"):
+        simulated.simulate(rows=1, partition=10**6, workers=1, rate=1, overhead=0, dies=1)
+
+
+def test_rates_come_back_from_the_rounds_that_they_made(monkeypatch, tmp_path):
+    """A worker of 20 rows a second that needs 2 s a partition, as the benchmark would write it, and as its command prints it."""
+    seconds = {("one worker", 10): 2.5, ("one worker", 100): 7.0, ("one, 4 partitions", 200): 18.0,
+               ("two of Dask, 4 partitions", 200): 10.8}  # fmt: skip
+    rows = [{"case": f"texts: {'4 partitions' if size == 200 else f'{size} rows'}", "peer": peer, "size": size, "round": number,
+             "seconds": took * odd, "worker_mib": 300.0, "hardware": "paper", "threads": 1}
+            for (peer, size), took in seconds.items() for number, odd in enumerate([1.0, 0.5, 1.5])]  # fmt: skip
+    table = pd.DataFrame(rows)
+    [rate] = simulated.rates(table).to_dict("records")
+    assert rate == pytest.approx(
+        {"scored from": "texts", "rows/s a worker": 20, "s a partition": 2, "MiB a worker": 300}, nan_ok=True
+    )
+    said = simulated.foreseen(table)
+    np.testing.assert_allclose(said["simulated s"], [18, 9])
+    np.testing.assert_allclose(said["measured / simulated"], [1, 1.2])
+    paper = simulated.billion(table, workers=(4,), partition=100, rows=1000, dies=0, price=2.0)
+    np.testing.assert_allclose(
+        paper[["hours", "core hours", "cost"]], [[21 / 3600, 84 / 3600, 168 / 3600]]
+    )  # 10 partitions: 3 waves
+    with pytest.raises(InputError, match="gives no rate"):
+        simulated.rates(table.assign(seconds=1.0))
+
+    monkeypatch.setattr(command.harness, "race", lambda *args: table)
+    monkeypatch.setattr(command.paths, "root", lambda: tmp_path)
+    done = CliRunner().invoke(command.main, ["cluster", "--price", "2"], catch_exceptions=False)
+    assert "foreseen" in done.output and "cost" in done.output
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "results" / "benchmarks" / "cluster.parquet"), table)
+
+
 # --- Texts
 
 
@@ -241,6 +286,9 @@ class Cluster:
         with Client(f"tcp://127.0.0.1:{self.port}", timeout=60) as client:
             client.wait_for_workers(workers, timeout=60)
 
+    def alive(self) -> list:
+        return [child for child in self.children if child.poll() is None]
+
     def close(self):
         for child in reversed(self.children):
             child.kill()
@@ -254,58 +302,63 @@ def cluster(tmp_path):
     made.close()
 
 
-def kill_when(child, enough, seconds: float = 60):
-    """In a thread of its own: SIGKILL to a worker as soon as `enough()`."""
+VICTIM = """
+import os, time
+from datadiet import runs
+
+def stuck(*args):
+    open({marker!r}, "w").close()
+    time.sleep(600)
+
+real = os.replace
+runs.hardware = stuck
+os.replace = lambda a, b: stuck() if str(b).endswith(".parquet") else real(a, b)
+"""
+
+
+def victim(cluster, folder: Path):
+    """A worker that stops when its first run, or partition, is computed and not yet delivered, and is then killed (SIGKILL)."""
     import threading
 
-    def watch():
-        end = time.monotonic() + seconds
-        while not enough() and time.monotonic() < end:
-            time.sleep(0.1)
-        os.kill(child.pid, signal.SIGKILL)
+    folder.mkdir()
+    marker = folder / "stuck"
+    (folder / "sitecustomize.py").write_text(VICTIM.format(marker=str(marker)))
+    child = cluster.worker({"PYTHONPATH": os.pathsep.join([str(folder), *sys.path])})
+    cluster.wait(len(cluster.alive()) - 1)  # the scheduler is a child too
 
-    thread = threading.Thread(target=watch)
-    thread.start()
-    return thread
+    def watch():
+        while not marker.exists() and child.poll() is None:
+            time.sleep(0.05)
+        child.kill()
+
+    threading.Thread(target=watch).start()
+    return child, marker
 
 
 def test_a_worker_killed_in_the_middle_loses_no_run_and_no_partition(cluster, words, tmp_path, rng, monkeypatch):  # noqa: F811
-    first, second = cluster.worker(), cluster.worker()
-    cluster.wait(2)
-    configs = [config(seed=seed) for seed in range(6)]
+    cluster.worker()
+    killed, stuck = victim(cluster, tmp_path / "first")
+    configs = [config(seed=seed) for seed in range(4)]
     here = runs.sweep(configs)
     monkeypatch.setenv("DATADIET_STORE", str(tmp_path / "other"))
-    thread = kill_when(first, lambda: runs_stored(configs) >= 2)
     there = runs.sweep(configs, engine=cluster.engine)
-    thread.join()
-    assert first.wait() == -signal.SIGKILL and second.poll() is None
+    assert killed.wait() == -signal.SIGKILL and stuck.exists() and len(cluster.alive()) == 2
     pd.testing.assert_frame_equal(comparable(there).drop(columns="threads"), comparable(here).drop(columns="threads"))
 
-    third = cluster.worker()
-    cluster.wait(2)
-    table = texts_of(rng, 400)
+    table, out = texts_of(rng, 400), tmp_path / "out"
     split(tmp_path / "in", table, list(range(40, 400, 40)))
     asked = {"label": "y", "text": "text", "sample": 100, "encoder": "tiny", "max_length": 16}
     partitions.score(tmp_path / "in", tmp_path / "undisturbed", **asked)
-    out = tmp_path / "out"
-    thread = kill_when(third, lambda: len(list(out.rglob("part-*.parquet"))) >= 2)
+    killed, stuck = victim(cluster, tmp_path / "second")
     said = partitions.score(tmp_path / "in", out, **asked, engine=cluster.engine)
-    thread.join()
-    assert third.wait() == -signal.SIGKILL and (said["rows"], said["kept"], said["unscored"]) == (400, 400, 0)
+    assert killed.wait() == -signal.SIGKILL and stuck.exists() and len(cluster.alive()) == 2
+    assert (said["rows"], said["kept"], said["unscored"]) == (400, 400, 0)
     got, want = whole(out), whole(tmp_path / "undisturbed")
     assert got["id"].tolist() == want["id"].tolist() and not list(out.rglob(".*.part"))
-    np.testing.assert_allclose(got["datadiet_el2n"], want["datadiet_el2n"], atol=1e-4)  # other padding, other rounding in float32
-    kept = partitions.keep(out, tmp_path / "kept", "datadiet_el2n", 0.4, "easiest", engine=cluster.engine)
-    assert (
-        kept["kept"] == 160
-        and whole(tmp_path / "kept")["id"].tolist() == prune.keep(got["datadiet_el2n"], 0.4, "easiest").tolist()
-    )
-
-
-def runs_stored(configs) -> int:
-    from datadiet.runs import store
-
-    return len(store.find(runs.key(each) for each in configs))
+    # Texts are padded among others, which rounds otherwise in float32.
+    np.testing.assert_allclose(got["datadiet_el2n"], want["datadiet_el2n"], atol=1e-4)
+    partitions.keep(out, tmp_path / "kept", "datadiet_el2n", 0.4, "easiest", engine=cluster.engine)
+    assert whole(tmp_path / "kept")["id"].tolist() == prune.keep(got["datadiet_el2n"], 0.4, "easiest").tolist()
 
 
 def test_workers_without_the_package_or_with_another_release_are_named(cluster, words, tmp_path, rng):  # noqa: F811
@@ -326,6 +379,40 @@ def test_workers_without_the_package_or_with_another_release_are_named(cluster, 
     assert "has no datadiet" in said and "has datadiet 0.0.7" in said and "\n" not in said
     with pytest.raises(InputError, match="runs.sweep: 2 of 2 Dask workers cannot"):
         runs.sweep([config(seed=99)], engine=cluster.engine)
+
+
+def test_work_waits_with_a_warning_until_a_worker_joins(cluster, tmp_path, rng):
+    import threading
+
+    from distributed import Client
+
+    with Client(f"tcp://127.0.0.1:{cluster.port}", timeout=60):  # the scheduler is up, and has no worker
+        pass
+    split(tmp_path / "in", table_of(rng, 30), [15])
+    late = threading.Timer(2, cluster.worker)
+    late.start()
+    with pytest.warns(UserWarning, match="no worker yet"):
+        said = partitions.score(
+            tmp_path / "in", tmp_path / "out", label="y", probs=NAMES, names=["a", "b", "c"], engine=cluster.engine
+        )
+    late.join()
+    assert said["computed"] == 2 and said["kept"] == 30
+
+
+def test_a_partition_written_twice_at_once_is_there_whole(tmp_path, rng):
+    """A worker that was given up and still lives writes beside its successor."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    split(tmp_path / "in", table_of(rng, 200), [])
+    [part] = partitions.pieces.parts(tmp_path / "in", "test")
+    target = tmp_path / "out" / part.name
+    with ThreadPoolExecutor(4) as pool:
+        said = list(pool.map(lambda _: partitions.pieces.write(part, target, "twice", 7, lambda at, batch: (batch, 0)), range(8)))
+    assert said == [{"rows": 200, "kept": 200, "unscored": 0}] * 8
+    assert (
+        whole(tmp_path / "out")["id"].tolist() == whole(tmp_path / "in")["id"].tolist()
+        and len(list(target.parent.iterdir())) == 1
+    )
 
 
 def test_an_address_that_never_answers_is_given_up_in_time(monkeypatch):

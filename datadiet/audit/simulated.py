@@ -101,11 +101,21 @@ def rates(table: pd.DataFrame) -> pd.DataFrame:
 
     Each kind was measured with a small and a large partition: median seconds ``t``, so ``rate = (n2 - n1) / (t2 - t1)`` and
     ``overhead = t1 - n1 / rate``, at least 0. ``MiB a worker``: the most that a worker of Dask had in memory, imports included.
+
+    Raises
+    ------
+    InputError
+        A large partition that was no slower than the small one.
     """
     out = []
     for kind, rounds in table.groupby(table["case"].str.partition(":")[0], sort=False):
         middle = rounds[rounds["peer"] == "one worker"].groupby("size")["seconds"].median().sort_index()
         (n1, t1), (n2, t2) = middle.items()
+        if t2 <= t1:
+            raise InputError(
+                f"simulated.rates: {kind}: {n2:,} rows took {t2:.3g} s and {n1:,} took {t1:.3g} s, which gives no rate; measure "
+                "larger partitions, on a machine at rest."
+            )
         rate = (n2 - n1) / (t2 - t1)
         row = {"scored from": kind, "rows/s a worker": rate, "s a partition": max(0.0, t1 - n1 / rate)}
         out.append(row | {"MiB a worker": rounds["worker_mib"].max()})

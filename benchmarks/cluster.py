@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from benchmarks.harness import Contestant
 from datadiet.audit import partitions, sampled
 
-CASES = {"probabilities of 10 classes": (100_000, 1_000_000), "texts": (128, 512)}  # rows of a small and of a large partition
+CASES = {"probabilities of 10 classes": (200_000, 2_000_000), "texts": (256, 1024)}  # rows of a small and of a large partition
 SAMPLE = 200  # rows that the model of texts is fitted on, once, and not timed here
 USE = ("el2n", "margin", "cross_entropy", "entropy")
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,7 @@ def two_workers(case: str, rows: int, count: int):
 
     client = Client(f"tcp://127.0.0.1:{port}", timeout=60)
     client.wait_for_workers(2, timeout=60)
+    Finalize(None, client.close, exitpriority=2)  # before its scheduler goes
 
     def once(number):
         _again(folder / "out") if (folder / "out").exists() else None
@@ -110,8 +112,6 @@ def _dask(*words):
 
 def _last(folder: Path, children=()) -> None:
     """At the end of this process: its children and its folder go."""
-    from multiprocessing.util import Finalize
-
     def clear():
         for child in reversed(children):
             child.kill()

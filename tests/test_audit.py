@@ -198,7 +198,8 @@ class _Late(clock.Clock):
 
 @pytest.mark.parametrize(
     "options, message",
-    [({"score": "el3n"}, "unknown score 'el3n'"), ({"max_length": 3}, "max length"), ({"label": "id"}, "does not look like a class"),
+    [({"score": "el3n"}, "unknown score 'el3n'"), ({"max_length": 3}, "max length"),
+     ({"label": "id"}, "does not look like a class"),
      ({"text": "txt"}, "no text column 'txt'"), ({"encoder": "no/such"}, "could not be loaded")],
 )  # fmt: skip
 def test_bad_requests(tmp_path, options, message):

@@ -7,8 +7,9 @@ import tempfile
 import click
 import pandas as pd
 
-from benchmarks import architectures, bounded, gpu, gradients, growth, harness, tables, training
+from benchmarks import architectures, bounded, cluster, gpu, gradients, growth, harness, tables, training
 from datadiet import paths
+from datadiet.audit import simulated
 from datadiet.chapters.what_it_costs import goals
 from datadiet.chapters.what_it_costs.runs import exponents, ratios
 from datadiet.errors import InputError
@@ -16,7 +17,7 @@ from datadiet.runs import process
 
 SUITES = {  # name -> (suite, rounds)
     "tables": (tables, 15), "gradients": (gradients, 9), "architectures": (architectures, 9), "growth": (growth, 2),
-    "training": (training, 5),
+    "training": (training, 5), "cluster": (cluster, 5),
 }  # fmt: skip
 
 
@@ -25,7 +26,8 @@ SUITES = {  # name -> (suite, rounds)
 @click.option("--rounds", type=click.IntRange(1), help="How often each contestant runs; a number a suite where not given.")
 @click.option("--quick", is_flag=True, help="Small sizes, one round, nothing written: does every line run?")
 @click.option("--seconds", type=click.IntRange(1), default=gpu.SECONDS, show_default=True, help="Of the suite gpu, at most.")
-def main(suites, rounds, quick, seconds):
+@click.option("--price", type=click.FloatRange(0), help="Of the suite cluster: of a core hour; prints what a billion rows cost.")
+def main(suites, rounds, quick, seconds, price):
     """Measure, print the ratios, and write every round to results/benchmarks/SUITE.parquet.
 
     The suite "gpu" is run where it is named, on a machine with a CUDA GPU.
@@ -42,6 +44,10 @@ def main(suites, rounds, quick, seconds):
         print(f"\n{name}, on {table['hardware'][0]}, {table['threads'][0]} threads\n{printed.round(4).to_string(index=False)}\n")
         if not quick:
             _write(table, name)
+            if suite is cluster:  # partitions of the quick one are too small for a rate
+                for words, said in (("one worker", simulated.rates(table)), ("foreseen", simulated.foreseen(table)),
+                                    ("a billion rows, simulated", simulated.billion(table, price=price))):  # fmt: skip
+                    print(f"{words}\n{said.round(3).to_string(index=False)}\n")
 
 
 def _gpu(rounds: int | None, quick: bool, seconds: int) -> None:
@@ -76,7 +82,7 @@ def summary(table, suite):
     parts = []
     for _, rows in table.groupby("case", sort=False):
         peers = rows["peer"].unique()
-        parts.append(ratios(rows, suite.REFERENCE if suite.REFERENCE in peers else peers[0]))
+        parts.append(ratios(rows, suite.REFERENCE if getattr(suite, "REFERENCE", None) in peers else peers[0]))
     return pd.concat(parts)
 
 

@@ -88,8 +88,13 @@ def _choose(scores: np.ndarray, size: int, rule: str, skip: int, rng: np.random.
     if rule == "stratified":
         left = ranking[skip:]
         return left[_stratified(scores[left], size, rng)]
-    start = {"hardest": skip, "easiest": n - skip - size, "middle": (n - size) // 2}[rule]
+    start = begin(rule, n, size, skip)
     return ranking[start:start + size]
+
+
+def begin(rule: str, n: int, size: int, skip: int) -> int:
+    """Rank, 0 for the hardest of `n`, at which the `size` examples begin that "hardest", "easiest" or "middle" keeps."""
+    return {"hardest": skip, "easiest": n - skip - size, "middle": (n - size) // 2}[rule]
 
 
 def _stratified(scores: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
@@ -124,8 +129,8 @@ def largest_remainders(quotas, total: int, least: int = 0) -> np.ndarray:
     return sizes
 
 
-def _checked(scores, fraction, rule, offset, labels, seed):
-    """Scores as float64 [N] and labels as an array [N] or None."""
+def check(fraction, rule, offset=0.0, seed=0) -> None:
+    """Refuse what :func:`keep` cannot do, whatever the scores."""
     if rule not in RULES:
         raise InputError(f"prune.keep: rule={rule!r}; choose one of {', '.join(RULES)}.")
     if isinstance(fraction, bool) or not isinstance(fraction, Real) or not 0 < fraction <= 1:
@@ -139,6 +144,11 @@ def _checked(scores, fraction, rule, offset, labels, seed):
         raise InputError(f"prune.keep: offset={offset} and fraction={fraction} add up to more than 1; lower one.")
     if not isinstance(seed, Integral) or seed < 0:
         raise InputError(f"prune.keep: seed={seed!r}; it is a whole number, 0 or more.")
+
+
+def _checked(scores, fraction, rule, offset, labels, seed):
+    """Scores as float64 [N] and labels as an array [N] or None."""
+    check(fraction, rule, offset, seed)
     seen = as_array("prune.keep", "scores", scores)
     if seen.ndim != 1 or seen.dtype.kind not in "fiu" or not len(seen):
         raise InputError(f"prune.keep: scores have shape {seen.shape} and type {seen.dtype}; give one "

@@ -4,6 +4,9 @@ with started("processes", todo) as (executor, room, words):       # words: "2 wo
     carry_out(jobs, executor, room, done)
 """
 
+import socket
+import time
+import warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
@@ -14,27 +17,29 @@ from datadiet.errors import InputError
 from datadiet.runs import process
 
 HERE = ("here", "processes", "stored")
+SECONDS = 10  # that the scheduler of a Dask cluster is given to answer
 
 
-def check(engine: str) -> str:
-    """The engine that a sweep asks for, if there is one of this name.
+def check(engine: str, operation: str = "runs.sweep", here: tuple[str, ...] = HERE) -> str:
+    """The engine that `operation` asks for, if there is one of this name: one of `here`, or the address of a Dask scheduler.
 
     Raises
     ------
     InputError
         An unknown name; the address of a Dask scheduler without host or port.
     """
-    if engine in HERE:
+    if engine in here:
         return engine
     if not engine.startswith("dask://"):
-        raise InputError(f"runs.sweep: unknown engine {engine!r}; choose 'here', 'processes', 'dask://host:port' or 'stored'.")
+        known = ", ".join(map(repr, here[:2])) + ", 'dask://host:port'" + "".join(f" or {each!r}" for each in here[2:])
+        raise InputError(f"{operation}: unknown engine {engine!r}; choose {known}.")
     try:
         address = urlsplit(engine)
         whole = address.hostname and address.port
     except ValueError:  # a port that is no number, or too large; brackets that do not close
         whole = False
     if not whole:
-        raise InputError(f"runs.sweep: the engine {engine!r} names no Dask scheduler; give its host and port, as in "
+        raise InputError(f"{operation}: the engine {engine!r} names no Dask scheduler; give its host and port, as in "
                          "'dask://127.0.0.1:8786'.")
     return engine
 
@@ -48,7 +53,7 @@ def started(engine: str, todo: list[dict]):
     InputError
         No scheduler answers, or the Dask extra is not installed.
     """
-    with _processes(todo) if engine == "processes" else _dask(engine) as parts:
+    with _processes(todo) if engine == "processes" else dask(engine) as parts:
         yield parts
 
 
@@ -79,22 +84,79 @@ def _processes(todo: list[dict]):
 
 
 @contextmanager
-def _dask(engine: str):
+def dask(engine: str, operation: str = "runs.sweep"):
+    """Executor on the workers of the scheduler at `engine`, how many jobs it takes at a time (a function), its workers in words.
+
+    A worker that dies is no loss: its jobs go to the others, and only a job that four workers died of fails. Workers must have
+    this release of the package: those that are there at the start are asked.
+
+    Raises
+    ------
+    InputError
+        No scheduler answers within ten seconds, a worker has no datadiet or another version, or the Dask extra is not installed.
+
+    Warns
+    -----
+    UserWarning
+        There is no worker yet: the jobs wait until one joins.
+    """
     try:
         from distributed import Client
     except ImportError:
-        raise InputError("runs.sweep: the Dask engine needs the extra: pip install 'datadiet[dask]'") from None
+        raise InputError(f"{operation}: the Dask engine needs the extra: pip install 'datadiet[dask]'") from None
     try:
-        client = Client(engine.replace("dask://", "tcp://"), timeout=10)
-    except OSError as problem:
-        raise InputError(f"runs.sweep: no Dask scheduler answers at {engine} ({type(problem).__name__}); start it before the "
-                         "sweep.") from None
+        _answers(engine)
+        client = Client(engine.replace("dask://", "tcp://"), timeout=SECONDS)
+    except (OSError, ValueError, EOFError) as problem:  # the last two: something answers, but no scheduler
+        raise InputError(f"{operation}: no Dask scheduler answers at {engine} within {SECONDS} s ({type(problem).__name__}); "
+                         "start it before, with `dask scheduler`, and give the address that it prints, dask:// in place of tcp://."
+                         ) from None
     with client:
+        _same_release(client, operation)
         executor = client.get_executor(pure=False)
         try:  # twice as many as there are threads: a cluster that grows with its work sees that there is more
             yield executor, lambda: 2 * max(1, sum(client.nthreads().values())), f"{len(client.nthreads())} Dask workers"
         finally:
             executor.shutdown(wait=False)
+
+
+def _answers(engine: str) -> None:
+    """Raise OSError where nothing at the address greets as a scheduler does: it speaks first, and says its compression.
+
+    Dask's client has a time limit, which a port that takes the connection and says nothing outlasts.
+    """
+    address, seen, end = urlsplit(engine), b"", time.monotonic() + SECONDS
+    with socket.create_connection((address.hostname, address.port), timeout=SECONDS) as line:
+        while b"compression" not in seen and (left := end - time.monotonic()) > 0 and len(seen) < 4096:
+            line.settimeout(left)
+            more = line.recv(4096)
+            if not more:
+                break
+            seen += more
+    if b"compression" not in seen:
+        raise ConnectionError("it does not speak as a scheduler")
+
+
+def _same_release(client, operation: str) -> None:
+    """Ask every worker which release of the package it has."""
+    import datadiet
+
+    def release():  # without a name of its own it travels as code: a worker that lacks the package can answer
+        try:
+            import datadiet
+        except ImportError as problem:
+            return f"no datadiet ({problem})"
+        return f"datadiet {datadiet.__version__}"
+
+    here, there = f"datadiet {datadiet.__version__}", client.run(release, on_error="return")
+    if not there:
+        warnings.warn(f"{operation}: the Dask scheduler has no worker yet; the work waits until one joins.", stacklevel=2)
+    # An answer that is no string is the failure of a worker that died just now.
+    others = {address: seen for address, seen in there.items() if isinstance(seen, str) and seen != here}
+    if others:
+        named = "; ".join(f"{address} has {seen}" for address, seen in sorted(others.items())[:3])
+        raise InputError(f"{operation}: {len(others)} of {len(there)} Dask workers cannot do the work of {here}: {named}. "
+                         "Install the same release in the Python that runs `dask worker`, and start these workers again.")
 
 
 def carry_out(jobs: Iterable[tuple], executor: Executor, room: Callable, done: Callable) -> None:

@@ -19,7 +19,7 @@ ALIKE, STEP = "the same, as ours", "training step"  # a plain one with all that 
 
 
 def benchmark(name: str) -> pd.DataFrame:
-    """Every round that a suite of the benchmarks measured: "gradients", "architectures", "training", "tables" or "growth".
+    """Every round that a suite measured: "gradients", "architectures", "training", "tables", "growth" or "cluster".
 
     Raises
     ------

@@ -144,11 +144,12 @@ def test_case_08_and_20_rows_without_a_text_stay_and_are_counted(made, tmp_path)
     result = score(made("a.csv", csv(holes)))
     assert result.exit_code == 0 and "38 rows scored" in result.stdout and "2 rows have no text or no label" in result.stdout
     lines = (tmp_path / "a.scored.csv").read_text().splitlines()
-    assert lines[4] == "00003,  ,shipping,,".replace("shipping", holes[3][2]) and lines[8].endswith(",,")
+    assert lines[4] == "00003,  ,shipping,,,,".replace("shipping", holes[3][2]) and lines[8].endswith(",,")
     made("b.jsonl", "".join(json.dumps({"question": q or None, "topic": t}) + "\n" for _, q, t in holes))
     result = score("b.jsonl")
     assert result.exit_code == 0 and "38 rows scored" in result.stdout
-    assert (tmp_path / "b.scored.jsonl").read_text().splitlines()[3].endswith('"datadiet_wrong": null, "datadiet_class": null, "datadiet_runs": null}')
+    line = (tmp_path / "b.scored.jsonl").read_text().splitlines()[3]
+    assert line.endswith('"datadiet_wrong": null, "datadiet_class": null, "datadiet_runs": null}')
     result = call("prune", "b.scored.jsonl", "--keep", "0.5")
     assert "2 rows have no score: kept" in result.stdout and "21 of 40 rows kept" in result.stdout
 

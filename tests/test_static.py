@@ -441,6 +441,8 @@ ELSEWHERE = {
     "gradnorm/catch.py",  # layers of one shape together where launches cost
     "gradnorm/__init__.py",  # forks the generators of the GPUs that the parameters are on
     "gradnorm/layers.py",  # the cheaper of two exact ways
+    "hooks/positions.py",  # of several processes; the generators of the reader's own GPU
+    "hooks/sampler.py",  # whether several processes run
     "nets/dropout.py",  # quick masks are for processors
     "runs/merge.py",  # runs of a time when a config did not name its device
     "runs/process.py",  # a worker a core, or a share of a GPU

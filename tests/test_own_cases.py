@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
@@ -222,3 +223,29 @@ def test_a_full_disk_leaves_nothing(made, tmp_path):
     )
     assert ran.returncode == 2 and "could not be written" in ran.stderr and "Nothing was left behind" in ran.stderr, ran.stderr
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_predictions_made_elsewhere_and_a_report(made, tmp_path):
+    made("p.csv", "id,topic,p_login,p_billing\n" + "".join(
+        f"{i:03d},{('login', 'billing')[i % 2]},{0.9 if i % 2 == 0 else 0.1},{0.1 if i % 2 == 0 else 0.9}\n" for i in range(40)))
+    result = call(*["score", "p.csv", "--label", "topic", "--probs", "p_*", "--report", "p.html"])
+    assert result.exit_code == 0 and "matched with classes by their names" in result.output, result.output
+    scored = pd.read_csv(tmp_path / "p.scored.csv", dtype=str)
+    assert (scored["datadiet_class"] == scored["topic"]).all() and scored["id"][0] == "000"
+    page = (tmp_path / "p.html").read_text()
+    assert page.startswith("<!doctype html>") and "datadiet score" in page and "p.csv" in page
+    assert "there already" in call(*["score", "p.csv", "--probs", "p_*", "--out", "q.csv", "--report", "p.html"]).output
+
+
+@pytest.mark.parametrize(
+    "asked, message",
+    [("p_login", "1 columns"), ("p_login,nope", "no probability column 'nope'"), ("p_login,topic", "give numbers"),
+     ("none.npy", "there is no file"), ("wrong.npy", "has shape (3, 2)"), ("objects.npy", "could not be read")],
+)  # fmt: skip
+def test_predictions_that_do_not_fit_are_refused(made, tmp_path, asked, message):
+    made("p.csv", "id,topic,p_login,p_billing\n" + "".join(f"{i:03d},{('login', 'billing')[i % 2]},0.5,0.5\n" for i in range(40)))
+    np.save(tmp_path / "wrong.npy", np.full((3, 2), 0.5))
+    np.save(tmp_path / "objects.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    result = call(*["score", "p.csv", "--label", "topic", "--probs", asked])
+    assert result.exit_code == 2 and message in result.output, result.output
+    assert not (tmp_path / "p.scored.csv").exists()

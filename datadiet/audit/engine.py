@@ -4,6 +4,8 @@ found = of_table(read("mine.csv"), text="question", label="topic", budget=300)
 found.wrong          # for each scored row, the probability that its label is wrong
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from datadiet import __version__, scores
@@ -70,7 +72,6 @@ def of_table(
     def tune():
         from datadiet.audit import tuned
 
-        # What the copies will take stays in hand.
         return tuned.out_of_fold(task, clock, encoder=encoder, max_length=max_length, seed=seed, share=TUNED, progress=progress)
 
     how = {"text": text, "label": label, "encoder": encoder, "max_length": max_length, "digest": task.checksum}
@@ -107,7 +108,7 @@ def examine(matrices: dict, given, names, rows, *, clock=None, score=None, seed=
     clock : Clock, optional
         Where time runs short, members are left out, named in the warnings; one is always made.
     tune : callable, optional
-        Gives (probabilities [n, K], epochs) of fine-tuned models, or None.
+        Gives (probabilities [n, K], epochs, models) of fine-tuned models, or None.
     """
     _known(score)
     clock, given, said = clock or Clock(float("inf")), np.asarray(given), list(said)
@@ -115,60 +116,63 @@ def examine(matrices: dict, given, names, rows, *, clock=None, score=None, seed=
         raise InputError("datadiet score: the texts share no word, and the encoder was not run; give more time (--budget).")
     k, rng = len(names), np.random.default_rng(seed)
     fold = deal(given, min(members.FOLDS, len(given)), rng)
-    made, skipped, longest = {}, [], 0.0
     start = clock.spent
-    share = clock.left / (2 + COPIES[0])  # a pass over all members, with their strengths, and the copies
+    made, skipped = _made(matrices, given, k, fold, clock, seed)
+    if skipped:
+        said.append(f"For want of time these features were left out: {', '.join(skipped)}. Give more with --budget.")
+    tuned = None
+    try:
+        if tune is not None and clock.left > COPIES[1] * (clock.spent - start):  # what the copies will take stays in hand
+            tuned = tune()
+    except KeyboardInterrupt:
+        said.append("Stopped by hand while models were fine-tuned: the scores are of frozen features.")
+    # Fine-tuned models are not trained again on a copy: those that predict a planted row saw none of the other flips.
+    beside = [tuned[0]] if tuned else []
+    probs, weights = pool.pooled([each.probs for each in made.values()] + beside, given, fold)
+    trials, took = [], 0.0
+    while len(trials) < COPIES[len(given) < LARGE] and (not trials or clock.left > 2 * took):
+        before = clock.spent
+        draw = np.random.default_rng([seed, len(trials) + 1])
+        copy, where = planted.plant(given, k, draw)
+        anew = deal(copy, min(members.FOLDS, len(copy)), draw)
+        again = [members.held_out(each.matrix, copy, k, each.strength, anew, each.most, seed) for each in made.values()]
+        trials.append(planted.Trial(copy, where, pool.pooled(again + beside, copy, anew)[0]))
+        took = clock.spent - before
+    worth = dict(zip([*made, *["fine-tuned"] * len(beside)], np.round(weights, 3).tolist(), strict=True))
+    how = {"seed": seed, **(how or {}), "members": worth, "copies": len(trials), "budget": clock.budget,
+           "models": len(np.unique(fold)) * len(made) + (tuned[2] if tuned else 0)}  # fmt: skip
+    if tuned:
+        how["epochs"] = tuned[1]
+    return concluded(probs, given, names, rows, trials, score=score, said=said, how=how, clock=clock)
+
+
+@dataclass(frozen=True)
+class Member:
+    """A regression of the pool: features, strength of its penalty, rows that a fit sees at most, probabilities out of fold."""
+
+    matrix: np.ndarray
+    strength: float
+    most: int | None
+    probs: np.ndarray
+
+
+def _made(matrices: dict, given, k: int, fold, clock: Clock, seed: int) -> tuple[dict, list]:
+    """Members by name, as many as fit into their share of the time left, and the names of those that do not; one always does."""
+    made, skipped, longest = {}, [], 0.0
+    start, share = clock.spent, clock.left / (2 + COPIES[0])  # a pass over all members, with their strengths, and the copies
     for name in matrices:
         before = clock.spent
-        if made and (before - start) + longest > share:
+        if made and before - start + longest > share:
             skipped.append(name)
             continue
         matrix = frozen.components(matrices[name])
         strength = members.chosen(matrix, given, k, seed)
-        trial = (clock.spent - before) / len(members.GRID) / min(len(given), members.TRIAL)  # seconds a row, all folds
-        most = None if trial * len(given) < share / len(matrices) else max(members.TRIAL, int(share / len(matrices) / trial))
-        made[name] = (matrix, strength, most, members.held_out(matrix, given, k, strength, fold, most, seed))
+        row = (clock.spent - before) / len(members.GRID) / min(len(given), members.TRIAL)  # seconds, over all folds
+        own = share / len(matrices)
+        most = None if row * len(given) < own else max(members.TRIAL, int(own / row))
+        made[name] = Member(matrix, strength, most, members.held_out(matrix, given, k, strength, fold, most, seed))
         longest = max(longest, clock.spent - before)
-    once = clock.spent - start
-    try:
-        tuned = tune() if tune is not None and clock.left > 4 * once else None
-    except KeyboardInterrupt:
-        tuned = None
-        said.append("Stopped by hand while models were fine-tuned: the scores are of frozen features.")
-    own = [each[3] for each in made.values()] + ([tuned[0]] if tuned else [])
-    probs, weights = pool.pooled(own, given, fold)
-    trials, took = [], 0.0
-    while len(trials) < COPIES[len(given) < LARGE] and (
-        not trials or clock.left > 1.2 * took and (len(trials) < COPIES[0] or clock.left > 2 * took)
-    ):
-        before = clock.spent
-        copy, where = planted.plant(given, k, np.random.default_rng([seed, len(trials) + 1]))
-        fold_of_copy = deal(copy, min(members.FOLDS, len(copy)), np.random.default_rng([seed, len(trials) + 1]))
-        again = [
-            members.held_out(matrix, copy, k, strength, fold_of_copy, most, seed) for matrix, strength, most, _ in made.values()
-        ]
-        if tuned:  # not trained again: its predictions of planted rows are of models that saw none of the other flips
-            again.append(tuned[0])
-        trials.append(planted.Trial(copy, where, pool.pooled(again, copy, fold_of_copy)[0]))
-        took = clock.spent - before
-    if skipped:
-        said.append(f"For want of time these features were left out: {', '.join(skipped)}. Give more with --budget.")
-    how = (
-        {"seed": seed}
-        | (how or {})
-        | {
-            "members": {
-                name: round(float(weight), 3)
-                for name, weight in zip([*made, *(["fine-tuned"] if tuned else [])], weights, strict=True)
-            },
-            "models": members.FOLDS * len(made) + (3 if tuned else 0),
-            "copies": len(trials),
-            "budget": clock.budget,
-        }
-    )
-    if tuned:
-        how["epochs"] = tuned[1]
-    return concluded(probs, given, names, rows, trials, score=score, said=said, how=how, clock=clock)
+    return made, skipped
 
 
 def of_probs(probs, given, names, rows, *, score=None, seed=0, said=(), how=None) -> Audit:

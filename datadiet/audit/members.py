@@ -33,7 +33,7 @@ def held_out(matrix, codes, classes: int, strength: float, fold, most: int | Non
             out[at] = 1
             continue
         with threadpool_limits(1), warnings.catch_warnings():  # on matrices this small threads wait for each other
-            warnings.simplefilter("ignore", ConvergenceWarning)  # stopped early on purpose: ranks have settled by then
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the number of steps bounds the time
             fitted = LogisticRegression(C=strength, max_iter=60, tol=1e-3).fit(matrix[rows], codes[rows])
         out[at] = fitted.predict_proba(matrix[fold == held])
     return out

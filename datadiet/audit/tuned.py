@@ -1,6 +1,6 @@
 """Fine-tuned models as a member of the pool: an encoder trained on two thirds of the rows predicts the last third, three times.
 
-Dear, and worth it on large tables and long budgets; the pool's weights say whether it was.
+It joins where the budget has room for it; the pool's weights say what it was worth.
 """
 
 import time
@@ -11,13 +11,13 @@ from datadiet.audit.clock import Clock
 from datadiet.audit.folds import deal
 
 FOLDS = 3
-EPOCHS = (2, 5)  # fewer than two leave the head where it was drawn; more than five learn wrong labels by heart
+EPOCHS = (2, 5)  # at least, at most
 TIMED = 4  # updates that the time is estimated from
 RATE = 1e-4
 
 
 def out_of_fold(task, clock: Clock, *, encoder: str, max_length: int, seed: int, share: float, progress: bool):
-    """(probabilities [n, K], epochs), or None where two epochs do not fit into `share` of the time left.
+    """(probabilities [n, K], epochs, models), or None where two epochs do not fit into `share` of the time left.
 
     Parameters
     ----------
@@ -68,4 +68,4 @@ def out_of_fold(task, clock: Clock, *, encoder: str, max_length: int, seed: int,
                 for _ in model.updates(train.shuffled(kept, 16, rng)):
                     pass
         out[held_rows] = softmax(kinds.predict(model.model, train, held_rows)["logits"][held_rows].astype(float), 1)
-    return out, epochs
+    return out, epochs, FOLDS

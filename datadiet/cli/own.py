@@ -76,9 +76,10 @@ def score(
     Example: datadiet score questions.csv --text question --label topic --budget 2min --report questions.html
     """
     from datadiet import tables
-    from datadiet.audit import clock
+    from datadiet.audit import clock, engine
     from datadiet.audit import trained as training
     from datadiet.errors import InputError
+    from datadiet.scores import SCORES
     from datadiet.tables import guess, pruned
 
     seconds = clock.seconds(budget)
@@ -92,7 +93,7 @@ def score(
             "datadiet score: --trained and the score grand_head read models that train on the rows; they go with "
             "neither --probs nor --report."
         )
-    table.refuse_taken(["datadiet_wrong", "datadiet_class", "datadiet_runs"] + ([f"datadiet_{score}"] if score else []))
+    table.refuse_taken([f"datadiet_{name}" for name in ("wrong", "class", "runs", *([score] if score else SCORES))])
     click.echo("".join(note + "\n" for note in table.notes), nl=False)
     target = tables.like(table, out)
     if probs and text is None:
@@ -111,8 +112,7 @@ def score(
         name = f"datadiet_{score}"
     else:
         audit = audited(table, found, groups, probs, score, seconds, encoder, max_length)
-        table.refuse_taken([f"datadiet_{audit.used}"])
-        new, name = columns(audit, len(table)), f"datadiet_{audit.used}"
+        new, name = engine.columns(audit, len(table)), f"datadiet_{audit.used}"
     target.with_columns(new).write(out, force)
     values = [float("nan") if value is None else value for value in new[name]]
     shown = [found.label] + ([found.text] if found.text else [])
@@ -157,13 +157,6 @@ def audited(table, found, groups, probs, score, seconds, encoder, max_length):
     )
 
 
-def columns(audit, length):
-    """New columns of the table."""
-    from datadiet.audit import engine
-
-    return engine.columns(audit, length)
-
-
 def said(audit) -> list[str]:
     """What was found, in sentences."""
     out = list(audit.warnings)
@@ -184,10 +177,18 @@ def said(audit) -> list[str]:
     return out
 
 
+def typed(file) -> list[str]:
+    """Words of the command that is running: the file, and the options that were given."""
+    context, words = click.get_current_context(), ["datadiet", "score", str(file)]
+    for name, value in context.params.items():
+        if name != "file" and context.get_parameter_source(name).name == "COMMANDLINE":
+            words += [f"--{name.replace('_', '-')}"] + ([] if value is True else [str(value)])
+    return words
+
+
 def send(audit, table, found, report, file, force) -> None:
     """Write the report."""
     import dataclasses
-    import sys
 
     from datadiet import tables
     from datadiet.audit.report import report as written
@@ -197,7 +198,7 @@ def send(audit, table, found, report, file, force) -> None:
         first = tables.texts(table, found.text)
         second = tables.texts(table, found.text_pair, "second text ") if found.text_pair else None
         texts = [first[row] or "" if second is None else (first[row] or "", second[row] or "") for row in audit.rows]
-    told = dataclasses.replace(audit, how={"command": ["datadiet", *sys.argv[1:]]} | audit.how)
+    told = dataclasses.replace(audit, how={"command": typed(file)} | audit.how)
     page = written(told, texts, title=f"Labels of {Path(str(file)).name}", table_name=Path(str(file)).name, total=len(table))
     with tables.files.whole(report, force) as stream:
         stream.write(page.encode("utf-8", "replace"))

@@ -14,21 +14,19 @@ PICKS = {torch.Tensor.__getitem__, torch.index_select, torch.Tensor.index_select
 TURNS = {getattr(place, name) for place in (torch, torch.Tensor)
          for name in ("flip", "roll", "sort", "gather", "take_along_dim", "masked_select")}
 
-NEAR = 0.1  # distance, in lengths of a row, within which half precision puts the same activation computed in another place
-
 
 def moved(x: torch.Tensor, b: int, lone: torch.Tensor) -> bool:
     """Whether the activation of an example alone lies in another row of x [B, ...] than its own, b.
 
-    Batches of other sizes round otherwise, and half precision much so: another row has to be nearer by far, and near.
+    Batches of other sizes round otherwise, and half precision much so: another row has to be nearer by far.
     """
     if x.shape[1:] != lone.shape:
         return False
     x, lone = wide(x).reshape(len(x), -1), wide(lone).reshape(-1)
     if not x.is_floating_point():  # tokens
         return bool((x[b] != lone).any() and (x == lone).all(1).any())
-    away, size = (x[b] - lone).norm(), lone.norm()
-    return bool(away > 0.01 * size) and bool((x - lone).norm(dim=1).min() < torch.minimum(away / 4, NEAR * size))
+    away = (x[b] - lone).norm()
+    return bool(away > 0.01 * lone.norm()) and bool((x - lone).norm(dim=1).min() < away / 4)
 
 
 def may_move(func, args, kwargs, n: int, of_data) -> bool:
@@ -67,7 +65,7 @@ class Order:
     def look(self, key, x: torch.Tensor, where: str):
         """Keeps the sums of a pass in the other order; then raises where a row of the batch has not gone with it.
 
-        Other places in a batch round otherwise: another row has to be nearer by far, and near, as in :func:`moved`.
+        Other places in a batch round otherwise: another row has to be nearer by far, as in :func:`moved`.
         """
         here = self._sums(x)
         if self.shifted:
@@ -76,9 +74,8 @@ class Order:
         there = self.other.get(key)
         if there is None or there.shape != here.shape:
             return
-        rows, size = self.rows.to(there.device), there.norm(dim=1)
-        away = (there - here[rows]).norm(dim=1)
-        moved = (away > 0.01 * size) & (_nearest(there, here) < torch.minimum(away / 4, NEAR * size))
+        away, rows = (there - here[self.rows.to(here.device)]).norm(dim=1), self.rows.to(there.device)
+        moved = (away > 0.01 * there.norm(dim=1)) & (_nearest(there, here) < away / 4)
         if moved.any():
             raise reordered(int(rows[moved][0]), where)
 
@@ -100,5 +97,5 @@ def _nearest(there, here):
 
 def reordered(b: int, where: str) -> InputError:
     return InputError(f"gradnorm: the activation of the example at batch position {b} lies in another row at the input of "
-                      f"{where}: the model reorders its batch; keep examples in their order (a packed sequence: "
-                      "enforce_sorted=False), or use reference_grad_norms.")
+                      f"{where}: the model reorders its batch, or mixes examples; keep examples in their order (a packed "
+                      "sequence: enforce_sorted=False) and apart, or use reference_grad_norms.")

@@ -136,7 +136,7 @@ def write(part: Part, target: str, made: str, rows: int, change: Callable) -> di
 
 
 def written(target) -> dict | None:
-    """What a written partition says of itself; None where it is not there."""
+    """Record of a written partition; None where it is not there."""
     if not Path(target).is_file():
         return None
     try:
@@ -148,7 +148,7 @@ def written(target) -> dict | None:
 
 
 def each(jobs: list[tuple], engine: str, operation: str, words: str, take: Callable | None = None) -> list:
-    """What ``function(*arguments)`` returned for each of `jobs`, in their order; all are tried before a failure is raised.
+    """Answers of ``function(*arguments)`` for each of `jobs`, in their order; all are tried before a failure is raised.
 
     With `take` nothing is kept: it gets each result as it comes.
 

@@ -37,7 +37,7 @@ class Twins:
     copies : int
         Rows that have an exact copy with the same label. A copy in another fold makes a model surer of the row than it should be.
     notes : tuple of str
-        What "near" meant, and what was left out.
+        The meaning of "near", and pairs that were left out.
     """
 
     exact: tuple[tuple[int, ...], ...]

@@ -95,7 +95,7 @@ def beside(where: str, name: str, args, state) -> Path:
 
 
 def resumed(where: str, name: str, args, state) -> dict:
-    """What the callback had written beside a checkpoint."""
+    """Arrays that the callback had written beside a checkpoint."""
     file = beside(where, name, args, state)
     if not file.is_file():
         raise InputError(f"hooks.{where}: {file.parent} has no {name}, as it was written without this callback; start from the "

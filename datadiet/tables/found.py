@@ -1,4 +1,4 @@
-"""What a text file does not say and its first lines show: line ends, the separator, and whether it has names at all."""
+"""Properties of a text file that its first lines show: line ends, the separator, and whether it has names at all."""
 
 import re
 

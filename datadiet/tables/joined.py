@@ -26,7 +26,7 @@ def rows_in_cells(data: bytes, sep: bytes, end: bytes, start: int, ends: np.ndar
     data, sep, end, start
         As for :func:`datadiet.tables.scan.slow`.
     ends, seps : int64 arrays
-        What it returns.
+        Its answer.
     """
     starts = np.concatenate([[start], ends[:-1]])
     lines = places(data, end[0], start)

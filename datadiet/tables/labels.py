@@ -28,7 +28,7 @@ class Classes:
         Class of each row; -1 where it has no label.
     counts : int64 array [classes]
     warnings : tuple of str
-        What looks like a mistake in the labels.
+        Sentences on names and counts that look like mistakes.
     """
 
     column: str

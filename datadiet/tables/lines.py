@@ -23,9 +23,9 @@ class Lines(Table):
     rows : list of bytes
         Text of each object.
     gaps : list of bytes
-        What stands above each object: line ends and blank lines, or the comma of an array.
+        Bytes above each object: line ends and blank lines, or the comma of an array.
     head, tail : bytes
-        What stands above the first object and below the last.
+        Bytes above the first object and below the last.
     new : dict
         Name -> values of the columns that were added.
     """

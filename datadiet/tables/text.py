@@ -25,7 +25,7 @@ class Text(Table):
     data : bytes
         The file, with separators and line ends as single bytes.
     head : bytes
-        What stands above the first row: the names, and blank lines.
+        Lines above the first row: the names, and blank lines.
     starts, stops, ends : int64 arrays [rows]
         Of each row: its first byte, the end of its last cell, and the end of its line end and of blank lines below it.
     bounds : uint array [rows, columns - 1]

@@ -161,7 +161,7 @@ def each(jobs: list[tuple], engine: str, operation: str, words: str, take: Calla
     """
     out, failed = [None] * len(jobs), {}
     engines.check(engine, operation, ENGINES)
-    with tqdm(total=len(jobs), desc=words, unit="partition", file=sys.stderr, leave=False) as bar:
+    with tqdm(total=len(jobs), desc=words, unit="partition", file=sys.stderr, leave=False, delay=1) as bar:
 
         def done(number, result):
             try:

@@ -13,7 +13,7 @@ from datadiet.audit import simulated
 from datadiet.chapters.what_it_costs import goals
 from datadiet.chapters.what_it_costs.runs import exponents, ratios
 from datadiet.errors import InputError
-from datadiet.runs import process
+from datadiet.runs import process, sealed
 
 SUITES = {  # name -> (suite, rounds)
     "tables": (tables, 15), "gradients": (gradients, 9), "architectures": (architectures, 9), "growth": (growth, 2),
@@ -75,6 +75,7 @@ def _write(table: pd.DataFrame, name: str) -> None:
     folder = paths.root() / "results" / "benchmarks"
     folder.mkdir(parents=True, exist_ok=True)
     table.to_parquet(folder / f"{name}.parquet", compression="zstd", index=False)
+    sealed.seal(folder.parent, [f"{folder.name}/{name}.parquet"])
 
 
 def summary(table, suite):

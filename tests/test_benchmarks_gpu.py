@@ -25,6 +25,7 @@ from datadiet.chapters.what_it_costs.goals import EL2N, FIRST, GOALS, IMAGES, LO
 from datadiet.chapters.what_it_costs.runs import ONE, OURS, PLAIN
 from datadiet.errors import InputError
 from datadiet.nets import device
+from datadiet.runs import sealed
 
 matplotlib.use("Agg")
 CARD = "a card that does not exist"
@@ -134,6 +135,7 @@ def test_a_published_table_fills_the_page(monkeypatch, tmp_path):
     cells, folder = sections(), tmp_path / "results" / "benchmarks"
     folder.mkdir(parents=True)
     synthetic(2.0).to_parquet(folder / "gpu.parquet")
+    sealed.seal(folder.parent, ["benchmarks/gpu.parquet"])
     monkeypatch.setattr(goals.paths, "root", lambda: tmp_path)
     monkeypatch.setattr(f"{__name__}.sections", lambda: cells)
     page = shown()

@@ -5,13 +5,14 @@ import shutil
 import sqlite3
 
 import numpy as np
+import pandas as pd
 import pytest
 from small import config, words  # noqa: F401
 
 from datadiet import runs
 from datadiet.errors import InputError
 from datadiet.runs import store
-from datadiet.runs.merge import merge
+from datadiet.runs.merge import export, merge
 
 CONFIGS = [config(seed=seed) for seed in (0, 1)]
 SOURCE = {name: value for name, value in CONFIGS[0].items() if name != "seed"}
@@ -61,7 +62,7 @@ def test_a_run_of_a_gpu_from_before_configs_had_a_device_gets_the_key_that_says_
         for key, text in db.execute("SELECT key, provenance FROM runs").fetchall():
             made = {name: value for name, value in json.loads(text).items()
                     if name not in ("device", "training_precision", "precision")}
-            db.execute("UPDATE runs SET provenance = ? WHERE key = ?",
+            db.execute("UPDATE runs SET provenance = ?, row_sha256 = NULL WHERE key = ?",  # that time had no checksums
                        (json.dumps(made | {"hardware": "A processor, 16 cores, NVIDIA H200"}), key))
     db.close()
     assert merge(elsewhere)["merged"] == 3
@@ -86,7 +87,12 @@ BROKEN = {
         folder, "UPDATE runs SET config = replace(config, '\"epochs\": 1', '\"epochs\": 2') WHERE key = ?", name), "another key"),
     "an array file cut short": (torn, "cannot be read"),
     "an array file that is gone": (lambda folder, name: (folder / "arrays" / f"{name}.npz").unlink(), "cannot be read"),
-    "arrays of another set": (other_examples, "of 3 examples"),
+    "arrays of another set": (lambda folder, name: (other_examples(folder, name), change(
+        folder, "UPDATE runs SET arrays_sha256 = NULL WHERE key = ?", name)), "of 3 examples"),
+    "arrays of another run": (other_examples, "cannot be read"),
+    "a metric changed by hand": (lambda folder, name: change(
+        folder, "UPDATE runs SET metrics = replace(metrics, '\"updates\": ', '\"updates\": 1') WHERE key = ?", name),
+        "not as it was written"),
 }
 
 
@@ -101,7 +107,8 @@ def test_one_bad_run_leaves_the_live_store_as_it_was(elsewhere, what):
 
 def test_another_result_under_the_same_key_is_refused(elsewhere, words):  # noqa: F811
     merge(elsewhere)
-    change(elsewhere, "UPDATE runs SET metrics = replace(metrics, '\"updates\"', '\"updated\"') WHERE key = ?", runs.key(PRUNED))
+    change(elsewhere, "UPDATE runs SET row_sha256 = NULL, metrics = replace(metrics, '\"updates\"', '\"updated\"') WHERE key = ?",
+           runs.key(PRUNED))
     with pytest.raises(InputError, match="other metrics"):
         merge(elsewhere)
 
@@ -112,3 +119,18 @@ def test_a_folder_without_a_store_is_refused(tmp_path):
     shutil.rmtree(tmp_path)
     with pytest.raises(InputError, match="holds no store"):
         merge(tmp_path)
+
+
+def test_a_store_goes_out_and_comes_back_the_same(elsewhere, words, monkeypatch):  # noqa: F811
+    monkeypatch.setenv("DATADIET_STORE", str(elsewhere))
+    first = runs.sweep([*CONFIGS, PRUNED], engine="stored")
+    assert export(words / "sent") == 3
+    assert {file.name for file in (words / "sent").iterdir()} == {"arrays", "runs.sqlite"}  # nothing pending: it can be copied
+    with pytest.raises(InputError, match="exists already"):
+        export(words / "sent")
+    monkeypatch.setenv("DATADIET_STORE", str(words / "third"))
+    assert merge(words / "sent") == {"merged": 3, "there already": 0}
+    pd.testing.assert_frame_equal(runs.sweep([*CONFIGS, PRUNED], engine="stored"), first)
+    with pytest.raises(InputError, match="holds none of these runs"):
+        export(words / "none", ["0" * 64])
+    assert not (words / "none").exists()

@@ -21,7 +21,7 @@ from small import config, settings, words, write_words  # noqa: F401
 from datadiet import paths, prune, runs
 from datadiet.chapters.score_timing.runs import wanted as score_timing
 from datadiet.errors import InputError
-from datadiet.runs import bill, engines, process, store, verify
+from datadiet.runs import bill, engines, process, sealed, store, verify
 
 CLOCKS = ["seconds", "train_seconds", "scoring_seconds", "started"]
 
@@ -224,6 +224,7 @@ def altered(book, name, change):
     file = book / "results" / "runs.parquet"
     rows = [row | {name: json.dumps(json.loads(row[name]) | change)} for row in pq.read_table(file).to_pylist()]
     pq.write_table(pa.Table.from_pylist(rows), file)
+    sealed.seal(book / "results", [file.name])
 
 
 def test_verify_tells_a_faithful_result_from_a_changed_one(book):
@@ -266,6 +267,7 @@ def test_verify_compares_arrays_and_runs_without_an_accuracy(book):
         zeros = pa.array(np.zeros((width or 1) * len(table), np.float32))
         zeros = zeros if width is None else pa.FixedSizeListArray.from_arrays(zeros, width)
         pq.write_table(table.set_column(table.column_names.index(name), name, zeros), file)
+        sealed.seal(book / "results", [f"scores/{file.name}"])
     found = verify.published_again(configs)
     assert found["outcome"].tolist() == ["differs"] * 2 and found["arrays"].tolist() == ["differ"] * 2
 

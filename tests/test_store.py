@@ -14,7 +14,7 @@ from small import config, words  # noqa: F401
 
 from datadiet import paths, runs
 from datadiet.errors import InputError
-from datadiet.runs import store
+from datadiet.runs import database, store
 
 ARRAYS = {"ids": np.arange(5), "labels": np.arange(5) % 3, "logits": np.zeros((1, 5, 3), np.float32)}
 
@@ -100,7 +100,8 @@ def test_a_store_of_a_hundred_thousand_runs_answers_at_once(book):
     save(config())
     row = [json.dumps(part) for part in (config(), {"updates": 1}, {})]
     with sqlite3.connect(book / "store" / "runs.sqlite") as db:
-        db.executemany("INSERT INTO runs VALUES (?, ?, ?, ?)", [(f"{number:064x}", *row) for number in range(100_000)])
+        db.executemany("INSERT INTO runs (key, config, metrics, provenance) VALUES (?, ?, ?, ?)",
+                       [(f"{number:064x}", *row) for number in range(100_000)])
     wanted = [f"{number:064x}" for number in range(0, 100_000, 50)] + ["no such run"]
     for name in wanted:
         (book / "store" / "arrays" / f"{name}.npz").touch()
@@ -112,7 +113,7 @@ def test_a_store_of_a_hundred_thousand_runs_answers_at_once(book):
 def test_many_open_a_new_store_at_once(book):
     """Each turns the file to WAL, waits for the others, and stores a run; none is told that the database is locked."""
     script = (
-        "import sys, time\nfrom datadiet.runs import store\nimport numpy as np\n"
+        "import sys, time\nfrom datadiet.runs import database, store\nimport numpy as np\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
         "store.save(sys.argv[1], {}, {}, {}, {'ids': np.arange(3)})"
     )
@@ -145,11 +146,11 @@ def test_a_locked_store_is_waited_for_and_another_error_is_raised(book, monkeypa
                     raise problem
             return super().execute(statement, *args)
 
-    monkeypatch.setattr(store.sqlite3, "connect", lambda *args, **options: connect(*args, **options, factory=Locked))
+    monkeypatch.setattr(database.sqlite3, "connect", lambda *args, **options: connect(*args, **options, factory=Locked))
     assert save(config(score_at=[0])) and len(seen) == 3
-    monkeypatch.setattr(store, "PATIENCE", -1)
+    monkeypatch.setattr(database, "PATIENCE", -1)
     seen.clear()
-    with pytest.raises(sqlite3.OperationalError, match="locked"):
+    with pytest.raises(InputError, match="held by another process"):
         save(config(score_at=[0]))
     assert len(seen) == 1
 
@@ -180,6 +181,6 @@ def test_a_crash_while_storing_leaves_nothing_visible(words, monkeypatch):  # no
         raise OSError("disk full")
 
     monkeypatch.setattr(np, "savez_compressed", full)
-    with pytest.raises(runs.SweepFailed, match="disk full"):
+    with pytest.raises(InputError, match="disk full.*Make room"):
         runs.sweep([config()])
     assert store.find([runs.key(config())]) == {} and not list((words / "store" / "arrays").iterdir())

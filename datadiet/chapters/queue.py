@@ -5,6 +5,7 @@
 """
 
 import datetime
+import io
 from dataclasses import dataclass
 
 import pandas as pd
@@ -13,6 +14,7 @@ from datadiet import chapters, paths, runs
 from datadiet.chapters.settings import has, parsed, settings_of
 from datadiet.errors import InputError
 from datadiet.nets import device
+from datadiet.runs import sealed
 
 COLUMNS = ["entry", "profile", "for", "runs", "stored", "updates", "minutes"]
 
@@ -62,13 +64,14 @@ def rate() -> float:
 
 def published_bill() -> pd.DataFrame:
     """The bill as it was last written to the results; empty where it never was."""
-    file = paths.root() / "results" / "queue.csv"
-    return pd.read_csv(file) if file.is_file() else pd.DataFrame(columns=COLUMNS)
+    file = paths.results() / "queue.csv"
+    return pd.read_csv(io.BytesIO(sealed.opened(file.parent, file.name))) if file.is_file() else pd.DataFrame(columns=COLUMNS)
 
 
 def publish(found: pd.DataFrame) -> None:
     """Write a bill to the results."""
-    found.round({"minutes": 1}).to_csv(paths.root() / "results" / "queue.csv", index=False)
+    found.round({"minutes": 1}).to_csv(paths.results() / "queue.csv", index=False)
+    sealed.seal(paths.results(), ["queue.csv"])
 
 
 def bill() -> pd.DataFrame:

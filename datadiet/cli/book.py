@@ -1,19 +1,17 @@
 """Commands of the book: its pages, its runs, what they say, and what this machine has."""
 
 import os
-from pathlib import Path
 
 import click
 import yaml
 
 from datadiet.chapters import settings
 from datadiet.chapters.asked import alone, asked
-from datadiet.cli import Commands, out_option
+from datadiet.cli import out_option
 from datadiet.errors import InputError
 
 chapters_argument = click.argument("names", nargs=-1, metavar="[CHAPTERS]...")
 change_option = click.option("-p", "changes", nargs=2, multiple=True, metavar="NAME VALUE", help="Set a parameter (YAML).")
-
 
 
 def profile_option(default):
@@ -204,26 +202,3 @@ def doctor():
     click.echo(f"{bad} to mend." if bad else "Nothing to mend. -- marks what the book can do without.")
     if bad:
         raise click.exceptions.Exit(1)
-
-
-@click.group(cls=Commands)
-def store():
-    """The live store: where runs of this machine are kept.
-
-    \b
-    Example: datadiet store merge FOLDER
-    """
-
-
-@store.command()
-@click.argument("folder", type=click.Path(path_type=Path))
-def merge(folder):
-    """Take the runs of the store in FOLDER into the live one; keys and arrays of all are checked before the first is copied.
-
-    \b
-    Example: datadiet store merge ../from-the-gpu/store
-    """
-    from datadiet.runs.merge import merge
-
-    counts = merge(folder)
-    click.echo(", ".join(f"{count} {name}" for name, count in counts.items()))

@@ -159,10 +159,11 @@ def _carry_out(wave: list[dict], workers, bar, failures: dict) -> None:
 
     def done(run, result):
         try:
-            metrics, provenance, arrays = result()
-            store.save(key(run), run, metrics, provenance, arrays)
+            found = result()
         except Exception as problem:
             failures[key(run)] = problem
+        else:
+            store.save(key(run), run, *found)  # where it cannot, it could not for the runs to come: the sweep ends
         bar.update()
 
     if workers is None:
@@ -251,7 +252,7 @@ def sweep(configs, engine: str = "here") -> pd.DataFrame:
     ------
     InputError
         Unknown engine, or a Dask address without host or port; a set or a device that a run to compute needs and that is not
-        here. Nothing is trained before.
+        here: nothing is trained before. A store that cannot be written to: the sweep ends, and the runs stored before stay.
     SweepFailed
         After all runs were tried, if any failed. What succeeded is stored; a second call computes only the rest.
 

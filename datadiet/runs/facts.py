@@ -14,6 +14,7 @@ import numpy as np
 from datadiet import paths
 from datadiet.data import load
 from datadiet.errors import InputError
+from datadiet.runs import sealed
 
 ROUNDING = 1e-9  # accuracies are counts over a few thousand examples: nearer than this they are the same count
 
@@ -24,7 +25,7 @@ def _file():
 
 @cache
 def _counts() -> dict[str, list[int]]:
-    return json.loads(_file().read_text()) if _file().is_file() else {}
+    return json.loads(sealed.opened(paths.results(), _file().name)) if _file().is_file() else {}
 
 
 def test_shares(task: str) -> np.ndarray | None:
@@ -46,6 +47,7 @@ def publish(tasks: dict) -> None:
     }
     lines = [f"{json.dumps(name)}: {json.dumps(counts[name])}" for name in sorted(counts)]
     _file().write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    sealed.seal(paths.results(), [_file().name])
     _counts.cache_clear()
 
 

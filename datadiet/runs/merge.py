@@ -1,21 +1,22 @@
-"""Runs of another store taken into the live one: those that came back from a GPU, from a cluster, or from somebody else.
+"""Runs of another store taken into the live one, those that came back from a GPU, from a cluster, or from somebody else; and
+runs of the live store put into a folder that can be sent.
 
+    export("for-the-others")         # 123
     merge("store-of-the-gpu")        # {"merged": 123, "there already": 0}
 
 A run is known by its config: its key is computed anew, and must be the one that it was stored under.
 """
 
 import json
-import sqlite3
-import zipfile
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
+from datadiet import paths
 from datadiet.errors import InputError
 from datadiet.nets import device
-from datadiet.runs import store
+from datadiet.runs import database, store
 from datadiet.runs.configs import chosen_by, key
 
 
@@ -34,22 +35,30 @@ def merge(folder: str | Path) -> dict[str, int]:
     folder = Path(folder)
     if not (folder / "runs.sqlite").is_file():
         raise InputError(f"merge: {folder} holds no store: runs.sqlite is not there. Name the folder that $DATADIET_STORE named.")
-    # A folder that nobody may write to has no room for SQLite's locks; a store that nobody writes to needs none.
-    quiet = "" if (folder / "runs.sqlite-wal").exists() else "&immutable=1"
-    with closing(sqlite3.connect(f"{(folder / 'runs.sqlite').resolve().as_uri()}?mode=ro{quiet}", uri=True)) as db:
-        found = [(row[0], *map(json.loads, row[1:])) for row in db.execute("SELECT key, config, metrics, provenance FROM runs")]
+    with database.opened(folder) as db:
+        found = database.stored(db)
     runs = []
-    for old, config, metrics, provenance in found:
+    for old, *parts, seal, arrays_seal in found:
+        config, metrics, provenance = map(json.loads, parts)
         if key(config) != old:
-            raise InputError(f"merge: the run {old[:12]} of {folder} is stored under another key than that of its config, "
-                             f"{key(config)[:12]}: the store was changed by hand, or is of another version. Nothing was merged.")
+            raise InputError(
+                f"merge: the run {old[:12]} of {folder} is stored under another key than that of its config, "
+                f"{key(config)[:12]}: the store was changed by hand, or is of another version. Nothing was merged."
+            )
+        if seal not in (None, database.row_sum(*parts)):
+            raise InputError(
+                f"merge: the row of the run {old[:12]} of {folder} is not as it was written; copy the store again. "
+                "Nothing was merged."
+            )
         config = _with_device(config, provenance)
-        runs.append((key(config), config, metrics, provenance, _arrays(folder, old, config, metrics)))
+        runs.append((key(config), config, metrics, provenance, _arrays(folder, old, config, metrics, arrays_seal)))
     known = store.live(new for new, *_ in runs)
     for new, _, metrics, _, _ in runs:
         if new in known and _results(known[new]["metrics"]) != _results(metrics):
-            raise InputError(f"merge: the run {new[:12]} is stored here too, with other metrics; nothing was merged. Move one of "
-                             "the two stores away, or compute the run again to see which it is.")
+            raise InputError(
+                f"merge: the run {new[:12]} is stored here too, with other metrics; nothing was merged. Move one of "
+                "the two stores away, or compute the run again to see which it is."
+            )
     for run in runs:
         if run[0] not in known:
             store.save(*run)
@@ -68,22 +77,48 @@ def _with_device(config: dict, provenance: dict) -> dict:
     return out
 
 
-def _arrays(folder: Path, name: str, config: dict, metrics: dict) -> dict[str, np.ndarray]:
+def _arrays(folder: Path, name: str, config: dict, metrics: dict, seal: str | None) -> dict[str, np.ndarray]:
     place = folder / "arrays" / f"{name}.npz"
     try:
-        with open(place, "rb") as handle, np.load(handle, allow_pickle=False) as file:
-            arrays = dict(file)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as problem:
-        raise InputError(f"merge: the arrays of the run {name[:12]} cannot be read from {place} ({type(problem).__name__}); copy "
-                         "the store again. Nothing was merged.") from None
+        arrays = store.unpacked(place.read_bytes(), seal)
+    except store.UNREADABLE as problem:
+        raise InputError(
+            f"merge: the arrays of the run {name[:12]} cannot be read from {place} ({type(problem).__name__}); copy "
+            "the store again. Nothing was merged."
+        ) from None
     n = len(arrays.get("ids", ()))
     whole = chosen_by(config) is None and config.get("schedule") is None and config.get("pool") is None
     if not n or len(arrays["labels"]) != n or (whole and metrics["n_kept"] != n):
-        raise InputError(f"merge: the arrays of the run {name[:12]} in {place} are of {n} examples, its metrics of "
-                         f"{metrics['n_kept']}; copy the store again. Nothing was merged.")
+        raise InputError(
+            f"merge: the arrays of the run {name[:12]} in {place} are of {n} examples, its metrics of "
+            f"{metrics['n_kept']}; copy the store again. Nothing was merged."
+        )
     return arrays
 
 
 def _results(metrics: dict) -> dict:
     """Metrics but for times."""
     return {name: value for name, value in metrics.items() if not name.endswith("_seconds")}
+
+
+def export(folder: str | Path, keys=None) -> int:
+    """Copy the runs `keys` of the live store, or all, into a new store at `folder`, for :func:`merge` elsewhere; how many.
+
+    Raises
+    ------
+    InputError
+        Something lies at `folder` already; none of the runs is in the live store; a run whose arrays are torn.
+    """
+    folder = Path(folder)
+    if folder.exists():
+        raise InputError(f"store.export: {folder} exists already; name a folder that does not, or move it away.")
+    if keys is None:
+        keys = store.keys()
+    found = store.live(keys)
+    if not found:
+        raise InputError(f"store.export: {paths.store()} holds none of these runs; compute them first, with `datadiet sweep`.")
+    for name in tqdm(sorted(found), desc="export", unit="run", leave=False):
+        run = found[name]
+        store.save(name, run["config"], run["metrics"], run["provenance"], store.arrays(name, "here"), folder)
+    database.settled(folder)
+    return len(found)

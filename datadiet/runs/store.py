@@ -1,19 +1,20 @@
 """Where runs are kept: a live store that anything may be computed into, and the published results, which are only read.
 
-Live: ``.datadiet/runs.sqlite`` (WAL) holds a row a run, ``.datadiet/arrays/KEY.npz`` its arrays. The array file is put in place
-before the row is written, both atomically, so a kill at any moment leaves either a whole run or none.
+Live: ``.datadiet/runs.sqlite`` (WAL) holds a row a run with its checksum, ``.datadiet/arrays/KEY.npz`` its arrays. The array file
+is put in place before the row is written, both atomically, so a kill at any moment leaves either a whole run or none.
 
 Published: ``results/runs.parquet`` holds the same rows, ``results/scores/KEY.parquet`` one row an example in the public order:
 id, label, and for each scoring point the logits, the norm of the features and, for a sample, the full GraNd.
+``results/SHA256SUMS`` has the checksum of each file, and a file that differs from its line is not read.
 """
 
+import io
 import json
 import os
-import sqlite3
-import time
+import struct
 import uuid
 import zipfile
-from contextlib import closing
+import zlib
 from functools import lru_cache
 from pathlib import Path
 
@@ -23,63 +24,83 @@ import pyarrow.parquet as pq
 
 from datadiet import paths
 from datadiet.errors import InputError
+from datadiet.runs import database, sealed
+from datadiet.runs.database import ROW, SUMS
 
-ROW = ("key", "config", "metrics", "provenance")
 COLUMNS = {"feature_norm": "feature_norms"}  # the one column that is not called as its array is
 
 
-PATIENCE = 60  # seconds that a connection waits for others
+UNREADABLE = (
+    ValueError,
+    EOFError,
+    OSError,
+    KeyError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+)  # of a torn npz
 
 
-def _connect() -> sqlite3.Connection:
-    folder = paths.store()
-    (folder / "arrays").mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        db = sqlite3.connect(folder / "runs.sqlite", timeout=PATIENCE)
-        try:
-            db.execute("PRAGMA journal_mode=WAL")
-            db.execute("CREATE TABLE IF NOT EXISTS runs (key TEXT PRIMARY KEY, config TEXT, metrics TEXT, provenance TEXT)")
-            return db
-        except sqlite3.OperationalError as problem:
-            db.close()
-            # Of two that turn a new file to WAL at once, one is told that it is locked and is not made to wait.
-            if problem.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
+def save(key: str, config: dict, metrics: dict, provenance: dict, arrays: dict, folder: Path | None = None) -> None:
+    """Store a finished run: arrays first, then the row that makes it visible. A run stored before is replaced.
 
-
-def save(key: str, config: dict, metrics: dict, provenance: dict, arrays: dict) -> None:
-    """Store a finished run: arrays first, then the row that makes it visible. A run stored before is replaced."""
-    with closing(_connect()) as db:
-        place = paths.store() / "arrays" / f"{key}.npz"
+    Raises
+    ------
+    InputError
+        The store cannot be written to: no rights, a full disk, a newer layout. What was stored before is whole.
+    """
+    folder = folder or paths.store()
+    with database.opened(folder, write=True) as db:
+        place = folder / "arrays" / f"{key}.npz"
         temporary = place.with_suffix(f".{uuid.uuid4().hex}.part")
         try:
             with open(temporary, "xb") as file:  # as open to others as the umask lets it be
                 np.savez_compressed(file, **arrays)
+            seal = sealed.digest(temporary.read_bytes())
             os.replace(temporary, place)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+        parts = [json.dumps(part, sort_keys=True) for part in (config, metrics, provenance)]
         with db:
             db.execute(
-                "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)",
-                (key, *(json.dumps(part, sort_keys=True) for part in (config, metrics, provenance))),
+                f"INSERT OR REPLACE INTO runs ({', '.join((*ROW, *SUMS))}) VALUES (?, ?, ?, ?, ?, ?)",
+                (key, *parts, database.row_sum(*parts), seal),
             )
+
+
+def keys() -> list[str]:
+    """Keys of the runs of the live store, in order; none where there is no store."""
+    if not (paths.store() / "runs.sqlite").is_file():
+        return []
+    with database.opened() as db:
+        return [row[0] for row in db.execute("SELECT key FROM runs ORDER BY key")]
 
 
 def live(keys) -> dict[str, dict]:
     """Rows of the live store among `keys`: key -> {config, metrics, provenance, origin="here"}.
 
     A run whose array file is gone is not stored: it is computed again.
+
+    Raises
+    ------
+    InputError
+        The store is damaged or of a newer release; a row is not as it was written.
     """
     if not (paths.store() / "runs.sqlite").is_file():
         return {}
-    with closing(_connect()) as db:
-        wanted = "SELECT * FROM runs WHERE key IN (SELECT value FROM json_each(?))"
-        rows = db.execute(wanted, [json.dumps(list(keys))]).fetchall()
+    with database.opened() as db:
+        rows = database.stored(db, "WHERE key IN (SELECT value FROM json_each(?))", json.dumps(list(keys)))
     arrays = paths.store() / "arrays"
-    return {row[0]: _row(row, "here") for row in rows if (arrays / f"{row[0]}.npz").is_file()}
+    rows = [row for row in rows if (arrays / f"{row[0]}.npz").is_file()]
+    for row in rows:
+        if row[4] not in (None, database.row_sum(*row[1:4])):
+            raise InputError(
+                f"store: the row of the run {row[0][:12]} in {paths.store() / 'runs.sqlite'} is not as it was "
+                "written. `datadiet store check` finds all such rows, and says what to do."
+            )
+    return {row[0]: _row(row, "here") for row in rows}
 
 
 def published(keys=None) -> dict[str, dict]:
@@ -87,15 +108,14 @@ def published(keys=None) -> dict[str, dict]:
     file = paths.results() / "runs.parquet"
     if not file.is_file():
         return {}
-    stat = file.stat()
-    rows = _published(file, stat.st_mtime_ns, stat.st_size)
+    rows = _published(file, *_changed(file))
     return {key: _row(rows[key], "published") for key in (rows if keys is None else dict.fromkeys(keys)) if key in rows}
 
 
 @lru_cache(maxsize=2)
 def _published(file: Path, *changed: int) -> dict[str, tuple]:
     """Rows of a file as they lie there, by key; `changed` as for the arrays."""
-    table = pq.read_table(file, columns=list(ROW))
+    table = pq.read_table(pa.BufferReader(sealed.opened(file.parent, file.name)), columns=list(ROW))
     return {row[0]: row for row in zip(*(table[name].to_pylist() for name in ROW), strict=True)}
 
 
@@ -125,27 +145,54 @@ def arrays(key: str, origin: str | None = None) -> dict[str, np.ndarray]:
     places = {"here": here, "published": public}
     for place in places.values() if origin is None else [places[origin]]:
         if place.is_file():
-            stat = place.stat()
-            return dict(_read(place, stat.st_mtime_ns, stat.st_size))
+            return dict(_read(place, *_changed(place)))
     where = {None: "stored", "here": "stored here", "published": "published"}[origin]
     raise InputError(f"store.arrays: no arrays are {where} for the run {key[:12]}; compute it with runs.sweep first.")
 
 
+def _changed(place: Path) -> tuple[int, int, int]:
+    """What differs once a file is written again: its number, for a clock can go back, its time stamp and its size."""
+    stat = place.stat()
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size
+
+
 @lru_cache(maxsize=32)  # a ledger asks for the same few runs hundreds of times
 def _read(place: Path, *changed: int) -> dict[str, np.ndarray]:
-    """Arrays of a file; `changed` are its time stamp and size, so that a file written again is read again."""
+    """Arrays of a file; `changed` says which file it was, so that one written again is read again."""
     if place.suffix == ".npz":
         try:
-            with open(place, "rb") as handle, np.load(handle, allow_pickle=False) as file:
-                out = dict(file)
-        except (ValueError, EOFError, zipfile.BadZipFile) as problem:
-            raise InputError(f"store.arrays: {place} is torn ({type(problem).__name__}); delete the file, and the run is "
-                             "computed again when it is next asked for.") from None
+            out = unpacked(place.read_bytes(), _seal(place))
+        except UNREADABLE as problem:
+            raise InputError(
+                f"store.arrays: {place} is torn ({type(problem).__name__}); delete the file, and the run is "
+                "computed again when it is next asked for."
+            ) from None
     else:
-        out = _from_table(pq.read_table(place, use_threads=False))  # small files: starting threads takes longer
+        data = sealed.opened(place.parent.parent, f"scores/{place.name}")
+        out = _from_table(pq.read_table(pa.BufferReader(data), use_threads=False))  # small files: starting threads takes longer
     for values in out.values():
         values.setflags(write=False)  # every caller gets the same arrays
     return out
+
+
+def unpacked(data: bytes, seal: str | None) -> dict[str, np.ndarray]:
+    """The arrays of an npz file; one of ``UNREADABLE`` is raised where it is torn, or has not the checksum `seal`.
+
+    Zip files have checksums of their own, but none of their list of contents: a changed byte there hides an array.
+    """
+    if seal not in (None, sealed.digest(data)):
+        raise ValueError("another checksum")
+    with np.load(io.BytesIO(data), allow_pickle=False) as file:
+        return dict(file)
+
+
+def _seal(place: Path) -> str | None:
+    """The checksum that the store has of an array file."""
+    folder = place.parent.parent
+    if not (folder / "runs.sqlite").is_file():
+        return None
+    with database.opened(folder) as db:
+        return next((row[5] for row in database.stored(db, "WHERE key = ?", place.stem)), None)
 
 
 def _from_table(table: pa.Table) -> dict[str, np.ndarray]:
@@ -174,13 +221,16 @@ def publish(keys) -> int:
     folder = paths.root() / "results"
     (folder / "scores").mkdir(parents=True, exist_ok=True)
     file = folder / "runs.parquet"
-    rows = {row["key"]: row for row in (pq.read_table(file).to_pylist() if file.is_file() else [])}
+    rows = {row[0]: row for row in _published(file, *_changed(file)).values()} if file.is_file() else {}
+    written = [file.name]
     for key, run in found.items():
         recorded = arrays(key, "here")
-        rows[key] = {"key": key, **{name: json.dumps(run[name], sort_keys=True) for name in ROW[1:]}}
+        rows[key] = (key, *(json.dumps(run[name], sort_keys=True) for name in ROW[1:]))
         if "logits" in recorded:
-            _write(_scores_table(read(recorded, run["config"]), run["config"]["score_at"]), folder / "scores" / f"{key}.parquet")
-    _write(pa.Table.from_pylist([rows[key] for key in sorted(rows)]), file)
+            written.append(f"scores/{key}.parquet")
+            _write(_scores_table(read(recorded, run["config"]), run["config"]["score_at"]), folder / written[-1])
+    _write(pa.Table.from_pylist([dict(zip(ROW, rows[key], strict=True)) for key in sorted(rows)]), file)
+    sealed.seal(folder, written)
     return len(found)
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from datadiet import paths
 from datadiet.chapters import pages
-from datadiet.chapters.what_it_costs.runs import OURS, PLAIN
+from datadiet.chapters.what_it_costs.runs import OURS, PLAIN, benchmark
 
 TRAINING = "training, MiniLM, batch 32, at most 64 tokens, one process"
 FIRST = "the first 100 updates of a process"
@@ -83,7 +83,7 @@ GOALS = (
 def rounds() -> pd.DataFrame:
     """The published rounds of a GPU; without rows where none has been measured yet."""
     file = paths.root() / "results" / "benchmarks" / "gpu.parquet"
-    return pd.read_parquet(file) if file.is_file() else pd.DataFrame(columns=COLUMNS)
+    return benchmark("gpu") if file.is_file() else pd.DataFrame(columns=COLUMNS)
 
 
 def verdicts(table: pd.DataFrame) -> pd.DataFrame:

@@ -4,6 +4,7 @@
 a ratio is taken within a round; what is reported is the median over rounds, with the least and the greatest.
 """
 
+import io
 import time
 from functools import partial
 
@@ -13,6 +14,7 @@ import pandas as pd
 from datadiet import paths
 from datadiet.chapters.dynamic_pruning.runs import SCORED, TRAINED, planned_cost
 from datadiet.errors import InputError
+from datadiet.runs import sealed
 
 PLAIN, OURS, ONE, LIMIT = "forward and backward", "datadiet", "batch of one", "limit: no gradients of weights"
 ALIKE, STEP = "the same, as ours", "training step"  # a plain one with all that ours has but the norms; one of quick training
@@ -24,12 +26,12 @@ def benchmark(name: str) -> pd.DataFrame:
     Raises
     ------
     InputError
-        No such suite in ``results/benchmarks``.
+        No such suite in ``results/benchmarks``, or a file that is not the one that was measured.
     """
     file = paths.root() / "results" / "benchmarks" / f"{name}.parquet"
     if not file.is_file():
         raise InputError(f"what_it_costs.benchmark: {file} is not there; measure it with: python -m benchmarks {name}")
-    return pd.read_parquet(file)
+    return pd.read_parquet(io.BytesIO(sealed.opened(file.parent.parent, f"benchmarks/{file.name}")))
 
 
 def ratios(table: pd.DataFrame, reference: str) -> pd.DataFrame:

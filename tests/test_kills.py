@@ -1,0 +1,158 @@
+"""Kills at random moments: what is resumed ends with the table of one that nobody disturbed, bit for bit.
+
+A few kills an engine here; as many as ``DATADIET_KILLS`` says in the weekly job (20), where the whole book is killed as well.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from small import config, words  # noqa: F401
+from test_cluster import cluster  # noqa: F401
+
+from datadiet import paths, runs
+from datadiet.runs import checked
+
+KILLS = int(os.environ.get("DATADIET_KILLS", "2"))
+ROOT = Path(__file__).resolve().parent.parent
+SWEEP = """
+import sys; sys.path.insert(0, sys.argv[1])
+import torch; torch.set_num_threads(1)
+import datadiet.training.loop
+from test_kills import CONFIGS
+from datadiet import runs
+if __name__ == "__main__":
+    print("ready", flush=True)
+    runs.sweep(CONFIGS, engine=sys.argv[2])
+"""
+SOURCE = {name: value for name, value in config().items() if name != "seed"}
+CONFIGS = [config(seed=seed, epochs=2) for seed in range(6)] + [
+    config(seed=seed, score_at=[], keep={"rule": "hardest", "score": "el2n", "at": "1ep", "seeds": [0, 1], "source": SOURCE})
+    for seed in range(4)
+]
+
+
+def started(folder, engine, store):
+    script = folder / "sweep_once.py"
+    script.write_text(SWEEP)
+    command = [sys.executable, str(script), str(ROOT / "tests"), engine]
+    env = os.environ | {"DATADIET_STORE": str(store), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=env,
+                            start_new_session=True)  # fmt: skip
+
+
+def ended(child) -> float:
+    """Seconds from the begin of the sweep to its end."""
+    assert child.stdout.readline() == "ready\n"
+    start = time.monotonic()
+    _, said = child.communicate(timeout=250)
+    assert child.returncode == 0, said[-3000:]
+    return time.monotonic() - start
+
+
+def table_of(store, monkeypatch):
+    monkeypatch.setenv("DATADIET_STORE", str(store))
+    table = runs.sweep(CONFIGS, engine="stored")
+    assert table.attrs["missing"] == 0
+    arrays = [runs.store.arrays(key, "here") for key in table["key"]]
+    times = [name for name in table if name.endswith("seconds") or name == "started"]
+    return table.drop(columns=times), arrays
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("engine", ["here", "processes", "dask"])
+def test_a_sweep_killed_at_random_moments_ends_as_one_never_killed(words, engine, request, monkeypatch):  # noqa: F811
+    if engine == "dask":
+        pytest.importorskip("distributed")
+        workers = request.getfixturevalue("cluster")
+        workers.worker(), workers.worker()
+        workers.wait(2)
+        engine = f"dask://127.0.0.1:{workers.port}"
+    seed = random.SystemRandom().randrange(2**32)
+    print("seed", seed)
+    moments = random.Random(seed)
+    took = ended(started(words, engine, words / "whole"))
+    killed = 0
+    for _ in range(KILLS):
+        child = started(words, engine, words / "killed")
+        assert child.stdout.readline() == "ready\n"
+        time.sleep(moments.uniform(0, took / KILLS * 1.5))  # the sweep goes on from kill to kill: all its moments have their turn
+        with suppress(ProcessLookupError):  # it has just ended
+            os.killpg(child.pid, signal.SIGKILL)
+        child.communicate()
+        killed += child.returncode == -signal.SIGKILL
+        monkeypatch.setenv("DATADIET_STORE", str(words / "killed"))
+        if (words / "killed" / "runs.sqlite").is_file():
+            _, faults = checked.live()
+            assert all("a process was killed" in str(fault) for fault in faults), faults
+    ended(started(words, engine, words / "killed"))
+    assert killed, "no kill came before the end"
+    one, its = table_of(words / "whole", monkeypatch)
+    other, theirs = table_of(words / "killed", monkeypatch)
+    pd.testing.assert_frame_equal(one, other)
+    for mine, another in zip(its, theirs, strict=True):
+        assert mine.keys() == another.keys() and all(mine[name].tobytes() == another[name].tobytes() for name in mine)
+
+
+def test_two_sweeps_on_one_store_at_once_both_end_well(words, monkeypatch):  # noqa: F811
+    children = [started(words, "here", words / "shared") for _ in range(2)]
+    for child in children:
+        ended(child)
+    ended(started(words, "here", words / "whole"))
+    one, its = table_of(words / "shared", monkeypatch)
+    other, theirs = table_of(words / "whole", monkeypatch)
+    pd.testing.assert_frame_equal(one, other)
+    assert checked.live(words / "shared") == (len(CONFIGS), [])
+    for mine, another in zip(its, theirs, strict=True):
+        assert all(mine[name].tobytes() == another[name].tobytes() for name in mine)
+
+
+@pytest.mark.skipif("DATADIET_KILLS" not in os.environ, reason="minutes a kill: set DATADIET_KILLS, as the weekly job does")
+@pytest.mark.timeout(0)
+def test_a_book_killed_at_random_moments_is_the_book_never_killed(tmp_path):
+    """Each build in a clone of its own; page by page the HTML is equal but for times."""
+    seed = random.SystemRandom().randrange(2**32)
+    print("seed", seed)
+    moments, pages = random.Random(seed), {}
+    for name in ("whole", "killed"):
+        clone = tmp_path / name / "book"  # the same name: pages say where they lie
+        subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
+        env = os.environ | {"PYTHONPATH": str(clone), "DATADIET_STORE": str(tmp_path / name / "store"), "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-c", "from datadiet.cli import main; main()", "book", "--profile", "smoke"]
+        start = time.monotonic()
+        for _ in range(KILLS if name == "killed" else 0):
+            child = subprocess.Popen(command, cwd=clone, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                     start_new_session=True)  # fmt: skip
+            time.sleep(moments.uniform(0, 1.5 * took / KILLS))  # noqa: F821 - of the first clone
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+        subprocess.run(command, cwd=clone, env=env, check=True, capture_output=True)
+        took = time.monotonic() - start  # noqa: F841
+        html = clone / "_build" / "html"
+        pages[name] = {file.relative_to(html): file.read_text() for file in sorted(html.rglob("*.html"))}
+    assert pages["whole"].keys() == pages["killed"].keys()
+    for page, text in pages["whole"].items():
+        assert without_times(text) == without_times(pages["killed"][page]), page
+
+
+def without_times(html: str) -> str:
+    """A page without what differs between two builds: times of day, durations, and the ids of a rendering."""
+    import re
+
+    html = re.sub(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(\+00:00|Z)?", "TIME", html)
+    html = re.sub(r"\b\d+(\.\d+)?( |&nbsp;)(s|ms|seconds|minutes|min|hours|h)\b", "DURATION", html)
+    return re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}", "ID", html)
+
+
+def test_times_are_all_that_is_left_out():
+    assert without_times("at 2026-11-28 10:00:01 in 3.2 s") == without_times("at 2027-01-01 00:00:00 in 14 s")
+    assert without_times("accuracy 0.71") != without_times("accuracy 0.72")
+    assert paths.root() == ROOT

@@ -138,6 +138,20 @@ def test_a_page_without_a_file_is_named(small):
     assert not (small / "_build").exists()
 
 
+def test_a_page_shows_its_parameters_once():
+    def cell(source, *tags):
+        return nbformat.v4.new_code_cell(source, metadata={"tags": list(tags)})
+
+    def cells():
+        return [cell("seeds = 5        # one run each\nword = 'a  # b'", "parameters", "hide-input"),
+                cell('# Parameters\nseeds = 3\nword = "# c"', "injected-parameters", "hide-input"), cell("draw();")]
+
+    settings, other = render.parameters_once(cells())
+    assert settings.source == "seeds = 3  # one run each\nword = \"# c\"" and other.source == "draw();"
+    as_they_stand = [each for each in cells() if "injected-parameters" not in each.metadata.tags]
+    assert render.parameters_once([each.copy() for each in as_they_stand]) == as_they_stand
+
+
 def test_check_finds_a_missing_page_and_a_missing_image(small):
     build.build("smoke")
     images = list((small / "_build" / "html" / "_images").glob("*.png"))

@@ -15,7 +15,7 @@ from datadiet import runs, scores
 from datadiet.chapters import label_noise, ledger
 from datadiet.chapters.arms import by_seed
 from datadiet.chapters.label_noise import runs as noise
-from datadiet.chapters.views import View
+from datadiet.chapters.views import View, Views
 from datadiet.errors import InputError
 from datadiet.training import frozen
 
@@ -323,21 +323,21 @@ def test_examples_are_shown_where_the_set_can_be_read_and_is_the_same(real, monk
     task = runs.task_of(arm[0])
     assert (task.train.labels[ends["position"]] == ends["label"]).all() and (task.truth[ends["position"]] == ends["truth"]).all()
     view, empty = View("This machine", own, found), View("Published", own, pd.DataFrame())
-    shown = examples(view, n=40)  # all of them: every flip is marked, with the label it had
-    assert shown.text.count("FLIPPED, was") == 5 * 2 and "no runs are stored yet" in examples(empty).text
+    shown = examples([view], n=40)  # all of them: every flip is marked, with the label it had
+    assert shown.text.count("FLIPPED, was") == 5 * 2 and "no runs are stored yet" in examples([empty]).text
 
     task.train.inputs["text"][int(ends["position"].iloc[0])] = "<script>alert()</script>"
     with monkeypatch.context() as patch:
         patch.setattr(label_noise.figures, "task_of", lambda run: task)
-        assert "<script>" not in (html := examples(view).html) and "&lt;script&gt;" in html
+        assert "<script>" not in (html := examples([view]).html) and "&lt;script&gt;" in html
 
     changed = found.assign(data_checksum="another")
     for table in (changed, changed[changed["key"] != runs.key(arm[0])]):  # the first run is missing: the second one tells
-        assert "another checksum" in examples(View("This machine", own, table)).text
+        assert "another checksum" in examples([View("This machine", own, table)]).text
     runs._task.cache_clear()
     monkeypatch.delenv("DATADIET_DATA")
-    without = examples(view)
-    assert "hold no texts" in without.text and "apple" not in without.html
+    without = examples(Views([empty], [view]))
+    assert "hold no texts" in without.text and "apple" not in without.html and "no such file" not in without.html.lower()
 
 
 # --- Labels that people gave

@@ -17,7 +17,7 @@ from datadiet.chapters.arms import by_seed, pruned, scoring
 from datadiet.chapters.influence_scores.runs import FULL, RANDOM
 from datadiet.chapters.regime import Criterion, Experiment, experiments, verdict_of
 from datadiet.chapters.settings import alone, settings_of
-from datadiet.chapters.views import HERE, View
+from datadiet.chapters.views import HERE, View, Views
 from datadiet.errors import InputError
 from datadiet.runs import facts
 
@@ -452,9 +452,9 @@ def test_a_card_says_its_verdict_first_and_escapes_what_it_is_given(monkeypatch)
     assert [line.split(" | ")[:2] for line in lines[-3:]] == [[f"  {name}", "yes"] for name in ("learned", "no floor", "setting")]
 
 
-def test_a_card_is_decided_by_published_runs_and_shows_those_of_this_machine():
+def test_a_card_is_decided_by_published_runs_and_folds_away_those_rebuilt_here():
     ours, theirs = View(HERE, PAPER, synthetic(0.1, -0.1)), View("Published", PAPER, synthetic(-0.1, 0.1))
-    card = pages.verdict("BDD-5", [ours, theirs])
+    card = pages.verdict("BDD-5", Views([theirs], [ours]))
     assert card.text.startswith("BDD-5: reproduced\n")
     assert f"{HERE}, ag_news_subset: disagrees" in card.text and "Published, ag_news_subset: agrees" in card.text
     assert pages.verdict("BDD-5", [ours]).text.startswith("BDD-5: not reproduced\n")  # there are no others

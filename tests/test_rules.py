@@ -13,7 +13,7 @@ from datadiet.chapters import ledger, pages, parts, pruning_fractions, score_tim
 from datadiet.chapters import settings as chapter_settings
 from datadiet.chapters.arms import by_seed, kept_positions, pruned, scoring
 from datadiet.chapters.settings import of_notebook, of_task, settings_of
-from datadiet.chapters.views import View
+from datadiet.chapters.views import HERE, View, Views, compare
 from datadiet.errors import InputError
 
 matplotlib.use("Agg")
@@ -225,13 +225,15 @@ def test_a_parameter_file_that_lacks_a_parameter_is_refused(tmp_path, monkeypatc
         settings_of("short", "joint")
 
 
-def test_changed_settings_are_shown_beside_the_published_ones(tmp_path, monkeypatch):
+def test_changed_settings_are_folded_away_below_the_published_ones():
     """Runs that are all published, but fewer or others than those of the published settings, are a view of their own."""
-    from datadiet.chapters.views import compare
-
     public = pd.DataFrame({"key": list("abcd"), "origin": "published"})
-    assert [view.name for view in compare({}, public, {}, public)] == ["Published"]
-    assert [view.name for view in compare({}, public[:2], {}, public)] == ["This machine", "Published"]
+    published = [View("Published", {}, public), View("Published, on a GPU", {}, public)]
+    same, fewer, none = (compare({}, table, published) for table in (public, public[:2], public[:0]))
+    assert list(same) == list(fewer) == list(none) == published
+    assert not same.rebuilt and [view.name for view in fewer.rebuilt + none.rebuilt] == [HERE] * 2
+    alone = compare({}, public, [View("Published", {}, public[:0])])
+    assert [view.name for view in alone] == [HERE] and not alone.rebuilt, "nothing is published: there is nothing to fold below"
 
 
 def test_a_part_says_its_claim():
@@ -352,6 +354,13 @@ def real(words):  # noqa: F811
         table = runs.sweep(chapters.wanted(name, chosen))
         out[name] = [View("This machine", chosen, table), View("Published", settings_of("standard", name), pd.DataFrame())]
     return out
+
+
+def test_what_was_rebuilt_is_drawn_after_what_is_published(real):
+    made, empty = real["score-timing"]
+    views = Views([View("Published", made.settings, made.table), empty], [View(HERE, made.settings, made.table)])
+    titles = [ax.get_title() for ax in score_timing.figures.agreement(views).axes]
+    assert [title.split(":")[0] for title in titles if title] == ["Published", HERE]
 
 
 def test_tidy_tables_rules_cards_and_figures_on_real_runs(real):

@@ -1,11 +1,13 @@
 """The pages of the book: its table of contents, rendering them with jupyter-book, and a check of the HTML that came out."""
 
 import hashlib
+import io
 import json
 import re
 import shutil
 import subprocess
 import sys
+import tokenize
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -95,8 +97,26 @@ def assemble(root: Path, build: Path) -> Path:
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
                 cell.source = link.sub(r"\1.ipynb", cell.source)
+        notebook.cells = parameters_once(notebook.cells)
         nbformat.write(notebook, source / f"{page}.ipynb")
     return source
+
+
+def parameters_once(cells) -> list:
+    """Cells without the parameters that were set otherwise: those injected stand for them, each with its comment."""
+    comments, kept = {}, []
+    injected = any("injected-parameters" in cell.metadata.get("tags", []) for cell in cells)
+    for cell in cells:
+        tags = cell.metadata.get("tags", [])
+        if injected and "parameters" in tags:
+            tokens = tokenize.generate_tokens(io.StringIO(cell.source).readline)
+            comments = {each.line.split(" = ")[0]: each.string for each in tokens if each.type == tokenize.COMMENT}
+            continue
+        if "injected-parameters" in tags:
+            lines = [line for line in cell.source.splitlines() if line != "# Parameters"]
+            cell.source = "\n".join(f"{line}  {comments.get(line.split(' = ')[0], '')}".rstrip() for line in lines)
+        kept.append(cell)
+    return kept
 
 
 def _release(source: Path, config: dict) -> None:

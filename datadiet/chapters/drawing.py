@@ -6,7 +6,7 @@ import seaborn as sns
 
 from datadiet.chapters.parts import interval
 from datadiet.chapters.settings import alone, measure
-from datadiet.chapters.views import View
+from datadiet.chapters.views import View, rebuilt
 from datadiet.errors import InputError
 
 RULE_NAMES = {
@@ -30,13 +30,14 @@ def t95(values) -> tuple[float, float]:
 
 
 def panels(views: list[View], wanted=lambda settings, task: True):
-    """One axes for each view and task that is `wanted`; a view without runs says so in its panel.
+    """One axes for each view and task that is `wanted`, rebuilt views last; a view without runs says so in its panel.
 
     Yields (axes, settings as the task has them, table of runs, task).
     """
     if not views:
         raise InputError("drawing.panels: no view to draw; give at least one View.")
-    places = [(view, task) for view in views for task in (view.settings["tasks"] if len(view.table) else [None])]
+    every = [*views, *rebuilt(views)]
+    places = [(view, task) for view in every for task in (view.settings["tasks"] if len(view.table) else [None])]
     places = [(view, task) for view, task in places if task is None or wanted(view.settings, task)] or [(views[0], None)]
     columns = 2 if len(places) == 4 else min(len(places), ABREAST)
     rows = -(-len(places) // columns)

@@ -11,8 +11,9 @@ import pandas as pd
 from datadiet.chapters.ledger import EVIDENCE, claims, decide_over, rules
 from datadiet.chapters.ledger import ledger as read_ledger
 from datadiet.chapters.parts import difference, interval
-from datadiet.chapters.views import HERE, View
+from datadiet.chapters.views import View, rebuilt
 
+HINT = "Rebuilt here, a hint"
 DASH, DOT = "\N{EN DASH}", "\N{MIDDLE DOT}"
 MARKS = {
     "reproduced": "\N{CHECK MARK}",
@@ -76,18 +77,29 @@ def table(rows: list[list[str]], head: list[str], caption: str) -> str:
     )
 
 
+def folded(page: Page, summary: str = HINT) -> Page:
+    """A page behind a line that opens it."""
+    return Page(f'<details class="dd-fold"><summary>{escape(summary)}</summary>{page.html}</details>', f"{summary}\n{page.text}")
+
+
+def of_views(make, views: list[View]) -> Page:
+    """``make(views)`` of the views that are shown, and below it, folded away, of those that were rebuilt here."""
+    shown, own = make(list(views)), rebuilt(views)
+    below = [folded(make(own))] if own else []
+    return Page("".join(page.html for page in [shown, *below]), "\n".join(page.text for page in [shown, *below]))
+
+
 def verdict(claim: str, views: list[View]) -> Page:
-    """A claim's card: the verdict from the published runs, the claim, and of each view and task the regime and the parts."""
+    """A claim's card: the verdict from the runs that are shown, the claim, and of each view and task the regime and the parts."""
     entry = claims()[claim]
-    published = [view for view in views if view.name != HERE] or views
-    found = decide_over(claim, [(view.settings, view.table) for view in published])
+    found = decide_over(claim, [(view.settings, view.table) for view in views])
     text = [f"{claim}: {found.verdict}", *filter(None, [found.which]), entry["claim"], f"published: {entry['published']}"]
     html = [f'<p class="dd-verdict"><strong>{claim}:</strong> {escape(mark(found.verdict))}</p>']
     if found.which:
         html.append(f'<p class="dd-which">{escape(found.which)}</p>')
     whose = "Our inference, no sentence of the paper" if entry.get("ours") else "The paper"
     html.append(f"<p>{escape(entry['claim'])}<br><em>{whose}:</em> {escape(entry['published'])} ({escape(entry['known'])}).</p>")
-    for view in views:
+    for view in [*views, *rebuilt(views)]:
         for each in decide_over(claim, [(view.settings, view.table)]).experiments:
             name = f"{view.name}, {each.task}"
             rows = [[part.short, spread(part.effect, part.low, part.high), part.claimed, part.outcome, str(part.n)]
@@ -114,6 +126,10 @@ def _rule(entry: dict) -> str:
 
 def provenance(views: list[View]) -> Page:
     """Where the runs of each view come from: hardware, versions, commit, time, data."""
+    return of_views(_provenance, views)
+
+
+def _provenance(views: list[View]) -> Page:
     names = ["profile", "runs stored", "hardware", "run time", "examples trained on", "texts cut", "versions", "commit", "data"]
     columns = [_origin(view) for view in views]
     rows = [[name, *(column[i] for column in columns)] for i, name in enumerate(names)]
@@ -153,7 +169,7 @@ def rerun(chapter: str, views: list[View]) -> Page:
         f"datadiet run {chapter} --profile standard -p engine processes",
     ]
     times = []
-    for view in views:
+    for view in [*views, *rebuilt(views)]:
         if len(view.table):
             runs = view.table.drop_duplicates("key")
             times.append(

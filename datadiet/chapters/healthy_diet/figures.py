@@ -83,6 +83,10 @@ def minority(views: list[View]):
 
 def fairness(views: list[View]) -> pages.Page:
     """Every arm of the chapter: utility first, then fairness, means over seeds; a constant for reference."""
+    return pages.of_views(_fairness, views)
+
+
+def _fairness(views: list[View]) -> pages.Page:
     html, text = [], []
 
     def say(sentence: str) -> None:

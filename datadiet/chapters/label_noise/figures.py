@@ -14,7 +14,7 @@ from datadiet.chapters.pages import Page
 from datadiet.chapters.pages import table as html_table
 from datadiet.chapters.parts import difference
 from datadiet.chapters.settings import RETRAIN_AT, of_task
-from datadiet.chapters.views import View
+from datadiet.chapters.views import View, changed, rebuilt
 from datadiet.errors import InputError
 from datadiet.runs import task_of
 
@@ -79,7 +79,7 @@ def finding_flips_by_rate(views: list[View]):
 def people_errors(views: list[View], measure: str = "auroc"):
     """How well scores find wrong labels that people gave (solid), and about as many drawn flips of the same set (dotted)."""
     styles, names = dict(zip(KINDS, RATES.values(), strict=True)), {"el2n": "EL2N", "aum": "AUM", "entropy": "entropy"}
-    views = [View(view.name, view.settings | {"tasks": list(view.settings["people"])}, view.table) for view in views]
+    views = changed(views, lambda view: View(view.name, view.settings | {"tasks": list(view.settings["people"])}, view.table))
     for ax, settings, table, task in panels(views):
         points = [str(at) for at in settings["people_at"]]
         for kind in KINDS:
@@ -128,39 +128,48 @@ def windows(views: list[View]):
     return plt.gcf()
 
 
-def examples(view: View, n: int = 2, width: int = 110) -> Page:
-    """The hardest and easiest texts of each class under label noise, flips marked; or why they cannot be shown here.
+def examples(views: list[View], n: int = 2, width: int = 110) -> Page:
+    """The hardest and easiest texts of each class under label noise, flips marked; below them the sets without, and why.
 
-    Published runs hold ids, labels and numbers, no texts: those come from the set itself, if this machine has it.
+    Published runs hold ids, labels and numbers, no texts: those come from the set itself, if it can be read here.
     """
-    parts, text = [], []
-    for task in view.settings["tasks"]:
-        own = of_task(view.settings, task)
-        found = runs.extremes(own, view.table, task, n)
-        loaded, problem = _set_of(own, view.table, task) if len(found) else (None, "no runs are stored yet")
-        if problem:
-            parts.append(f"<p><em>{escape(f'{view.name}, {task}: {problem}')}</em></p>")
-            text.append(f"{view.name}, {task}: {problem}")
-            continue
-        columns, names, rows = list(loaded.train.inputs.values()), loaded.label_names, []
-        for row in found.to_dict("records"):
-            words = " / ".join(column[row["position"]] for column in columns)
-            shown = words if len(words) <= width else f"{words[: width - 3]}..."
-            flipped = f"FLIPPED, was {names[row['truth']]}" if row["truth"] != row["label"] else ""
-            rows.append([names[row["label"]], row["end"], f"{row['el2n']:.2f}", shown, flipped])
-        caption = f"{view.name}, {task}: hardest and easiest of each class, {NOISY:.0%} of the labels flipped"
-        parts.append(html_table(rows, ["label given", "end", "EL2N", "text", "flipped?"], caption))
-        text += [caption, *(" | ".join(row) for row in rows)]
+    parts, text, without = [], [], {}
+    for view in [*views, *rebuilt(views)]:
+        for task in view.settings["tasks"]:
+            own = of_task(view.settings, task)
+            found = runs.extremes(own, view.table, task, n)
+            loaded, why = _set_of(own, view.table, task) if len(found) else (None, "no runs are stored yet")
+            if why:
+                without.setdefault(why, []).append(task)
+                continue
+            rows = _texts(loaded, found, width)
+            caption = f"{view.name}, {task}: hardest and easiest of each class, {NOISY:.0%} of the labels flipped"
+            parts.append(html_table(rows, ["label given", "end", "EL2N", "text", "flipped?"], caption))
+            text += [caption, *(" | ".join(row) for row in rows)]
+    for why, tasks in without.items():
+        text.append(f"Not shown, {', '.join(dict.fromkeys(tasks))}: {why}.")
+        parts.append(f"<p>{escape(text[-1])}</p>")
     return Page("".join(parts), "\n".join(text))
 
 
+def _texts(loaded, found: pd.DataFrame, width: int) -> list[list[str]]:
+    """A row of words an example: label, end, score, text, and whether its label was flipped."""
+    columns, names, rows = list(loaded.train.inputs.values()), loaded.label_names, []
+    for row in found.to_dict("records"):
+        words = " / ".join(column[row["position"]] for column in columns)
+        shown = words if len(words) <= width else f"{words[: width - 3]}..."
+        flipped = f"FLIPPED, was {names[row['truth']]}" if row["truth"] != row["label"] else ""
+        rows.append([names[row["label"]], row["end"], f"{row['el2n']:.2f}", shown, flipped])
+    return rows
+
+
 def _set_of(settings: dict, table: pd.DataFrame, task: str):
-    """The set that the noisy runs of a table saw, or (None, why it cannot be had here)."""
+    """The set that the noisy runs of a table saw and no reason, or None and why it cannot be had here."""
     arm = runs.full(settings, task, NOISY)
     try:
         loaded = task_of(arm[0])
-    except InputError as problem:
-        return None, f"published runs hold no texts, and the set cannot be read here. {problem}"
+    except InputError:
+        return None, "published runs hold no texts; where DATADIET_DATA names a folder with the set, this cell shows them"
     if set(by_seed(table, arm, "data_checksum")) != {loaded.checksum}:
-        return None, "the set on this machine has another checksum than the one that the runs saw, so its texts are not theirs"
+        return None, "the set here has another checksum than the one that the runs saw, so its texts are not theirs"
     return loaded, None

@@ -44,6 +44,10 @@ def _words(effect: float, outcome: str) -> str:
 
 def advice(views: list[View]) -> pages.Page:
     """In how many cells of the factorial experiment each paper's advice holds."""
+    return pages.of_views(_advice, views)
+
+
+def _advice(views: list[View]) -> pages.Page:
     html, text = [], []
     for view in views:
         found = rules.advice(view.settings, view.table)

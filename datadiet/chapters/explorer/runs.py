@@ -120,8 +120,9 @@ def column(score: str, at, values: np.ndarray, ranked: bool) -> dict:
 def published_columns(configs: list[dict], recorded: list[dict], ranked_by: list[tuple]) -> dict[tuple, tuple[np.ndarray, bool]]:
     """(score, scoring point) -> values [N], mean over the seeds, and whether they rank: EL2N at every point, the others beside it.
 
-    `ranked_by`: (score, point) of scores that pruned runs went by. ``spread``: standard deviation over seeds of EL2N at the first
-    end of an epoch. ``confidence`` and ``variability``: :func:`datadiet.scores.datamap` over the scoring points of each run.
+    `ranked_by`: (score, point) of scores that pruned runs went by. ``confidence`` and ``variability``:
+    :func:`datadiet.scores.datamap` over the scoring points of each run; where there is one point, in their place ``spread``, the
+    standard deviation of EL2N over seeds.
     """
     points = configs[0]["score_at"]
     first = next(at for at in points if isinstance(at, str))
@@ -132,8 +133,9 @@ def published_columns(configs: list[dict], recorded: list[dict], ranked_by: list
     others = [("margin", first), ("entropy", first)] if len(recorded[0]["labels"]) <= FEW else []
     wanted = dict.fromkeys([*(("el2n", at) for at in points), *ranked_by, *others])
     found = {(score, at): (of(score, at).mean(0), True) for score, at in wanted}
-    found[("spread", first)] = of("el2n", first).std(0, ddof=1), False
-    if len(points) > 1:
+    if len(points) == 1:
+        found[("spread", first)] = of("el2n", first).std(0, ddof=1), False
+    else:
         maps = [scores.datamap(probabilities(arrays["logits"]), arrays["labels"]) for arrays in recorded]
         found[("confidence", None)] = np.mean([each.confidence for each in maps], axis=0), False
         found[("variability", None)] = np.mean([each.variability for each in maps], axis=0), False

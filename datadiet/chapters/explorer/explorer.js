@@ -212,7 +212,7 @@
       if (text !== undefined) box.append(make("p", { class: "ddx-text", dir: "auto" }, text));
       if (set.pictures) box.append(picture(i));
       const rows = [["position", String(i)], ["id in the set", String(set.id(i))], ...facts(i)];
-      box.append(table(`Example at position ${i}`, ["", "this example"], rows, []));
+      box.append(table(`Example at position ${i}`, ["property", "value"], rows, []));
       box.append(table("Its scores", ["score", "value", "place from the highest"], set.raw.columns.map((column, k) => {
         const { values, ranks } = set.column(k);
         return [column.title, shown(values[i]), `${counted(ranks[i] + 1)} of ${counted(set.n)}`];
@@ -238,7 +238,7 @@
         return make("tr", null, ...cells.map(([value, name]) => make("td", name ? { class: name } : null, value)));
       };
       const body = (title, rows) => make("tbody", null, make("tr", null, make("th", { colspan: "4", scope: "rowgroup" }, title)), ...rows.map(row));
-      const out = make("table", null, make("caption", null, `By ${set.raw.columns[view.by].title}. ${set.raw.why}`),
+      const out = make("table", null, make("caption", null, `By ${set.raw.columns[view.by].title}`),
         make("thead", null, make("tr", null, ...["place", "score", "label", "example"].map((name, k) =>
           make("th", { scope: "col", ...(k < 2 && { class: "ddx-number" }) }, name)))));
       if (view.selected >= 0) out.append(body("The selected example", [view.selected]));
@@ -296,16 +296,18 @@
       }
       const first = found[0], place = `${rule}, ${percent(first.fraction)} kept${first.offset ? `, ${percent(first.offset)} skipped` : ""}`;
       const exact = Math.abs(first.fraction - asked.fraction) + Math.abs(first.offset - asked.offset) < 1e-9;
-      const rows = found.map(arm => {
+      const random = rule === "random", head = ["test accuracy", ...(random ? [] : ["random, as many", "difference"]), "seeds"];
+      const rows = found.flatMap(arm => {
         const how = [arm.balanced ? "the same share of each class" : "classes as they fall", arm.budget === "steps" ? "as many updates as the full data" : "",
           arm.single ? "ranked by one run" : ""].filter(Boolean).join(", ");
-        const link = arm.chapter ? make("a", { href: `${arm.chapter}.html` }, arm.chapter) : "";
-        return rule === "random" ? [how, spread(arm.accuracy), String(arm.seeds), link]
-          : [how, spread(arm.accuracy), spread(arm.random), String(arm.seeds), link];
+        const link = arm.chapter ? [", in ", make("a", { href: `${arm.chapter}.html` }, arm.chapter)] : [];
+        const cells = [spread(arm.accuracy), ...(random ? [] : [spread(arm.random), spread(arm.gain)]), String(arm.seeds)];
+        return [make("tr", null, make("th", { colspan: String(head.length), scope: "rowgroup" }, how, ...link)),
+          make("tr", null, ...cells.map(value => make("td", null, value)))];
       });
-      const head = ["", "test accuracy", ...(rule === "random" ? [] : ["random, as many"]), "seeds", "chapter"];
-      box.replaceChildren(make("p", null, exact ? `This was run: ${place}.` : `The nearest that was run: ${place}.`),
-        make("div", { class: "ddx-scroll" }, table("Mean over seeds and its 95 % interval, published runs", head, rows, [])), make("p", null, whole));
+      const out = make("table", null, make("caption", null, "Published runs: mean over seeds and its 95 % interval; the difference seed by seed"),
+        make("thead", null, make("tr", null, ...head.map(name => make("th", { scope: "col" }, name)))), make("tbody", null, ...rows));
+      box.replaceChildren(make("p", null, exact ? `This was run: ${place}.` : `The nearest that was run: ${place}.`), out, make("p", null, whole));
       return `nearest run, ${place}: accuracy ${first.accuracy[0].toFixed(3)}` + (first.random ? `, random ${first.random[0].toFixed(3)}` : "");
     }
 
@@ -374,6 +376,7 @@
       part("position").max = set.n - 1;
       part("search").value = ""; part("hits").textContent = "";
       part("example").replaceChildren(make("p", null, "None yet: choose a point of the map, a row of the table below, a hit or a position."));
+      part("why").textContent = set.raw.why;
       tip.hidden = true;
       layout(); prune(false); ends();
       say(`${name}: ${set.n} examples of ${set.raw.classes.length} classes.`);
@@ -486,7 +489,7 @@
 
     part("fraction").value = 50; part("offset").value = 0; part("balanced").checked = part("places").checked = false; part("rule").value = "hardest";
     filled(part("set"), held.sets.map(each => [each.name, each.name]), held.sets[0].name);
-    return Object.assign(globalThis.datadietExplorer, { view, draw, select, choose, ready: choose(held.sets[0].name) });
+    return Object.assign(globalThis.datadietExplorer, { view, draw, select, choose, place: i => [px[i], py[i]], ready: choose(held.sets[0].name) });
   }
 
   const root = document.getElementById("ddx");

@@ -82,7 +82,7 @@ def unpacked(text: str) -> dict:
 
 
 def knots(falling: np.ndarray, tolerance: float) -> list[list[float]]:
-    """Points [rank, value] whose straight lines stay within `tolerance` of values that are sorted, highest first.
+    """Points [rank, value] whose straight lines stay within 1.005 `tolerance` of values that are sorted, highest first.
 
     >>> knots(np.array([9.0, 8.0, 7.0, 1.0, 1.0]), 0.1)
     [[0, 9.0], [2, 7.0], [3, 1.0], [4, 1.0]]
@@ -102,7 +102,8 @@ def knots(falling: np.ndarray, tolerance: float) -> list[list[float]]:
             middle = (good + bad) // 2
             good, bad = (middle, bad) if straight(start, middle) else (good, middle)
         places.append(good)
-    return [[place, float(f"{falling[place]:.6g}")] for place in places]
+    digits = max(0, int(np.ceil(-np.log10(tolerance / 100))))  # rounding adds a two-hundredth of the tolerance at most
+    return [[place, round(float(falling[place]), digits)] for place in places]
 
 
 def column(score: str, at, values: np.ndarray, ranked: bool) -> dict:

@@ -170,6 +170,21 @@ def _scored(rows: dict, configs: dict) -> dict[str, list[str]]:
     return dict(sorted(out.items()))
 
 
+def scored_by(file: str) -> list[str]:
+    """Keys, by seed, of the published runs whose scores a file of scores holds.
+
+    Raises
+    ------
+    InputError
+        No such file is released.
+    """
+    rows = store.published()
+    found = _scored(rows, {k: runs.config(**row["config"]) for k, row in rows.items()})
+    if file not in found:
+        raise InputError(f"released.scored_by: no file {file!r} is released; choose one of {', '.join(found) or 'none'}.")
+    return found[file]
+
+
 def score_table(keys: list[str]) -> pa.Table:
     """Scores of one set, a row an example: mean and spread over the runs `keys`, and the ranks that pruned runs were chosen by.
 

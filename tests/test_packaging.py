@@ -134,8 +134,9 @@ def test_a_folder_that_holds_the_checkout_does_not_hide_the_package(wheels):
 
 
 OF_THE_BOOK = {"cleanlab": "cleanlab", "ipykernel": "ipykernel", "jupyter-book": "jupyter_book", "jupytext": "jupytext",
-               "matplotlib": "matplotlib", "nbclient": "nbclient", "nbformat": "nbformat", "papermill": "papermill",
-               "pybtex": "pybtex", "seaborn": "seaborn", "sphinx": "sphinx", "sphinx-exercise": "sphinx_exercise",
+               "markdown-it-py": "markdown_it", "matplotlib": "matplotlib", "mdit-py-plugins": "mdit_py_plugins",
+               "nbclient": "nbclient", "nbformat": "nbformat", "papermill": "papermill", "pybtex": "pybtex",
+               "seaborn": "seaborn", "sphinx": "sphinx", "sphinx-exercise": "sphinx_exercise",
                "sphinx-mathjax-offline": "sphinx-mathjax-offline"}
 HIDING = """
 import sys

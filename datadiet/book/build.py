@@ -119,13 +119,18 @@ def compute_ahead(names: list[str], profile: str) -> None:
             runs.sweep(wanted, engine)
 
 
-def execute_all(root: Path, build: Path, profile: str, force: bool = False) -> dict[str, str]:
-    """Execute every chapter that changed; returns what failed, chapter -> why. One that fails does not stop the others."""
+def execute_all(
+    root: Path, build: Path, profile: str | None, force: bool = False, only: list[str] | None = None
+) -> dict[str, str]:
+    """Execute every chapter that changed; returns what failed, chapter -> why. One that fails does not stop the others.
+
+    Without a `profile` the chapters' own defaults stand, which show published runs; `only` names the pages to execute.
+    """
     surroundings, stale, failed = _surroundings(root), {}, {}
-    todo = [page for page in pages(root) if is_notebook((root / f"{page}.md").read_text())]
+    todo = [page for page in only or pages(root) if is_notebook((root / f"{page}.md").read_text())]
     for page in todo:
         source, stamp = root / f"{page}.md", build / "executed" / f"{page}.sha256"
-        settings = parameters_of(profile, source.stem)
+        settings = parameters_of(profile, source.stem) if profile else {}
         digest = sha(source.read_bytes(), json.dumps(settings).encode(), surroundings.encode())
         output = stamp.with_suffix(".ipynb")
         if not force and output.is_file() and stamp.is_file() and stamp.read_text() == digest:
@@ -134,8 +139,9 @@ def execute_all(root: Path, build: Path, profile: str, force: bool = False) -> d
             stamp.unlink(missing_ok=True)
             stale[page] = settings, digest
     start = time.perf_counter()
-    compute_ahead([Path(page).name for page in stale], profile)
-    if stale:
+    if profile:
+        compute_ahead([Path(page).name for page in stale], profile)
+    if stale and profile:
         print(f"runs of {len(stale)} chapters, profile {profile}: {time.perf_counter() - start:.1f} s", flush=True)
 
     def execute_one(page: str) -> None:

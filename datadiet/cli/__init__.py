@@ -47,9 +47,9 @@ def main():
     process.ours()
 
 
-from datadiet.cli import book, kept, own  # noqa: E402  (their commands use what stands above)
+from datadiet.cli import book, course, kept, own  # noqa: E402  (their commands use what stands above)
 
-OF_THE_BOOK = (book.book, book.run, book.plan, book.sweep, book.verify, book.claims, book.doctor, kept.store)
+OF_THE_BOOK = (book.book, book.run, book.plan, book.sweep, book.verify, book.claims, book.doctor, kept.store, course.course)
 
 for command in (*OF_THE_BOOK, own.score, own.prune):
     main.add_command(command)

@@ -1,4 +1,4 @@
-"""Figures of the chapter "What the top of the ranking holds", and its table of examples."""
+"""Figures of the chapter "Wrong labels among the hardest examples", and its table of examples."""
 
 from html import escape
 
@@ -57,7 +57,7 @@ def finding_flips(views: list[View], measure: str = "ap"):
 
 
 def finding_flips_by_rate(views: list[View]):
-    """The share of the flips that the top of each ranking holds, by how many labels were flipped."""
+    """The share of the flips among the hardest examples of each ranking, by the share of labels that was flipped."""
     for ax, settings, table, task in panels(views):
         rates, last = [rate for rate in settings["rates"] if rate], settings["score_at"][-1]
         found = [runs.detection(table, runs.full(settings, task, rate), ["el2n", "aum"], [RETRAIN_AT, last]) for rate in rates]
@@ -112,7 +112,7 @@ def dropping(views: list[View]):
 
 
 def windows(views: list[View]):
-    """What skipping the very hardest gains over not skipping, paired by seed, with clean and with noisy labels."""
+    """Gain from skipping the very hardest over not skipping, paired by seed, with clean and with noisy labels."""
     for ax, settings, table, task in panels(views):
         offsets = sorted(settings["offsets"])
         for place, (rate, style) in enumerate(RATES.items()):
@@ -129,7 +129,7 @@ def windows(views: list[View]):
 
 
 def examples(view: View, n: int = 2, width: int = 110) -> Page:
-    """The hardest and easiest texts of each class under label noise, flips marked; or why they cannot be shown here.
+    """The hardest and easiest texts of each class under label noise, flips marked; or the reason why they cannot be shown.
 
     Published runs hold ids, labels and numbers, no texts: those come from the set itself, if this machine has it.
     """
@@ -155,7 +155,7 @@ def examples(view: View, n: int = 2, width: int = 110) -> Page:
 
 
 def _set_of(settings: dict, table: pd.DataFrame, task: str):
-    """The set that the noisy runs of a table saw, or (None, why it cannot be had here)."""
+    """The set that the noisy runs of a table saw, or (None, the reason why it cannot be read)."""
     arm = runs.full(settings, task, NOISY)
     try:
         loaded = task_of(arm[0])

@@ -20,7 +20,7 @@ matplotlib.use("Agg")
 
 @pytest.fixture
 def computed(words):  # noqa: F811
-    """Scoring runs, pruned runs and random twins on "words", computed: configs by kind."""
+    """Scoring runs, pruned runs and random runs on "words", computed: configs by kind."""
     full = [config(seed=seed) for seed in range(3)]
     source = {name: value for name, value in full[0].items() if name != "seed"}
     pruned = [
@@ -41,7 +41,7 @@ def computed(words):  # noqa: F811
         for seed in range(3)
     ]
     random = [config(seed=seed, score_at=[], keep={"rule": "random", "fraction": 0.4}) for seed in range(3)]
-    lonely = config(seed=0, score_at=[], keep=pruned[0]["keep"] | {"fraction": 0.7})  # it has no random twin
+    lonely = config(seed=0, score_at=[], keep=pruned[0]["keep"] | {"fraction": 0.7})  # it has no random run beside it
     runs.sweep([*full, *pruned, *random, lonely])
     return {"full": full, "pruned": pruned, "random": random, "lonely": lonely}
 
@@ -52,7 +52,7 @@ def everything(computed) -> dict:
 
 def test_the_table_is_the_slow_truth(computed):
     table = chapter.runs.by_run(everything(computed), "here")
-    assert table.attrs["left out"] == {"no random twin": 1} and len(table) == len(computed["pruned"])
+    assert table.attrs["left out"] == {"no random run": 1} and len(table) == len(computed["pruned"])
     for run, seen in zip(computed["pruned"], (row for _, row in table.iterrows()), strict=False):
         run = next(
             each

@@ -1,4 +1,4 @@
-"""Dynamic pruning: choosing anew while training."""
+"""Dynamic pruning: choosing examples anew in the course of training."""
 
 from datadiet.chapters import rooms
 

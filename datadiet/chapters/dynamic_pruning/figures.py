@@ -46,17 +46,17 @@ def _frontier(views, cost, xlabel):
 
 
 def frontier(views: list[View]):
-    """Test accuracy against all that was computed for it, in forward units, as a share of training on everything."""
+    """Test accuracy against the whole cost, scoring included, in forward units, as a share of training on everything."""
     return _frontier(views, "cost", "forward units, scoring included (full data: 1)")
 
 
 def frontier_in_seconds(views: list[View]):
-    """Test accuracy against the time it took, training and scoring."""
+    """Test accuracy against the seconds of training and scoring."""
     return _frontier(views, "seconds", "seconds of training and scoring")
 
 
 def against_random(views: list[View]):
-    """What choosing by EL2N adds to a random subset with the same sizes, updates and schedule, seed by seed."""
+    """Gain of choosing by EL2N over a random subset with the same sizes, updates and schedule, seed by seed."""
     pairs = {"dynamic": "random dynamic", "static": "random static", "static, one run": "random static"}
     for ax, settings, table, task in panels(views):
         fractions, arms = sorted(settings["fractions"]), runs.arms(settings, task)

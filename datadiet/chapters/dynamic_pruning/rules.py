@@ -29,7 +29,7 @@ def ndd_1(settings, table, task, margins):
 
 @per_task
 def ndd_2(settings, table, task, margins):
-    """The smaller fraction gives up about a point."""
+    """The smaller fraction costs about a point of accuracy."""
     return _against_full(settings, table, task, min(settings["fractions"]), margins)
 
 

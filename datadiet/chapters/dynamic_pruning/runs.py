@@ -1,4 +1,4 @@
-"""Dynamic pruning: choosing anew while training, against choosing once, with every pass paid for.
+"""Dynamic pruning: choosing examples anew in the course of training, against choosing once, with every pass in the cost.
 
 Cost is counted in forward units: 3 for an example trained on (a backward pass costs about two forward ones), 1 for an example
 scored. Dynamic runs pay for their own passes; static ones for the scoring runs that chose their examples, up to the
@@ -28,7 +28,7 @@ def scheduled(settings: dict, task: str, schedule: dict, **changes) -> list[dict
 
 
 def _at_rate(configs: list[dict], decay: bool) -> list[dict]:
-    """The same runs, and the scoring runs they lean on, with a decaying or a constant learning rate."""
+    """The same runs, and the scoring runs that chose their examples, with a decaying or a constant learning rate."""
     out = []
     for run in configs:
         keep = run["keep"]
@@ -159,7 +159,7 @@ def bill(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def static_at_cost_of_dynamic(settings: dict, found: dict[tuple, pd.DataFrame], fraction: float) -> pd.Series:
-    """What static pruning reaches at the total cost of "dynamic" at `fraction`, by seed; `found` is :func:`account`'s.
+    """Accuracy of static pruning at the total cost of "dynamic" at `fraction`, by seed; `found` is :func:`account`'s.
 
     Read off the line through the static arms of all fractions, chosen and billed by one scoring run each, and the full data,
     which need no scoring; linear in forward units between them. Where dynamic is cheaper than the cheapest static arm, it is

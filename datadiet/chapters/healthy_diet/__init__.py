@@ -1,4 +1,4 @@
-"""A healthy data diet: fairness by choosing."""
+"""A healthy data diet: fairness by the choice of training sentences."""
 
 from datadiet.chapters import rooms
 

@@ -35,7 +35,7 @@ def _names(settings) -> list[str]:
 
 
 def _axis(ax, names, ylabel):
-    """The arms along the axis; the legend below their names, which lean."""
+    """The arms along the axis, their names at an angle, and the legend below."""
     ax.set_xticks(range(len(names)), [ARMS[name] for name in names], rotation=40, ha="right", fontsize="small")
     ax.set_ylabel(ylabel)
     legend(ax, -0.32)
@@ -54,7 +54,7 @@ def exact_frames(views: list[View]):
 
 
 def lengths(views: list[View]):
-    """Mean number of words of what each form of the score keeps, beside that of the whole set."""
+    """Mean number of words of the examples that each form of the score keeps, beside that of the whole set."""
     for ax, settings, table, task in panels(views):
         rows = runs.lengths(settings, table)
         rows = rows[rows["task"] == task]

@@ -1,4 +1,4 @@
-"""Joint tasks: does EL2N carry over to an intent and slots at once, and in which form? Its runs, and what each form keeps."""
+"""Joint tasks: does EL2N carry over to an intent with slots, and in which form? The runs, and the examples of each form."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""What the top of the ranking holds."""
+"""Wrong labels among the hardest examples."""
 
 from datadiet.chapters import rooms
 

@@ -1,4 +1,4 @@
-"""Figures of the chapter "What the top of the ranking holds", and its table of examples."""
+"""Figures of the chapter "Wrong labels among the hardest examples", and its table of examples."""
 
 from html import escape
 
@@ -57,7 +57,7 @@ def finding_flips(views: list[View], measure: str = "ap"):
 
 
 def finding_flips_by_rate(views: list[View]):
-    """The share of the flips that the top of each ranking holds, by how many labels were flipped."""
+    """The share of the flips among the hardest examples of each ranking, by the share of labels that was flipped."""
     for ax, settings, table, task in panels(views):
         rates, last = [rate for rate in settings["rates"] if rate], settings["score_at"][-1]
         found = [runs.detection(table, runs.full(settings, task, rate), ["el2n", "aum"], [RETRAIN_AT, last]) for rate in rates]
@@ -112,7 +112,7 @@ def dropping(views: list[View]):
 
 
 def windows(views: list[View]):
-    """What skipping the very hardest gains over not skipping, paired by seed, with clean and with noisy labels."""
+    """Gain from skipping the very hardest over not skipping, paired by seed, with clean and with noisy labels."""
     for ax, settings, table, task in panels(views):
         offsets = sorted(settings["offsets"])
         for place, (rate, style) in enumerate(RATES.items()):

@@ -1,4 +1,4 @@
-"""Rules of the chapter "What the top of the ranking holds"."""
+"""Rules of the chapter "Wrong labels among the hardest examples"."""
 
 from datadiet.chapters.arms import by_seed
 from datadiet.chapters.label_noise.runs import CLEAN, detection, window, without
@@ -8,13 +8,13 @@ from datadiet.chapters.settings import RETRAIN_AT
 
 
 def full(settings: dict, task: str) -> list[dict]:
-    """Runs on the full data, its labels as they are."""
+    """Runs on the full data, with the labels that it came with."""
     return full_at(settings, task, CLEAN)
 
 
 @per_task
 def p21_9(settings, table, task, margins):
-    """Mislabelled examples gather at the top."""
+    """Mislabelled examples gather among the hardest."""
     found = detection(table, full_at(settings, task, margins["rate"]), ["el2n"], [RETRAIN_AT]).set_index("seed")
     return [
         part(f"{task}: AUROC of the flips by EL2N at one epoch, {margins['rate']:.0%} flipped", found["auroc"],

@@ -1,4 +1,4 @@
-"""Label noise: what the top of the ranking holds when some labels are known to be wrong, and what dropping it buys.
+"""Label noise: the wrong labels among the hardest examples, where the flips are known, and the effect of dropping these examples.
 
 ``rates`` are the shares of flipped labels, ``fractions`` the shares kept when the hardest, or random examples, are dropped;
 ``people`` the sets with labels that people gave, and the share of drawn flips that stands beside each.
@@ -86,7 +86,7 @@ def people_arms(settings: dict, task: str, kind: str) -> dict[str, list[dict]]:
 
 
 def wanted(settings: dict) -> list[dict]:
-    """Runs of the chapter "What the top of the ranking holds": scoring at every rate; dropping and windows at two."""
+    """Runs of the chapter "Wrong labels among the hardest examples": scoring at every rate; dropping and windows at two."""
     out = []
     for task in settings["tasks"]:
         own = of_task(settings, task)
@@ -112,7 +112,7 @@ def people_accuracy(view, task: str, kind: str, name: str) -> pd.Series:
 # --- How well a ranking finds the labels that are known to be wrong
 
 def recall(values, wrong) -> float:
-    """Share of the n wrong examples among the n hardest; equals that straddle the cut count by the share of them above it."""
+    """Share of the n wrong examples among the n hardest; of examples equal at the cut, the share above it counts."""
     values, wrong = np.asarray(values, float), np.asarray(wrong)
     n = int(wrong.sum())
     cut = np.sort(values)[-n]
@@ -121,9 +121,9 @@ def recall(values, wrong) -> float:
 
 
 def measures(values, wrong) -> dict[str, float]:
-    """How well scores [N] find the wrong examples [N]: ``auroc``, ``ap`` (average precision) and ``recall``; equals are equal.
+    """How well scores [N] find the wrong examples [N]: ``auroc``, ``ap`` (average precision), ``recall``.
 
-    Scores that know nothing have an area under the ROC curve of 0.5, and the share of wrong ones as average precision and recall.
+    A random ranking has an area under the ROC curve of 0.5, and the share of wrong ones as average precision and recall.
 
     Raises
     ------
@@ -240,7 +240,7 @@ def against_cleanlab(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def confident_learning(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
-    """What cleanlab's confident learning calls a label issue, from out-of-fold probabilities, per task and rate.
+    """Label issues by cleanlab's confident learning, from out-of-fold probabilities, per task and rate.
 
     ``flagged`` examples, ``precision`` (share of them that were flipped) and ``recall`` (share of the flips among them).
     """
@@ -258,7 +258,7 @@ def confident_learning(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def one_ranking(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
-    """Spearman's rho of EL2N with other scores at one epoch, per task and seed. With two classes loss and margin add nothing."""
+    """Spearman's rho of EL2N with other scores at one epoch, per task and seed. With two classes loss and margin rank as EL2N."""
     rows = []
     for task, seed, recorded, t in _at_one_epoch(settings, table):
         el2n = runs.values_from(recorded, "el2n", t)

@@ -1,4 +1,4 @@
-"""Weak pool: what to add of what a weak model labelled."""
+"""Weak pool: additional training data, labelled by a weak model."""
 
 from datadiet.chapters import rooms
 

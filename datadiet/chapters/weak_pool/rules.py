@@ -5,7 +5,7 @@ from datadiet.chapters.weak_pool.runs import error, grown, weak
 
 
 def full(settings: dict, task: str) -> list[dict]:
-    """Runs on all that is truly labelled: the seed set."""
+    """Runs on all truly labelled examples: the seed set."""
     return weak(settings, task)
 
 

@@ -1,4 +1,4 @@
-"""Weak pool: which examples that a weak model labelled should be added to a small training set? Its runs, and what is added."""
+"""Weak pool: which examples that a weak model labelled should be added to a small training set? The runs, and the additions."""
 
 import math
 from itertools import combinations
@@ -25,7 +25,7 @@ def weak(settings: dict, task: str) -> list[dict]:
 
 
 def grown(settings: dict, task: str, by: str, labels: str = "hypotheses") -> list[dict]:
-    """The arm that adds what `by` chooses, with these `labels`: each seed grows from the weak model of its own seed."""
+    """The arm that adds the examples chosen by `by`, with these `labels`; each seed has its own weak model."""
     settings = of_task(settings, task)
     pool = {"start": settings["start"], "by": by, "confident": settings["confident"], "add": settings["add"], "labels": labels,
             "source": without_seed(weak(settings, task)[0])}
@@ -49,7 +49,7 @@ def error(table: pd.DataFrame, arm: list[dict], kind: str = "intent") -> pd.Seri
 
 
 def added(settings: dict, table: pd.DataFrame) -> pd.DataFrame:
-    """How wrong the hypotheses are that each way of choosing adds, and how long, a row for each task, way and seed."""
+    """Wrong hypotheses and mean length of the examples that each way of choosing adds, a row for each task, way and seed."""
     rows = []
     for task in settings["tasks"]:
         for by in of_task(settings, task)["choices"]:

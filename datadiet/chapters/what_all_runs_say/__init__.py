@@ -1,4 +1,4 @@
-"""What all runs say together: every published pruned arm beside its random twin."""
+"""What all runs say together: every published pruned arm beside the random arm of the same size, budget and seeds."""
 
 from datadiet.chapters import rooms
 

@@ -79,7 +79,7 @@ def seen_and_foretold(arms: pd.DataFrame, foretold: np.ndarray, named: int = 4):
 
 
 def folded(values: pd.DataFrame, caption: str, digits: int = 3) -> pages.Page:
-    """A long table behind a line that opens it."""
+    """A long table, folded."""
     inside = pages.frame(values, caption, digits)
     return pages.Page(f"<details><summary>{caption}</summary>{inside.html}</details>", inside.text)
 

@@ -1,7 +1,7 @@
-"""What all runs say together: every published pruned run beside its random twin, and how much of its kept examples is wrong.
+"""What all runs say together: every published pruned run beside its random run, and its kept examples that are misclassified.
 
 The chapter asks for no runs of its own. It reads each published run that keeps examples by a score and whose scoring runs and
-random twin are published: the same config and seed, with as many examples drawn at random. It grows as runs are published.
+random run are published: the same config and seed, with as many examples drawn at random. It grows as runs are published.
 """
 
 import json
@@ -58,7 +58,7 @@ def family(task: str) -> str:
 
 
 class _Recorded:
-    """Arrays of scoring runs, and what is read off them, each read once: thousands of pruned runs lean on a few hundred."""
+    """Arrays of scoring runs, and numbers from them, each read once: thousands of pruned runs share a few hundred."""
 
     def __init__(self, origin: str):
         self.origin, self.seen = origin, {}
@@ -100,7 +100,7 @@ def _knowing(whole: dict[str, dict], asked: dict[str, dict]) -> dict[tuple, tupl
 
 
 def by_run(rows: dict | None = None, origin: str = "published") -> pd.DataFrame:
-    """Every pruned run that has a random twin, a row each; ``attrs["left out"]`` counts the others by reason.
+    """Every pruned run that has a random run beside it, a row each; ``attrs["left out"]`` counts the others by reason.
 
     ``wrong`` and ``all wrong``: share of the kept, and of all, training examples whose label is not what a scoring run says, mean
     over the scoring runs that chose them, at the first end of an epoch that they recorded. Runs scored earlier are asked at that
@@ -123,7 +123,7 @@ def by_run(rows: dict | None = None, origin: str = "published") -> pd.DataFrame:
     for k, run in asked.items():
         twin = runs.key(run | {"keep": {"rule": "random", "fraction": run["keep"]["fraction"]}})
         sources = [runs.key(source) for source in runs.scoring_runs(run)]
-        why = "no random twin" if twin not in rows else "scoring runs not published" if set(sources) - set(rows) else None
+        why = "no random run" if twin not in rows else "scoring runs not published" if set(sources) - set(rows) else None
         source, judges = run["keep"]["source"], sources
         if why is None and not _first_end(source):
             source, others = knowing.get((*(run[name] for name in SET), run["encoder"]), (None, {}))
@@ -151,7 +151,7 @@ def by_run(rows: dict | None = None, origin: str = "published") -> pd.DataFrame:
 
 
 def _identity(run: dict) -> dict:
-    """What an arm is called by, and ``arm``, equal in runs that differ in their seed alone, and in the draw that goes with it."""
+    """The settings that name an arm, and ``arm``, equal in runs that differ in seed and draw alone."""
     chosen = run["keep"] | {"seeds": len(run["keep"]["seeds"])}
     chosen |= {"source": chosen["source"] | {"draw": None}}
     said = {"arm": json.dumps(run | {"seed": None, "draw": None, "keep": chosen}, sort_keys=True), "family": family(run["task"])}
@@ -166,7 +166,7 @@ def _identity(run: dict) -> dict:
 
 
 def _outcome(run: dict, mine: dict, random: dict) -> dict:
-    """The number that the task is judged by, of the run and of its twin; ``blind`` where both always name one class."""
+    """The number that the task is judged by, of the run and of its random run; ``blind`` where both always name one class."""
     name = f"test_{measure(run['task'])}"
     blind = mine.get("test_matthews") == 0 and random.get("test_matthews") == 0
     return {"accuracy": mine[name], "random": random[name], "blind": blind}

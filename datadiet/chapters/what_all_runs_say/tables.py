@@ -1,4 +1,4 @@
-"""Tables of the chapter "What all runs say together": what is read off the arms, and what an arm is called."""
+"""Tables of the chapter "What all runs say together": numbers of the arms, and the name of an arm."""
 
 import numpy as np
 import pandas as pd
@@ -39,14 +39,14 @@ def beside(arms: pd.DataFrame, arm: pd.Series, **changes) -> pd.Series | None:
 
 
 def below_chance(arms: pd.DataFrame) -> pd.DataFrame:
-    """Arms of the hardest that end surely below chance, furthest below first, beside their random and easiest twins.
+    """Arms of the hardest that end surely below chance, furthest below first, beside random and easiest ones.
 
     Arms that keep more than 0.4 misclassified: one that keeps none can end there by naming one class always.
     """
     mine = arms[(arms["rule"] == "hardest") & (arms["most"] < arms["chance"]) & (arms["wrong"] > 0.4)]
     rows = []
     for arm in (arm for _, arm in mine.iterrows()):
-        twin = beside(arms, arm, rule="easiest", **{"of each class": False})
+        same = beside(arms, arm, rule="easiest", **{"of each class": False})
         rows.append(
             called(arm)
             | {
@@ -54,7 +54,7 @@ def below_chance(arms: pd.DataFrame) -> pd.DataFrame:
                 "at most": arm["most"],
                 "chance": arm["chance"],
                 "random": arm["random"],
-                "easiest": np.nan if twin is None else twin["accuracy"],
+                "easiest": np.nan if same is None else same["accuracy"],
                 "kept misclassified": arm["wrong"],
                 "all misclassified": arm["all wrong"],
                 "class skew": arm["skew"],
@@ -85,7 +85,7 @@ def hardest(arms: pd.DataFrame, of: str, fraction: float, at=None) -> pd.Series 
 
 
 def by_scoring_point(arms: pd.DataFrame, of: str, fraction: float = 0.5) -> pd.DataFrame:
-    """The arms of :func:`hardest` by their scoring point, earliest first: what was kept and what it taught."""
+    """The arms of :func:`hardest` by their scoring point, earliest first: the kept examples, and the accuracy they led to."""
     mine = hardest(arms, of, fraction)
     order = [(isinstance(at, str), int(str(at).removesuffix("ep"))) for at in mine["at"]]
     mine = mine.iloc[sorted(range(len(order)), key=order.__getitem__)]
@@ -95,7 +95,7 @@ def by_scoring_point(arms: pd.DataFrame, of: str, fraction: float = 0.5) -> pd.D
 
 
 def groups(arm: pd.Series) -> pd.DataFrame:
-    """What an arm teaches of each group, a row a group: its labels in the whole set and among the kept.
+    """Labels of each group of an arm, in the whole set and among the kept examples, a row a group.
 
     A group is what the scoring runs say is of one class. ``right of all`` and ``right of kept``: share of the group whose label
     says so too; ``kept say``: its most common label among the kept.
@@ -117,7 +117,7 @@ def groups(arm: pd.Series) -> pd.DataFrame:
 
 
 def called(arm: pd.Series) -> dict:
-    """What tells an arm from others, in few words."""
+    """The settings that distinguish an arm, in few words."""
     extra = [f"skip {arm['skipped']:.0%}" if arm["skipped"] else "", "of each class" if arm["of each class"] else ""]
     how = [
         arm["budget"] if arm["budget"] != "epochs" else "",

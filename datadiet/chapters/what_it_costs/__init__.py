@@ -1,4 +1,4 @@
-"""What it costs to choose."""
+"""The cost of choosing examples."""
 
 from datadiet.chapters import rooms
 

@@ -61,7 +61,7 @@ def gradient_costs(rounds: dict):
 
 
 def growth(table: pd.DataFrame):
-    """Seconds and peak memory against what grows, both axes logarithmic; the slope is the exponent."""
+    """Seconds and peak memory against the size that grows, both axes logarithmic; the slope is the exponent."""
     slopes = exponents(table).set_index("case")
     figure, axes = plt.subplots(-(-len(slopes) // 3), 3, figsize=(11, 6), layout="constrained", squeeze=False)
     for ax, (case, rows) in zip(axes.flat, table.groupby("case", sort=False), strict=False):

@@ -1,4 +1,4 @@
-"""Goals for the speed of one GPU, and what the rounds of ``python -m benchmarks gpu`` say of each.
+"""Goals for the speed of one GPU, each with its verdict by the rounds of ``python -m benchmarks gpu``.
 
     verdicts(rounds())          # a row a goal: what is asked, what was measured, met or missed, the card's name
 
@@ -28,7 +28,7 @@ RATES = {"updates": "updates a second", "examples": "examples a second"}
 
 @dataclass(frozen=True)
 class Goal:
-    """A bound on what a contestant does in a case: on a rate (``quantity`` "updates" or "examples"), on "seconds" or "error".
+    """A bound on a contestant in a case: on a rate (``quantity`` "updates" or "examples"), on "seconds" or "error".
 
     ``over``: the peer whose quantity, in the same round, it is divided by. ``bound`` None: the number is stated, and no goal set.
     """

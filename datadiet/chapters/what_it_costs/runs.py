@@ -1,4 +1,4 @@
-"""What it costs: rounds of the benchmarks, how this machine does, and the bills of published experiments.
+"""What it costs: rounds of the benchmarks, the time on the machine that builds the page, and the cost of published experiments.
 
 ``python -m benchmarks`` writes ``results/benchmarks/*.parquet``, a row for each contestant and round. Contestants took turns, so
 a ratio is taken within a round; what is reported is the median over rounds, with the least and the greatest.
@@ -206,7 +206,7 @@ def bills(gradients: pd.DataFrame, case: str) -> pd.DataFrame:
 
 
 def shares_of_training(epochs: int, fraction: float) -> pd.Series:
-    """Bills of four ways to train on `fraction` of the examples, as shares of training on everything for as many epochs.
+    """Costs of four ways to train on `fraction` of the examples, as shares of training on everything for as many epochs.
 
     Dynamic pruning trains its first epoch on everything and chooses anew after each. A static subset is chosen by one run, or by
     the average of five, that each train for an epoch on everything and pass once over it.

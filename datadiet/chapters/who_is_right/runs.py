@@ -1,4 +1,4 @@
-"""Who is right, when: one factorial experiment over the things in which the papers differ.
+"""Who is right, when: one factorial experiment over the settings in which the papers differ.
 
 Difficulty (the tasks) x label noise (``rates``) x kept fraction x budget, and in each cell four ways to keep.
 """

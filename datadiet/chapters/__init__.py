@@ -18,7 +18,7 @@ NAMES = (
     "score-timing", "pruning-fractions", "influence-scores", "grand-at-init", "loss-landscape", "label-noise", "dynamic-pruning",
     "joint", "weak-pool", "healthy-diet", "who-is-right",
 )  # fmt: skip
-ROOMS = ("runs", "rules", "figures", "model", "tables")
+ROOMS = ("runs", "rules", "figures", "model", "tables", "flips")
 
 
 def room(chapter: str, name: str):

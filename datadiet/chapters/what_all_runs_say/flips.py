@@ -1,0 +1,76 @@
+"""Who finds flipped labels: what ``python -m benchmarks flips`` measured, peer beside peer, paired by draw."""
+
+import numpy as np
+import pandas as pd
+
+from datadiet.chapters.pages import DASH
+from datadiet.chapters.parts import interval
+from datadiet.chapters.what_it_costs.runs import benchmark
+
+__all__ = ["benchmark", "best", "compared", "counts", "shown"]
+
+
+def compared(table: pd.DataFrame, reference: str = "datadiet 30s") -> pd.DataFrame:
+    """A row a set, peer and score: area under the curve and precision, means over draws, and how far `reference` is ahead.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Rows of ``benchmark("flips")``; any part of them.
+    reference : str
+        The peer whose area under the curve is compared: ``ahead`` is the mean over draws of its own minus that of the row, with
+        the 95 % t interval ``low``, ``high``. NaN where the two share fewer than two draws.
+
+    Returns
+    -------
+    DataFrame
+        ``set``, ``peer``, ``score`` ("" for ours, which chooses one for each draw), ``draws``, ``auc``, ``precision`` (at the
+        number of flips), ``seconds`` (median), ``ahead``, ``low``, ``high``, ``failed``.
+    """
+    if "failed" not in table:
+        table = table.assign(failed=None)
+    table = table.assign(score=table["score"].where(~table["peer"].str.startswith("datadiet"), "").fillna(""))
+    draw = ["seed", "rows"]
+    rows = []
+    for name, mine in table.groupby("set", sort=False):
+        base = mine[(mine["peer"] == reference) & mine["auc"].notna()].set_index(draw)["auc"]
+        for (peer, score), theirs in mine.groupby(["peer", "score"], sort=False):
+            behind = (base - theirs.set_index(draw)["auc"]).dropna().to_numpy(float)
+            ahead, low, high = interval(behind) if len(behind) > 1 else (behind.mean() if len(behind) else np.nan, *[np.nan] * 2)
+            rows.append({"set": name, "peer": peer, "score": score, "draws": int(theirs["auc"].notna().sum()),
+                         "auc": theirs["auc"].mean(), "precision": theirs["precision"].mean(),
+                         "seconds": theirs["seconds"].median(), "ahead": ahead, "low": low, "high": high,
+                         "failed": next(iter(theirs["failed"].dropna()), "")})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def best(found: pd.DataFrame) -> pd.DataFrame:
+    """Of each set and peer the score with the largest mean area under the curve: a peer is not held to a bad choice of score."""
+    known = found[found["auc"].notna()]
+    return known.loc[known.groupby(["set", "peer"], sort=False)["auc"].idxmax()].reset_index(drop=True)
+
+
+def counts(table: pd.DataFrame) -> pd.DataFrame:
+    """How often the interval of the number of wrong labels holds the number of flips, a row a peer that gives one."""
+    if "low" not in table:
+        return pd.DataFrame(columns=["peer", "draws", "held", "width"])
+    given = table[table["low"].notna()]
+    held = given.assign(held=(given["low"] <= given["flips"]) & (given["flips"] <= given["high"]),
+                        width=(given["high"] - given["low"]) / given["flips"])  # fmt: skip
+    grouped = held.groupby("peer", sort=False)
+    return grouped.agg(draws=("held", "size"), held=("held", "sum"), width=("width", "median")).reset_index()
+
+
+def shown(table: pd.DataFrame) -> pd.DataFrame:
+    """A row a set and peer, at the best of its scores, with columns in words."""
+    top = best(compared(table))
+    ahead = [
+        DASH if pd.isna(row.ahead) or row.peer == "datadiet 30s" else
+        f"{row.ahead:+.3f}" + (f" [{row.low:+.3f}, {row.high:+.3f}]" if pd.notna(row.low) else "")
+        for row in top.itertuples()
+    ]  # fmt: skip
+    return pd.DataFrame({
+        "set": top["set"], "who": top["peer"], "score": top["score"].replace("", DASH), "draws": top["draws"],
+        "area under the curve": top["auc"], "precision": top["precision"], "datadiet 30s is ahead by": ahead,
+        "seconds": top["seconds"].round().astype(int),
+    })  # fmt: skip

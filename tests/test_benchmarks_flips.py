@@ -1,0 +1,130 @@
+"""The benchmark of finding flipped labels: draws are what they say, rows survive a kill, and differences are paired by draw."""
+
+import importlib.util
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from benchmarks import __main__ as command
+from benchmarks import flips
+from datadiet.chapters.parts import interval
+from datadiet.chapters.what_all_runs_say import flips as found
+from datadiet.errors import InputError
+
+
+class Inline:
+    """Stands where a process would: work is done at once, here."""
+
+    def __init__(self, *args, **kwargs): ...
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *args): ...
+
+    def submit(self, function, *args):
+        class Done:
+            def result(self):
+                return function(*args)
+
+        return Done()  # fmt: skip
+
+
+def test_a_draw_has_its_rows_and_its_flips():
+    task = flips.drawn("docstrings", 3, rows=200)
+    assert len(task.train) == 200 and (task.train.labels != task.truth).sum() == 20
+    other = flips.drawn("docstrings", 4, rows=200)
+    assert task.train.inputs["text"] != other.train.inputs["text"]
+
+
+def test_peers_rank_the_same_rows():
+    """A ranking that puts all flips first has area and precision one; one that knows nothing about half."""
+    task = flips.drawn("docstrings", 0, rows=100)
+    wrong = (task.train.labels != task.truth).astype(float)
+    perfect, blind = (flips.judged(task, {"scores": {"x": values}, "seconds": 1.0})[0] for values in (wrong, np.zeros(100)))
+    assert perfect["auc"] == perfect["precision"] == 1 and blind["auc"] == 0.5
+    assert flips.judged(task, {"scores": {"x": wrong}, "wrong": wrong / 2, "seconds": 1.0})[0]["brier"] == pytest.approx(0.025)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("cleanlab") is None, reason="cleanlab is in the extra `book`")
+def test_frozen_features_find_flips():
+    rows = flips.judged(task := flips.drawn("docstrings", 0, rows=160), flips.frozen(task, 0))
+    assert [row["score"] for row in rows] == list(flips.CLEANLAB) and max(row["auc"] for row in rows) > 0.6
+
+
+def test_a_killed_run_goes_on(monkeypatch, tmp_path):
+    asked, file = [], tmp_path / "flips.parquet"
+
+    def measured(name, seed, peer, rows):
+        asked.append((name, seed, peer))
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return [{"score": "s", "auc": 0.5, "precision": 0.5, "seconds": 1.0}]
+
+    monkeypatch.setattr(flips, "measured", measured)
+    monkeypatch.setattr(flips, "ProcessPoolExecutor", Inline)
+    with pytest.raises(KeyboardInterrupt):
+        flips.run(file, ["rte", "trec6"], 2, [flips.FROZEN], 10)
+    assert len(pd.read_parquet(file)) == 2
+    table = flips.run(file, ["rte", "trec6"], 2, [flips.FROZEN], 10)
+    assert len(table) == 4 and asked[2:] == [("rte", 1, flips.FROZEN), ("rte", 1, flips.FROZEN), ("trec6", 1, flips.FROZEN)]
+    with pytest.raises(InputError, match="unknown sets"):
+        flips.run(None, ["nowhere"], 1, [flips.FROZEN])
+    with pytest.raises(InputError, match="unknown peers"):
+        flips.run(None, ["rte"], 1, ["nobody"])
+
+
+def test_a_peer_that_is_not_there_is_a_row_and_tried_again(monkeypatch, tmp_path):
+    file, say = tmp_path / "flips.parquet", [[{"failed": "ModuleNotFoundError: cleanlab"}], [{"score": "s", "auc": 1.0}]]
+    monkeypatch.setattr(flips, "measured", lambda *unit: say.pop(0))
+    monkeypatch.setattr(flips, "ProcessPoolExecutor", Inline)
+    assert flips.run(file, ["rte"], 1, [flips.FROZEN], 10)["failed"][0].startswith("ModuleNotFoundError")
+    again = flips.run(file, ["rte"], 1, [flips.FROZEN], 10)
+    assert len(again) == 1 and again["auc"][0] == 1
+
+
+def table(seed: int) -> pd.DataFrame:
+    draw = np.random.default_rng(seed)
+    rows = [
+        {"set": name, "seed": s, "rows": 1500, "peer": peer, "score": score, "auc": draw.random(), "precision": draw.random(),
+         "seconds": 1.0, "failed": None, "flips": 150, "low": high - 40, "high": high + 20 * s}
+        for name in ("a", "b") for s in range(3)
+        for peer, score, high in (("datadiet 30s", "el2n", 140.0), (flips.FROZEN, "x", np.nan), (flips.FROZEN, "y", np.nan))
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_differences_are_paired_by_draw():
+    seed = np.random.default_rng().integers(1_000_000)
+    rows = table(seed)
+    every = found.compared(rows.sample(frac=1, random_state=1)).set_index(["set", "peer", "score"])
+    shown = every.loc[("a", flips.FROZEN, "x")]
+    own, theirs = (rows[(rows["set"] == "a") & (rows["score"] == score)].set_index("seed")["auc"] for score in ("el2n", "x"))
+    assert shown[["ahead", "low", "high"]].tolist() == pytest.approx(interval((own - theirs).to_numpy())), f"seed {seed}"
+    assert found.counts(rows)[["draws", "held"]].iloc[0].tolist() == [6, 4]  # the intervals end at 140, 160 and 180
+    top = found.best(found.compared(rows))
+    assert len(top) == 4 and (top.groupby("set").size() == 2).all()
+
+
+def test_part_of_the_rows_is_enough():
+    rows = table(0)
+    one = found.compared(rows[(rows["seed"] == 0) & (rows["set"] == "a")])
+    assert len(one) == 3 and one["low"].isna().all() and one["ahead"].notna().all()
+    without = found.compared(rows[rows["peer"] != "datadiet 30s"])
+    assert without["ahead"].isna().all() and len(found.best(without)) == 2
+    page = found.shown(rows)
+    assert page["datadiet 30s is ahead by"].str.contains("[", regex=False).sum() == 2
+    assert found.shown(rows[rows["seed"] == 0])["datadiet 30s is ahead by"].str.contains("[", regex=False).sum() == 0
+
+
+def test_the_command_prints_what_it_found(monkeypatch, tmp_path):
+    monkeypatch.setattr(flips, "measured", lambda *unit: [{"score": "s", "auc": 0.75, "precision": 0.5, "seconds": 1.0}])
+    monkeypatch.setattr(flips, "ProcessPoolExecutor", Inline)
+    monkeypatch.setattr(command.paths, "root", lambda: tmp_path)
+    options = ["flips", "--sets", "rte,trec6", "--seeds", "2", "--budget", "30s", "--peers", flips.FROZEN]
+    done = CliRunner().invoke(command.main, options, catch_exceptions=False)
+    assert done.exit_code == 0 and "0.75" in done.output
+    assert len(pd.read_parquet(tmp_path / "results" / "benchmarks" / "flips.parquet")) == 8
+    assert CliRunner().invoke(command.main, ["flips", "--sets", "nowhere"]).exit_code == 2
+    assert CliRunner().invoke(command.main, ["flips", "--budget", "soon"]).exit_code == 2

@@ -20,6 +20,30 @@ from datadiet.errors import InputError
 # Profiles whose published runs decide claims; one without published runs of a chapter says nothing about it.
 EVIDENCE = ("standard", "news", "gpu", "gpu-windows", "gpu-every-1", "gpu-every-4")
 
+# key in references.bib -> the abbreviation that its claims' ids begin with, its name, and by whom
+PAPERS = {
+    "paul2021deep": ("P21", "Deep Learning on a Data Diet", "Paul et al., 2021"),
+    "kirsch2023does": ("K23", "Does \u201cDeep Learning on a Data Diet\u201d reproduce?", "Kirsch, 2023"),
+    "fayyaz2022bert": ("BDD", "BERT on a Data Diet", "Fayyaz et al., 2022"),
+    "attendu2023nlu": ("NDD", "NLU on Data Diets", "Attendu and Corbeil, 2023"),
+    "anand2023influence": ("INF", "Influence Scores at Scale", "Anand et al., 2023"),
+    "zayed2022deep": ("HDD", "Deep Learning on a Healthy Data Diet", "Zayed et al., 2023"),
+    "sabbineni2023comprehensive": ("BEM", "Benchmarking of Entropy and Margin", "Sabbineni et al., 2023"),
+    "marion2023when": ("WLM", "When Less is More", "Marion et al., 2023"),
+}
+# word of a verdict -> what it comes to, for colours and filters
+KINDS = {"reproduced": "agrees", "agrees": "agrees", "partly reproduced": "partly", "partly": "partly", "undecided": "undecided",
+         "not reproduced": "disagrees", "disagrees": "disagrees"}
+# where the experiments that decide a claim stand -> what that means for it
+SETTINGS = {
+    "the paper's setting": "within stated bounds of the paper's own experiment",
+    "reduced setting": "smaller than the paper's experiment: neither confirms nor refutes the paper",
+    "analogue": "the same design on other data: speaks of the analogue alone",
+    "outside its regime": "tried, but the experiment could not have shown the claim right or wrong",
+    "no runs yet": "the rule is written, its runs are not published",
+    "not testable here": "its data or models cannot be had by us",
+}
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -52,6 +76,18 @@ class Verdict:
         return next((part for part in self.parts if part.n), None)
 
     @property
+    def setting(self) -> str:
+        """Where the experiments that decide stand, a word of ``SETTINGS``."""
+        counted = deciding(self.experiments)
+        if all(each.outcome == "no runs" for each in self.experiments):
+            return "no runs yet"
+        if not counted:
+            return "outside its regime"
+        if self.verdict.startswith("analogue"):
+            return "analogue"
+        return "the paper's setting" if counted[0].met("setting") else "reduced setting"
+
+    @property
     def which(self) -> str:
         """Where it agrees partly: which experiments agree, and in which parts."""
         return "; ".join(f"{each.task} {each.said}" for each in deciding(self.experiments)) if "partly" in self.verdict else ""
@@ -78,6 +114,11 @@ class Verdict:
 def claims() -> dict[str, dict]:
     """The entries of ``claims.yml`` by id."""
     return {entry["id"]: entry for entry in parsed((paths.root() / "claims.yml").read_text())}
+
+
+def kind_of(verdict: str) -> str:
+    """What a verdict comes to: "agrees", "partly", "disagrees", "undecided", or "open" where nothing was decided."""
+    return KINDS.get(verdict.split(": ")[-1], "open")
 
 
 def chapter_of(claim: str) -> str:
@@ -138,12 +179,15 @@ def ledger(profiles: tuple[str, ...] = EVIDENCE) -> pd.DataFrame:
     for claim, entry in claims().items():
         row = {name: entry[name] for name in ("id", "claim", "paper", "published", "chapter")}
         row |= {"ours": entry.get("ours", False), "verdict": entry["status"], "effect": np.nan, "low": np.nan, "high": np.nan,
-                "seeds": 0, "part": "", "which": "", "regime": "", "why": entry.get("why") or ""}
+                "seeds": 0, "part": "", "which": "", "regime": "", "why": entry.get("why") or "", "sign": 0, "margin": np.nan,
+                "setting": "not testable here" if entry["status"] == "not testable here" else "no runs yet"}
         if claim in rules():
             found = decide_over(claim, evidence(chapter_of(claim), profiles))
-            row |= {"verdict": found.verdict, "which": found.which, "seeds": found.seeds,
+            row |= {"verdict": found.verdict, "which": found.which, "seeds": found.seeds, "setting": found.setting,
                     "regime": "; ".join(f"{each.task}: {each.words}" for each in found.experiments)}
             if (part := found.headline) is not None:
-                row |= {"effect": part.effect, "low": part.low, "high": part.high, "part": part.name}
+                row |= {"effect": part.effect, "low": part.low, "high": part.high, "part": part.name, "sign": part.sign,
+                        "margin": part.margin}
+        row["kind"] = kind_of(row["verdict"])
         rows.append(row)
     return pd.DataFrame(rows)

@@ -83,7 +83,7 @@ def assemble(root: Path, build: Path) -> Path:
             shutil.copy2(place, source / name)
     config = yaml.safe_load((root / "_config.yml").read_text())
     config["execute"] = config.get("execute", {}) | {"execute_notebooks": "off"}
-    _release(source, config)
+    _release(root, source, config)
     (source / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False))
     texts = {page: (root / f"{page}.md").read_text() for page in pages(root)}
     notebooks = "|".join(re.escape(Path(page).name) for page, text in texts.items() if is_notebook(text))
@@ -119,15 +119,14 @@ def parameters_once(cells) -> list:
     return kept
 
 
-def _release(source: Path, config: dict) -> None:
-    """Put the published data where sphinx copies them as they are: they become ``html/data``."""
-    found = released.files()
-    if found:
-        (source / "released" / "data").mkdir(parents=True)
-        for name, content in found.items():
-            (source / "released" / "data" / name).write_bytes(content)
-        sphinx = config.setdefault("sphinx", {})
-        sphinx["config"] = (sphinx.get("config") or {}) | {"html_extra_path": ["released"]}
+def _release(root: Path, source: Path, config: dict) -> None:
+    """Put the published data and the ledger where sphinx copies them as they are: they become ``html/data``."""
+    found = released.files() | {"claims.yml": (root / "claims.yml").read_bytes()}
+    (source / "released" / "data").mkdir(parents=True)
+    for name, content in found.items():
+        (source / "released" / "data" / name).write_bytes(content)
+    sphinx = config.setdefault("sphinx", {})
+    sphinx["config"] = (sphinx.get("config") or {}) | {"html_extra_path": ["released"]}
 
 
 def render(root: Path, build: Path, force: bool = False) -> bool:

@@ -57,8 +57,10 @@ def _git(*command: str) -> str:
 def commit_link(commit: str) -> str:
     """A commit's short name as HTML, linked where ``_config.yml`` names the address of the repository."""
     file = paths.root() / "_config.yml"
-    config = yaml.safe_load(file.read_text()) if file.is_file() else {}
-    address = str((config.get("repository") or {}).get("url") or "").rstrip("/")
+    options = yaml.safe_load(file.read_text()) if file.is_file() else {}
+    for level in ("sphinx", "config", "html_theme_options"):
+        options = options.get(level) or {}
+    address = str(options.get("repository_url") or "").strip().rstrip("/")
     name = f"<code>{escape(commit[:7])}</code>"
     return f'<a href="{escape(address)}/commit/{escape(commit)}">{name}</a>' if address.startswith("https://") else name
 

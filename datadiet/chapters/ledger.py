@@ -180,11 +180,13 @@ def ledger(profiles: tuple[str, ...] = EVIDENCE) -> pd.DataFrame:
         row = {name: entry[name] for name in ("id", "claim", "paper", "published", "chapter")}
         row |= {"ours": entry.get("ours", False), "verdict": entry["status"], "effect": np.nan, "low": np.nan, "high": np.nan,
                 "seeds": 0, "part": "", "which": "", "regime": "", "why": entry.get("why") or "", "sign": 0, "margin": np.nan,
+                "experiments": [],
                 "setting": "not testable here" if entry["status"] == "not testable here" else "no runs yet"}
         if claim in rules():
             found = decide_over(claim, evidence(chapter_of(claim), profiles))
             row |= {"verdict": found.verdict, "which": found.which, "seeds": found.seeds, "setting": found.setting,
-                    "regime": "; ".join(f"{each.task}: {each.words}" for each in found.experiments)}
+                    "regime": "; ".join(f"{each.task}: {each.words}" for each in found.experiments),
+                    "experiments": [f"{each.task}: {each.words}" for each in found.experiments]}
             if (part := found.headline) is not None:
                 row |= {"effect": part.effect, "low": part.low, "high": part.high, "part": part.name, "sign": part.sign,
                         "margin": part.margin}

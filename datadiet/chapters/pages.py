@@ -8,7 +8,8 @@ from html import escape
 
 import pandas as pd
 
-from datadiet.chapters.ledger import EVIDENCE, claims, decide_over, rules
+from datadiet.chapters.history import dates
+from datadiet.chapters.ledger import EVIDENCE, PAPERS, SETTINGS, claims, decide_over, kind_of
 from datadiet.chapters.ledger import ledger as read_ledger
 from datadiet.chapters.parts import difference, interval
 from datadiet.chapters.views import View, rebuilt
@@ -89,39 +90,79 @@ def of_views(make, views: list[View]) -> Page:
     return Page("".join(page.html for page in [shown, *below]), "\n".join(page.text for page in [shown, *below]))
 
 
+def badge(verdict: str, setting: str) -> str:
+    """A verdict in its colour with the sign that doubles it, and where its experiments stand; HTML."""
+    word = verdict.split(": ")[-1]
+    word = {"partly": "agrees in part"}.get(word, word)
+    hint = '<span class="dd-chip">hint, fewer than five seeds</span>' if verdict.startswith("hint") else ""
+    chip = "" if setting == word else f'<span class="dd-chip">{escape(setting)}</span>'
+    sign = MARKS.get(verdict.split(": ")[-1], DOT)
+    return f'<strong class="dd-badge dd-{kind_of(verdict)}">{sign} {escape(word)}</strong> {chip}{hint}'
+
+
+def headed(claim: str, verdict: str, setting: str, link: str) -> str:
+    """The first line of a card: the verdict, where its experiments stand, the claim's id, the paper; HTML."""
+    abbreviation, name, authors = PAPERS[claims()[claim]["paper"]]
+    paper = f'<abbr title="{escape(abbreviation)}: {escape(name)}, {escape(authors)}">{escape(name)}</abbr>'
+    return f'<p class="dd-verdict">{badge(verdict, setting)} <span class="dd-whose">{link} {DOT} {paper}</span></p>'
+
+
 def verdict(claim: str, views: list[View]) -> Page:
-    """A claim's card: the verdict from the runs that are shown, the claim, and of each view and task the regime and the parts."""
+    """A claim's card: its verdict from the runs that are shown, the claim, its regime; parts, rule and rebuilt runs fold away."""
     entry = claims()[claim]
     found = decide_over(claim, [(view.settings, view.table) for view in views])
     text = [f"{claim}: {found.verdict}", *filter(None, [found.which]), entry["claim"], f"published: {entry['published']}"]
-    html = [f'<p class="dd-verdict"><strong>{claim}:</strong> {escape(mark(found.verdict))}</p>']
-    if found.which:
-        html.append(f'<p class="dd-which">{escape(found.which)}</p>')
+    html = [headed(claim, found.verdict, found.setting, f'<a href="claims.html#ledger-{claim.lower()}">{claim}</a>')]
+    html.append(f'<p class="dd-sentence">{escape(entry["claim"])}</p>')
+    regime = SETTINGS[found.setting]
+    if part := found.headline:
+        regime = f"{part.name}: {spread(part.effect, part.low, part.high)}, claimed {part.claimed}, {part.n} seeds. {regime}"
+    html.append(f'<p class="dd-regime">{escape(regime[0].upper() + regime[1:])}.</p>')
+    which = f'<p class="dd-which">{escape(found.which)}</p>' if found.which else ""
+    shown = [_experiments(claim, view) for view in views]
+    html.append(_fold(f"Every experiment, its parts and its regime ({sum(page.html.count('<section') for page in shown)})",
+                      which + "".join(page.html for page in shown)))
+    html.append(_rule(claim, views))
+    own = [_experiments(claim, view) for view in rebuilt(views)]
+    if own:
+        html.append(_fold(HINT, "".join(page.html for page in own)))
+    text += [page.text for page in shown + own]
+    return Page(f'<div class="dd-claim dd-{kind_of(found.verdict)}" id="{claim.lower()}">{"".join(html)}</div>', "\n".join(text))
+
+
+def _fold(summary: str, inside: str) -> str:
+    return f'<details class="dd-fold"><summary>{escape(summary)}</summary>{inside}</details>'
+
+
+def _experiments(claim: str, view: View) -> Page:
+    """What a view's runs of each task say to a claim: outcome, parts, criteria of the regime."""
+    html, text = [], []
+    for each in decide_over(claim, [(view.settings, view.table)]).experiments:
+        name = f"{view.name}, {each.task}"
+        rows = [[part.outcome, part.short, spread(part.effect, part.low, part.high), part.claimed, str(part.n)]
+                for part in each.parts]
+        criteria = [["met" if criterion.met else "not met", criterion.name, criterion.words] for criterion in each.criteria]
+        html.append(
+            f'<section class="dd-experiment"><p><strong>{escape(name)}:</strong> {escape(each.words)}</p>'
+            + table(rows, ["outcome", "part", "effect [95 % interval]", "claimed", "seeds"], f"{claim}, {name}")
+            + table(criteria, ["criterion", "name", "why"], f"Regime of {claim}, {name}")
+            + "</section>"
+        )
+        text += [f"{name}: {each.words}", *("  " + " | ".join(row) for row in rows + criteria)]
+    return Page("".join(html), "\n".join(text))
+
+
+def _rule(claim: str, views: list[View]) -> str:
+    """What the paper says, the rule of a claim, its regime, its dates and its dated notes, folded away."""
+    entry = claims()[claim]
     whose = "Our inference, no sentence of the paper" if entry.get("ours") else "The paper"
-    html.append(f"<p>{escape(entry['claim'])}<br><em>{whose}:</em> {escape(entry['published'])} ({escape(entry['known'])}).</p>")
-    for view in [*views, *rebuilt(views)]:
-        for each in decide_over(claim, [(view.settings, view.table)]).experiments:
-            name = f"{view.name}, {each.task}"
-            rows = [[part.short, spread(part.effect, part.low, part.high), part.claimed, part.outcome, str(part.n)]
-                    for part in each.parts]
-            criteria = [[criterion.name, "yes" if criterion.met else "no", criterion.words] for criterion in each.criteria]
-            html.append(
-                f'<details class="dd-experiment"><summary>{escape(name)}: {escape(each.words)}</summary>'
-                + table(rows, ["part", "effect [95 % interval]", "claimed", "outcome", "seeds"], f"{claim}, {name}")
-                + table(criteria, ["criterion", "met", "why"], f"Regime of {claim}, {name}")
-                + "</details>"
-            )
-            text += [f"{name}: {each.words}", *("  " + " | ".join(row) for row in rows + criteria)]
-    html.append(_rule(entry))
-    return Page(f'<div class="dd-claim" id="{claim.lower()}">{"".join(html)}</div>', "\n".join(text))
-
-
-def _rule(entry: dict) -> str:
-    """The rule of a claim, its regime and its dated notes, folded away."""
+    paper = f"<p><em>{whose}:</em> {escape(entry['published'])} ({escape(entry['known'])}).</p>"
     notes = "".join(f"<p>{day}: {escape(note)}</p>" for day, note in entry.get("notes", {}).items())
     control = entry["regime"].get("control")
-    control = f"<p>Control: {escape(control)}.</p>" if control else ""
-    return f"<details><summary>The rule, and its changes</summary><p>{escape(entry['rule'])}</p>{control}{notes}</details>"
+    control = f"<p><em>Control:</em> {escape(control)}.</p>" if control else ""
+    when = f'<p class="dd-dates">{dates(claim, [view.table for view in views])}</p>'
+    rule = f"<p><em>Rule:</em> {escape(entry['rule'])}</p>"
+    return _fold("The paper, the rule and its changes", f"{paper}{rule}{control}{when}{notes}")
 
 
 def provenance(views: list[View]) -> Page:
@@ -178,26 +219,6 @@ def rerun(chapter: str, views: list[View]) -> Page:
             )
     html = f"<pre>{escape(chr(10).join(lines))}</pre>" + "".join(f"<p>{escape(time)}</p>" for time in times)
     return Page(f'<div class="dd-rerun">{html}</div>', "\n".join(lines + times))
-
-
-def ledger(profiles: tuple[str, ...] = EVIDENCE) -> Page:
-    """Every claim with its verdict, effect, interval and chapter; claims that are our inference in a table of their own."""
-    found, html, text = read_ledger(profiles), [], []
-    head = ["id", "verdict", "claim", "the paper", "effect [95 % interval]", "seeds", "where, or why not"]
-    for ours, caption in ((False, "claims of the papers"), (True, "inferences of our own")):
-        rows = []
-        for row in found[found["ours"] == ours].to_dict("records"):
-            place = (
-                f'<a href="{row["chapter"].replace(".md", ".html")}#{row["id"].lower()}">{row["chapter"].removesuffix(".md")}</a>'
-                if row["id"] in rules()
-                else row["why"]
-            )
-            effect = spread(row["effect"], row["low"], row["high"])
-            said = mark(row["verdict"]) + (f": {row['which']}" if row["which"] else "")
-            rows.append([row["id"], said, row["claim"], row["published"], effect, str(row["seeds"] or DASH), place])
-            text.append(f"{row['id']:7} {row['verdict']:24} {effect:28} {row['part']}")
-        html.append(table(rows, head, f"The ledger: {len(rows)} {caption}"))
-    return Page("".join(html), "\n".join(text))
 
 
 def glance(profiles: tuple[str, ...] = EVIDENCE) -> Page:

@@ -214,7 +214,7 @@ def test_points_stand_out_from_the_ground_of_their_mode():
         return np.dot(parts, [0.2126, 0.7152, 0.0722])
 
     script = (figures.FOLDER / "explorer.js").read_text()
-    for mode, ground in (("light", "#ffffff"), ("dark", "#14181e")):
+    for mode, ground in (("light", "#ffffff"), ("dark", "#121212")):
         colours = [
             found for line in re.findall(rf"\b{mode}: (\[[^\]]*\]|\"#\w+\")", script)[:2] for found in re.findall(r"#\w{6}", line)
         ]

@@ -1,4 +1,4 @@
-"""The explorer: what its page holds is what was published, what it keeps is what `prune.keep` keeps, and no text can script it."""
+"""The explorer: its page holds what was published and keeps what `prune.keep` keeps, and no text can script it."""
 
 import json
 import re
@@ -58,6 +58,7 @@ def in_node(script: str, given) -> object:
 
 # --- What the page holds
 
+
 @pytest.mark.parametrize("file", explorer.SETS)
 def test_the_page_holds_the_published_scores(file, sets):
     """Ranks to the last, values to one part in a thousand of the range; labels, ids and answers as they are."""
@@ -85,8 +86,14 @@ def test_an_arm_of_the_page_has_the_numbers_of_the_chapter(sets):
     settings = settings_of("standard", "pruning-fractions")
     table = runs.published([run for name in ("hardest", "random") for run in pruned(settings, "trec6", name, 0.1)])
     own, random = (by_seed(table, pruned(settings, "trec6", name, 0.1)) for name in ("hardest", "random"))
-    found = [arm for arm in sets["TREC-6: questions"]["arms"] if (arm["rule"], arm["fraction"], arm["offset"], arm["at"]) ==
-             ("hardest", 0.1, 0.0, "1ep") and not arm["balanced"] and not arm["single"] and arm["budget"] == "epochs"]
+    found = [
+        arm
+        for arm in sets["TREC-6: questions"]["arms"]
+        if (arm["rule"], arm["fraction"], arm["offset"], arm["at"]) == ("hardest", 0.1, 0.0, "1ep")
+        and not arm["balanced"]
+        and not arm["single"]
+        and arm["budget"] == "epochs"
+    ]
     assert len(found) == 1 and found[0]["seeds"] == len(own) == 5
     for name, values in (("accuracy", own), ("random", random), ("gain", own - random)):
         np.testing.assert_allclose(found[0][name], interval(values), atol=1e-6)
@@ -97,7 +104,9 @@ def test_at_least_four_sets_have_runs_beside_random_and_every_arm_leads_to_a_cha
     beside = [name for name, one in sets.items() if any(arm["random"] for arm in one["arms"])]
     assert len(beside) >= 4
     assert all(arm["chapter"] for one in sets.values() for arm in one["arms"])
-    assert all(any(column["score"] == "variability" for column in one["columns"]) or len(one["columns"]) == 4 for one in sets.values())
+    assert all(
+        any(column["score"] == "variability" for column in one["columns"]) or len(one["columns"]) == 4 for one in sets.values()
+    )
 
 
 def test_lines_between_knots_stay_within_the_tolerance():
@@ -135,6 +144,7 @@ def test_a_file_that_is_not_released_is_refused():
 
 
 # --- What the script keeps
+
 
 def test_the_script_keeps_what_prune_keeps():
     """Slow truth: `prune.keep`, on fresh scores with equals among them, every end, with and without classes."""
@@ -182,7 +192,7 @@ def test_the_script_reads_a_published_set_as_it_is(sets):
 
 def test_the_nearest_run_is_of_the_same_end_and_score():
     arms = [{"rule": rule, "fraction": fraction, "offset": offset, "score": None if rule == "random" else score, "at": "1ep"}
-            for rule in ("hardest", "random") for fraction in (0.1, 0.5) for offset in ((0.0, 0.1) if rule == "hardest" else (0.0,))
+            for rule, offset in (("hardest", 0.0), ("hardest", 0.1), ("random", 0.0)) for fraction in (0.1, 0.5)
             for score in ("el2n", "aum")]  # fmt: skip
     asked = [("hardest", 0.42, 0.08, "el2n", "1ep"), ("hardest", 0.12, 0.0, "aum", "1ep"), ("random", 0.29, 0.0, "aum", "1ep"),
              ("easiest", 0.1, 0.0, "el2n", "1ep"), ("hardest", 0.1, 0.0, "el2n", "3ep")]  # fmt: skip
@@ -194,6 +204,7 @@ def test_the_nearest_run_is_of_the_same_end_and_score():
 
 # --- The page
 
+
 def test_points_stand_out_from_the_ground_of_their_mode():
     """WCAG 2: three to one for what is no text. The grounds are the theme's."""
 
@@ -203,8 +214,10 @@ def test_points_stand_out_from_the_ground_of_their_mode():
         return np.dot(parts, [0.2126, 0.7152, 0.0722])
 
     script = (figures.FOLDER / "explorer.js").read_text()
-    for mode, ground in (("light", "#ffffff"), ("dark", "#14181e")):
-        colours = [found for line in re.findall(rf"\b{mode}: (\[[^\]]*\]|\"#\w+\")", script)[:2] for found in re.findall(r"#\w{6}", line)]
+    for mode, ground in (("light", "#ffffff"), ("dark", "#121212")):
+        colours = [
+            found for line in re.findall(rf"\b{mode}: (\[[^\]]*\]|\"#\w+\")", script)[:2] for found in re.findall(r"#\w{6}", line)
+        ]
         assert len(set(colours)) == 11
         for colour in colours:
             high, low = sorted([light(colour), light(ground)], reverse=True)
@@ -214,15 +227,16 @@ def test_points_stand_out_from_the_ground_of_their_mode():
 def made(rng, n: int, text=lambda i: f"example {i}", classes: int = 4) -> dict:
     """A set that nobody trained on, as :func:`datadiet.chapters.explorer.runs.one` gives one."""
     labels, early = rng.integers(0, classes, n), rng.gamma(2, 0.2, n)
-    scores = {("el2n", "1ep"): early, ("el2n", "3ep"): early * rng.random(n), ("confidence", None): 1 - early,
+    columns = {("el2n", "1ep"): early, ("el2n", "3ep"): early * rng.random(n), ("confidence", None): 1 - early,
               ("variability", None): rng.random(n)}  # fmt: skip
     arm = {"rule": "hardest", "fraction": 0.3, "offset": 0.0, "balanced": False, "score": "el2n", "at": "1ep", "budget": "epochs",
            "single": False, "seeds": 5, "accuracy": [0.25, 0.2, 0.3], "random": [0.5, 0.4, 0.6], "gain": [-0.25, -0.4, -0.1],
            "chapter": "score-timing"}  # fmt: skip
     return {"net": "none", "seeds": 5, "last": "end of epoch 3", "classes": [f"class {k}" for k in range(classes)],
             "labels": explorer.in_bytes(labels), "said": explorer.in_bytes((labels + (early > 0.8)) % classes), "truth": None,
-            "ids": (np.arange(n) + 7).tolist(), "columns": [explorer.column(*name, values, name[0] == "el2n") for name, values in scores.items()],
-            "arms": [arm], "full": [0.9, 0.8, 1.0], "texts": [text(i) for i in range(n)], "why": "", "pictures": None, "side": None}  # fmt: skip
+            "ids": (np.arange(n) + 7).tolist(), "arms": [arm], "full": [0.9, 0.8, 1.0], "why": "", "pictures": None, "side": None,
+            "columns": [explorer.column(*name, values, name[0] == "el2n") for name, values in columns.items()],
+            "texts": [text(i) for i in range(n)]}  # fmt: skip
 
 
 @pytest.fixture
@@ -231,8 +245,10 @@ def shown(browser, tmp_path):  # noqa: F811
 
     def show(sets: dict):
         page = tmp_path / "page.html"
-        page.write_text('<!doctype html><html lang="en" data-theme="light"><meta charset="utf-8"><meta name="viewport" '
-                        f'content="width=device-width,initial-scale=1"><title>Explorer</title><main>{figures.page(sets)}</main></html>')
+        page.write_text(
+            '<!doctype html><html lang="en" data-theme="light"><meta charset="utf-8"><meta name="viewport" '
+            f'content="width=device-width,initial-scale=1"><title>Explorer</title><main>{figures.page(sets)}</main></html>'
+        )
         browser.get_log("browser")
         browser.get(page.as_uri())
         browser.execute_async_script("datadietExplorer.ready.then(() => setTimeout(arguments[0], 400))")
@@ -282,6 +298,7 @@ def test_the_map_by_mouse_and_keyboard(shown):
     ActionChains(driver).click().perform()
     assert f"example {order[0]}" in part("example").text and str(order[0] + 7) in part("example").text
 
+    driver.execute_script("datadietExplorer.select(0)")  # no hit of the search: from one, Enter would go to the next
     part("search").send_keys("example 29", Keys.ENTER)
     assert part("hits").text == "11 hits" and driver.execute_script("return datadietExplorer.view.selected") == 29
     part("next").click()
@@ -297,7 +314,9 @@ def test_the_map_by_mouse_and_keyboard(shown):
     said(driver, "99 of 300 examples are kept; nearest run, hardest, 30 % kept: accuracy 0.250, random 0.500.")
     kept = driver.execute_script("return [...datadietExplorer.view.kept.keys()].filter(i => datadietExplorer.view.kept[i])")
     assert kept == sorted(order[:99])
-    assert "0.250 [0.200, 0.300]" in part("measured").text and part("measured").find_element("tag name", "a").text == "score-timing"
+    assert (
+        "0.250 [0.200, 0.300]" in part("measured").text and part("measured").find_element("tag name", "a").text == "score-timing"
+    )
     rows = [row.text.split() for row in part("classes").find_elements("css selector", "tbody tr")][:4]
     assert sum(int(row[-3]) for row in rows) == 99, "the kept of all classes"
     ends = part("ends").text
@@ -305,12 +324,19 @@ def test_the_map_by_mouse_and_keyboard(shown):
 
 
 def test_text_cannot_script_the_page(shown):
-    one = made(draw(), 60, text=lambda i: HOSTILE, classes=2) | {"classes": [HOSTILE, "b"], "why": HOSTILE, "net": HOSTILE, "last": HOSTILE}
+    one = made(draw(), 60, text=lambda i: HOSTILE, classes=2) | {
+        "classes": [HOSTILE, "b"],
+        "why": HOSTILE,
+        "net": HOSTILE,
+        "last": HOSTILE,
+    }
     driver = shown({HOSTILE: one})
     driver.find_element("css selector", "#ddx-marks").send_keys("\ue011")
     assert HOSTILE in driver.execute_script("return document.querySelector('#ddx-example .ddx-text').textContent")
-    driver.execute_script("const m = document.querySelector('#ddx-marks'), b = m.getBoundingClientRect(), [x, y] = datadietExplorer.place(3);"
-                          "m.dispatchEvent(new PointerEvent('pointermove', { clientX: b.left + x, clientY: b.top + y }))")
+    driver.execute_script(
+        "const m = document.querySelector('#ddx-marks'), b = m.getBoundingClientRect(), [x, y] = datadietExplorer.place(3);"
+        "m.dispatchEvent(new PointerEvent('pointermove', { clientX: b.left + x, clientY: b.top + y }))"
+    )
     assert HOSTILE in driver.execute_script("return document.querySelector('#ddx-tip').textContent")
     assert driver.execute_script("return [window.hurt === undefined, document.querySelectorAll('img').length]") == [True, 0]
     assert figures.in_script(HOSTILE).isascii() and not set("<>&") & set(figures.in_script(HOSTILE))
@@ -324,14 +350,20 @@ def test_twenty_thousand_points_are_drawn_on_a_phone_in_both_modes(shown):
         for mode in ("light", "dark"):
             driver.execute_script("document.documentElement.dataset.theme = arguments[0]", mode)
             time.sleep(0.4)
-            drawn = driver.execute_script("const c = document.querySelector('#ddx-points'), d = c.getContext('2d').getImageData(0, 0, c.width,"
-                                          "c.height).data; let n = 0; for (let i = 3; i < d.length; i += 4) n += d[i] > 0; return n")
+            drawn = driver.execute_script(
+                "const c = document.querySelector('#ddx-points'), d = c.getContext('2d').getImageData(0, 0, c.width,"
+                "c.height).data; let n = 0; for (let i = 3; i < d.length; i += 4) n += d[i] > 0; return n"
+            )
             assert drawn > 10_000 and driver.execute_script("return datadietExplorer.view.set.n") == 20_000
             assert driver.execute_script("return document.documentElement.scrollWidth") <= 390
-        small = driver.execute_script("return [...document.querySelectorAll('#ddx :is(button, select, input[type=search], input[type=range]"
-                                      ", summary)')].filter(e => e.offsetParent && e.getBoundingClientRect().height < 31).length")
+        small = driver.execute_script(
+            "return [...document.querySelectorAll('#ddx :is(button, select, input[type=search], input[type=range]"
+            ", summary)')].filter(e => e.offsetParent && e.getBoundingClientRect().height < 31).length"
+        )
         assert small == 0, "targets that a thumb misses"
-        names = driver.execute_script("return [...document.querySelectorAll('#ddx :is(select, input)')].filter(e => !e.labels.length).length")
+        names = driver.execute_script(
+            "return [...document.querySelectorAll('#ddx :is(select, input)')].filter(e => !e.labels.length).length"
+        )
         assert names == 0, "controls without a label"
     finally:
         driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
@@ -341,4 +373,6 @@ def test_nothing_is_asked_of_another_host(shown):
     driver = shown({"made": made(draw(), 50)})
     assert driver.execute_script("return performance.getEntriesByType('resource').map(e => e.name)") == []
     for name in ("explorer.html", "explorer.css", *figures.SCRIPTS):
-        assert not re.search(r"https?:|innerHTML|insertAdjacentHTML|document\.write|\beval\b", (figures.FOLDER / name).read_text()), name
+        assert not re.search(
+            r"https?:|innerHTML|insertAdjacentHTML|document\.write|\beval\b", (figures.FOLDER / name).read_text()
+        ), name

@@ -283,8 +283,9 @@
       const { raw } = view.set, rule = part("rule").value, column = raw.columns[view.by];
       const asked = { rule, fraction: part("fraction").value / 100, offset: part("offset").value / 100, score: column.score, at: column.at };
       const found = nearest(raw.arms, asked), box = part("measured");
-      const spread = list => list === null ? "not run" : list.length > 1 ? `${list[0].toFixed(3)} [${list[1].toFixed(3)}, ${list[2].toFixed(3)}]`
-        : `${list[0].toFixed(3)} (one seed)`;
+      const figure = value => value.toFixed(3).replace("-", "\u2212");
+      const spread = list => list === null ? "not run" : list.length > 1 ? `${figure(list[0])} [${figure(list[1])}, ${figure(list[2])}]`
+        : `${figure(list[0])} (one seed)`;
       const whole = `All examples: ${spread(raw.full)} over ${raw.seeds} seeds. Chance: ${(1 / raw.classes.length).toFixed(3)}. ` +
         `Net: ${raw.net}.`;
       if (!found.length) {

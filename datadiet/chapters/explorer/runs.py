@@ -1,4 +1,4 @@
-"""The sets of the explorer, as its page holds them: scores, labels and runs from the published results, texts where they are here.
+"""The sets of the explorer, as its page holds them: scores, labels and runs of the published results, texts where they are.
 
 The page trains nothing and asks for no runs. Of each score it holds the exact rank of every example, and its value to one part in
 a thousand of the range: as fine as a map shows, and small enough for one file. Texts are read from the set itself, where it is
@@ -107,7 +107,7 @@ def knots(falling: np.ndarray, tolerance: float) -> list[list[float]]:
 
 
 def column(score: str, at, values: np.ndarray, ranked: bool) -> dict:
-    """One score of a set as the page holds it: ranks from the highest, equals by position, as :func:`datadiet.prune.keep` has them."""
+    """One score of a set as the page holds it: ranks from the highest, equals by position, as in :func:`datadiet.prune.keep`."""
     order = np.argsort(-values, kind="stable")
     ranks = np.empty(len(values), np.int64)
     ranks[order] = np.arange(len(values))
@@ -119,7 +119,7 @@ def column(score: str, at, values: np.ndarray, ranked: bool) -> dict:
 
 
 def published_columns(configs: list[dict], recorded: list[dict], ranked_by: list[tuple]) -> dict[tuple, tuple[np.ndarray, bool]]:
-    """(score, scoring point) -> values [N], mean over the seeds, and whether they rank: EL2N at every point, the others beside it.
+    """(score, scoring point) -> values [N], mean over the seeds, and whether they rank: EL2N at every point, others beside it.
 
     `ranked_by`: (score, point) of scores that pruned runs went by. ``confidence`` and ``variability``:
     :func:`datadiet.scores.datamap` over the scoring points of each run; where there is one point, in their place ``spread``, the
@@ -196,10 +196,18 @@ def _inputs(run: dict, checksum: str) -> tuple[list[str] | None, np.ndarray | No
     except InputError:
         return None, None, "The texts are not shown: the set was not in the data folder when this page was built."
     if task.checksum != checksum:
-        return None, None, "The texts are not shown: the set that was here when this page was built is not that of the published runs."
+        return (
+            None,
+            None,
+            "The texts are not shown: the set that was here when this page was built is not that of the published runs.",
+        )
     inputs = task.train.inputs
     if "text" in inputs:
-        pairs = zip(inputs["text"], inputs["text_pair"], strict=True) if "text_pair" in inputs else ((text,) for text in inputs["text"])
+        pairs = (
+            zip(inputs["text"], inputs["text_pair"], strict=True)
+            if "text_pair" in inputs
+            else ((text,) for text in inputs["text"])
+        )
         return ["\n".join(pair) for pair in pairs], None, ""
     if isinstance(inputs.get("image"), np.ndarray) and inputs["image"].shape[1] == 1:
         return None, np.round(255 * inputs["image"][:, 0]).astype(np.uint8), ""
@@ -237,10 +245,12 @@ def one(file: str, table: pd.DataFrame) -> dict:
     return {
         "net": f"{run['encoder']}, {run['epochs']} epochs", "seeds": len(keys), "last": moment(run["score_at"][-1]),
         "classes": list(said["label_names"]), "labels": in_bytes(labels), "said": in_bytes(mean.argmax(1)),
-        "truth": in_bytes(recorded[0]["truth"]) if "truth" in recorded[0] else None, "ids": None if np.array_equal(ids, np.arange(n)) else ids.tolist(),
+        "truth": in_bytes(recorded[0]["truth"]) if "truth" in recorded[0] else None,
+        "ids": None if np.array_equal(ids, np.arange(n)) else ids.tolist(),
         "columns": [column(*name, found, ranked) for name, (found, ranked) in values.items()],
         "arms": tried, "full": _spread(full), "texts": texts, "why": why,
-        "pictures": None if pictures is None else in_bytes(pictures), "side": None if pictures is None else pictures.shape[1],
+        "pictures": None if pictures is None else in_bytes(pictures),
+        "side": None if pictures is None else pictures.shape[1],
     }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from datadiet.course.plain import Plain
 ANSWER = "**Answer.**"
 PROMPT = "*Run the cells above, then write your answer here:* ..."
 BLANK = "# Your answer\nanswer = ...\n"
+KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 KEPT_TAGS = ("parameters", "exercise", "solution")
 
 
@@ -102,7 +103,7 @@ def written(notebook, plain: Plain, solved: bool, address: str = ""):
             if block.within == "exercise" and block.name == "admonition" and not (following and "exercise" in following.tags):
                 _close_exercise(out, block.label, False)
     out.close()
-    new = nbformat.v4.new_notebook(cells=out.cells, metadata={"kernelspec": notebook.metadata.get("kernelspec", {})})
+    new = nbformat.v4.new_notebook(cells=out.cells, metadata={"kernelspec": KERNEL})
     for place, cell in enumerate(new.cells):  # the same chapter gives the same file
         cell["id"] = f"cell-{place}"
     return new

@@ -11,9 +11,10 @@ import yaml
 
 from datadiet.course.blocks import Block, parsed
 
-ROLE = re.compile(r"\{(?P<role>[\w:-]+)\}`(?P<text>[^`]+)`")
+# What a text may hold, from left to right: code, which stays as it is, a role, a link to another page.
+INLINE = re.compile(r"(?P<fence>```.*?```|``.+?``)|\{(?P<role>[\w:-]+)\}`(?P<text>[^`]+)`|(?P<code>`[^`]+`)"
+                    r"|\[(?P<words>[^\]]+)\]\((?![a-z]+://)(?P<page>[^)\s#]*)(?:#[^)\s]*)?\)", re.DOTALL)  # fmt: skip
 TITLED = re.compile(r"(.*?)\s*<(.+)>$", re.DOTALL)
-LINK = re.compile(r"\[([^\]]+)\]\((?![a-z]+://)([^)\s#]*)(#[^)\s]*)?\)")
 LABELLED = re.compile(r"^\$\$ *\(([\w-]+)\) *$", re.M)
 QUOTED = {"admonition": "", "dropdown": "", "note": "Note", "tip": "Tip", "important": "Important", "seealso": "See also",
           "warning": "Warning", "hint": "Hint"}  # fmt: skip
@@ -54,8 +55,7 @@ class Plain:
         self.root, self.known = root, known
         self.formulas = {label: place for place, label in enumerate(LABELLED.findall(source), start=1)}
 
-    def _role(self, found: re.Match) -> str:
-        role, text = found["role"], found["text"]
+    def _role(self, role: str, text: str) -> str:
         if role.startswith("cite"):
             names = [_names(self.root / "references.bib").get(key.strip(), (key.strip(), "")) for key in text.split(",")]
             if role == "cite:t":
@@ -66,16 +66,19 @@ class Plain:
         titled = TITLED.match(text)
         return titled[1] if titled else f"`{text}`" if role in ("func", "class", "mod", "meth", "code") else text
 
-    def _link(self, found: re.Match) -> str:
-        name = Path(found[2]).stem
-        return f"[{found[1]}]({name}.ipynb)" if name in self.known else found[1]
+    def _inline(self, found: re.Match) -> str:
+        if found["role"]:
+            return self._role(found["role"], found["text"])
+        if not found["words"]:
+            return found[0]
+        words, name = INLINE.sub(self._inline, found["words"]), Path(found["page"]).stem
+        return f"[{words}]({name}.ipynb)" if name in self.known else words
 
     def text(self, source: str) -> str:
         """Markdown without roles, labels of formulas, and links that lead nowhere."""
         source = LABELLED.sub(lambda found: f"\\tag{{{self.formulas.get(found[1], found[1])}}}\n$$", source)
         source = re.sub(r"^\([\w-]+\)=$\n?", "", source, flags=re.M)  # anchors
-        kept = re.split(r"(```.*?```|(?<!\})`[^`\n]+`(?!`))", source, flags=re.DOTALL)  # code stays as it is
-        return "".join(part if place % 2 else LINK.sub(self._link, ROLE.sub(self._role, part)) for place, part in enumerate(kept))
+        return INLINE.sub(self._inline, source)
 
     def block(self, block: Block) -> str:
         """A heading, a text or a directive as plain Markdown."""

@@ -24,7 +24,7 @@ FORMULA = re.compile(r"\\[(\[]")
 VERDICT = re.compile(r'<div class="dd-claim"')
 # MathJax looks for nothing outside of the page: no menu, no speech, no fonts but the paths that are in its file.
 MATHJAX = """window.MathJax = {svg: {fontCache: "global"}, options: {enableMenu: false, enableEnrichment: false,
-enableSpeech: false, enableBraille: false, enableExplorer: false, enableAssistiveMml: false},
+enableExplorer: false, enableAssistiveMml: false},
 tex: {inlineMath: [["\\\\(", "\\\\)"]], displayMath: [["\\\\[", "\\\\]"]]}};"""
 
 
@@ -49,19 +49,26 @@ class Deck:
     """Slides with their notes, in the order in which they are added."""
 
     def __init__(self, title: str):
-        self.title, self.slides, self.waiting = title, [], []
+        self.title, self.slides, self.waiting, self.head, self.fresh = title, [], [], "", True
 
     def add(self, head: str, body: str, kind: str = "") -> None:
         level = 1 if kind == "title" else 2
         self.slides.append([kind, f"<h{level}>{head}</h{level}>\n{body}", self.waiting])
-        self.waiting = []
+        self.waiting, self.fresh = [], False
 
     def note(self, markdown: str) -> None:
-        """Prose goes to the slide before it; what comes before the first, to the first."""
-        (self.slides[-1][2] if self.slides else self.waiting).append(markdown)
+        """Prose goes to the slide before it in its section; what comes before the first, to the first."""
+        (self.slides[-1][2] if self.slides and not self.fresh else self.waiting).append(markdown)
+
+    def section(self, head: str) -> None:
+        """A new section begins; one that had no slide gets one of its head alone, for its notes."""
+        if self.fresh and self.waiting:
+            self.add(self.head, "")
+        self.head, self.fresh = head, True
 
     def page(self) -> str:
         """The whole file."""
+        self.section("")
         parts = []
         for kind, body, notes in self.slides:
             said = f'<aside class="notes">{html(chr(10).join(f"{each}{chr(10)}" for each in notes))}</aside>' if notes else ""
@@ -139,8 +146,8 @@ def slides(notebook, plain: Plain) -> str:
             section = html(plain.text(block.text.lstrip("# "))).strip().removeprefix("<p>").removesuffix("</p>")
             if block.level == 1:
                 deck.add(section, "", "title")
-            elif block.level == 2 and section not in ("Exercises", "Quiz"):
-                deck.add(section, "")
+            elif block.level == 2:
+                deck.section(section)
         elif block.within == "solution":
             if block.kind == "text":
                 deck.note(f"Solution: {plain.text(block.text)}")

@@ -51,7 +51,7 @@ def of_table(
 
     clock = Clock(budget)
     task, _, rows = as_task(table, text, label, text_pair)
-    _known(score)
+    known(score)
     if isinstance(max_length, bool) or not isinstance(max_length, int) or not 8 <= max_length <= 8192:
         raise InputError(f"datadiet score: a max length of {max_length!r} tokens; give a whole number from 8 to 8192.")
     if len(rows) < 10:
@@ -91,7 +91,8 @@ def of_table(
     )
 
 
-def _known(score) -> None:
+def known(score) -> None:
+    """Refuse the name of a score that probabilities do not have."""
     if score is not None and score not in scores.SCORES:
         raise InputError(f"datadiet score: unknown score {score!r}; choose one of {', '.join(scores.SCORES)}.")
 
@@ -110,7 +111,7 @@ def examine(matrices: dict, given, names, rows, *, clock=None, score=None, seed=
     tune : callable, optional
         Gives (probabilities [n, K], epochs, models) of fine-tuned models, or None.
     """
-    _known(score)
+    known(score)
     clock, given, said = clock or Clock(float("inf")), np.asarray(given), list(said)
     if not matrices:
         raise InputError("datadiet score: the texts share no word, and the encoder was not run; give more time (--budget).")
@@ -186,7 +187,7 @@ def of_probs(probs, given, names, rows, *, score=None, seed=0, said=(), how=None
     probs : array [n, K]
         Probabilities, rows that sum to 1; columns in the order of `names`.
     """
-    _known(score)
+    known(score)
     probs, given = np.asarray(probs), np.asarray(given)
     scores.el2n(probs, given)  # refuses what are no probabilities
     clock, trials = Clock(float("inf")), []

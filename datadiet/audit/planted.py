@@ -47,21 +47,39 @@ class Trial:
 
 
 def compared(trials: list[Trial]) -> pd.DataFrame:
-    """A row a score of ``scores.SCORES``, best first: ``score``, ``auc`` with ``low`` and ``high`` (95 %), ``found``.
+    """:func:`rated` of every score of ``scores.SCORES``, read off the probabilities of `trials`."""
+    ranked = {name: [score(trial.probs, trial.labels) for trial in trials] for name, score in scores.SCORES.items()}
+    return rated(ranked, [trial.planted for trial in trials])
+
+
+def rated(ranked: dict, planted: list) -> pd.DataFrame:
+    """A row a score, best first: ``score``, ``auc`` with ``low`` and ``high`` (95 %), ``found``.
 
     ``auc`` is the chance that a planted flip ranks above a row that was not touched, ties half; its interval is over the planted
     flips. ``found`` is their share among as many rows of highest score as there are flips.
+
+    Parameters
+    ----------
+    ranked : dict of str to list of float arrays [n]
+        Scores by name, higher = harder, a copy of the labels each.
+    planted : list of bool arrays [n]
+        Where flips were planted, a copy each.
+
+    Examples
+    --------
+    >>> rated({"good": [np.array([0.9, 0.1, 0.2])], "bad": [np.array([0.0, 0.1, 0.2])]}, [np.array([True, False, False])])[
+    ...     ["score", "auc", "found"]].values.tolist()
+    [['good', 1.0, 1.0], ['bad', 0.0, 0.0]]
     """
     rows = []
-    for name, score in scores.SCORES.items():
+    for name, copies in ranked.items():
         wins, found = [], []
-        for trial in trials:
-            values = score(trial.probs, trial.labels)
-            others = np.sort(values[~trial.planted])
-            own = values[trial.planted]
+        for values, where in zip(copies, planted, strict=True):
+            others = np.sort(values[~where])
+            own = values[where]
             below, upto = (np.searchsorted(others, own, side) for side in ("left", "right"))
             wins.append((below + upto) / 2 / len(others))
-            found.append(trial.planted[np.argsort(-values, kind="stable")[: trial.planted.sum()]].mean())
+            found.append(where[np.argsort(-values, kind="stable")[: where.sum()]].mean())
         wins = np.concatenate(wins)
         half = 1.96 * wins.std(ddof=1) / np.sqrt(len(wins)) if len(wins) > 1 else np.nan
         rows.append(
@@ -74,6 +92,27 @@ def compared(trials: list[Trial]) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows).sort_values("auc", ascending=False, kind="stable", ignore_index=True)
+
+
+def judged(values: np.ndarray, copies: list, planted: list) -> tuple[np.ndarray, tuple[float, float, float]]:
+    """Probability that each label is wrong [n], and the number of wrong labels with the ends of its interval.
+
+    Parameters
+    ----------
+    values : float array [n]
+        Score of each row by its own label, of any scale: only its order is read, so that a mean over several runs can stand
+        beside copies that a single run has scored.
+    copies : list of float arrays [n];  planted : list of bool arrays [n]
+        The same score on copies of the labels with planted flips, and where these are.
+    """
+    others = np.concatenate([each[~where] for each, where in zip(copies, planted, strict=True)])
+    flips = np.concatenate([each[where] for each, where in zip(copies, planted, strict=True)])
+    order = np.argsort(values, kind="stable")
+    first = np.searchsorted(values[order], values, "left") + np.searchsorted(values[order], values, "right")
+    placed = np.quantile(others, first / 2 / len(values))  # equal rows stay equal
+    share = share_wrong(others, flips, len(copies))
+    n = len(values)
+    return chances(placed, others, flips, share[0]), (share[0] * n, share[1] * n, share[2] * n)
 
 
 def share_wrong(others: np.ndarray, planted: np.ndarray, copies: int) -> tuple[float, float, float]:

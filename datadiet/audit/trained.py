@@ -1,17 +1,35 @@
-"""Scores of a model that trains on the rows it scores: fine-tune for one epoch, read the score, average over runs."""
+"""Scores of models that train on the rows they score: an area under the margin, forgetting, and means over the epochs.
+
+    audit = score(read("mine.csv"), text="question", label="topic", seconds=300)
+    audit.check          # AUM, forgetting, EL2N and the others: how many planted flips each finds
+
+A model is also trained on a copy of the labels with planted flips: which score finds most of them is measured, not supposed.
+"""
 
 import hashlib
 import time
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 
-from datadiet import runs, scores
+from datadiet import __version__, runs, scores
+from datadiet.audit import planted
+from datadiet.audit.clock import Clock
+from datadiet.audit.found import Audit
 from datadiet.data import Split, Task
 from datadiet.errors import InputError
 from datadiet.tables import Classes, Table, classes, texts
 
-AT = "1ep"  # the scoring point: after one epoch, which is when a score starts to mean something
+EPOCHS = 5  # at most; each end is a recording
 MOST_RUNS = 10  # Paul et al. (2021) average ten; more change little
+TIMED = 4  # updates that the time of an epoch is estimated from
+SHARE = 0.7  # of the budget that the first two runs, one of them on the copy, may be planned to take
+SCORING = 1 / 3  # of an epoch's training, that recording all rows after it costs
+RATE, BATCH = 1e-4, 16  # as fine-tuned members of the pool are trained: a few hundred rows are learned in an epoch or two
+LEARNED = 0.02  # by which the accuracy has to pass the share of the largest class
+OVER_TIME = ("aum", "forgetting")
+NAMES = (*scores.SCORES, "grand_head", *OVER_TIME)
 
 
 def as_task(table: Table, text: str, label: str, text_pair: str | None = None) -> tuple[Task, Classes, np.ndarray]:
@@ -67,15 +85,18 @@ def score(
     text: str,
     label: str,
     text_pair: str | None = None,
-    score: str = "el2n",
-    budget: float = 5.0,
+    score: str | None = None,
+    seconds: float = 300.0,
     encoder: str = "minilm",
+    max_length: int = 128,
     precision: str = "float32",
     progress: bool = False,
-) -> dict[str, list]:
-    """New columns with a score for every row that has a text and a label.
+) -> Audit:
+    """Audit by models that train on the rows they score.
 
-    Training is ``quick`` (:mod:`datadiet.runs.configs`).
+    Training is ``quick`` (:mod:`datadiet.runs.configs`), for as many epochs, up to five, as let two runs fit into the budget:
+    one on the labels as they are and one on a copy with planted flips. Further runs on the labels as they are follow while the
+    time of one is left, up to ten, and are averaged.
 
     Parameters
     ----------
@@ -83,45 +104,129 @@ def score(
         One example a row.
     text, text_pair, label : str
         Columns of the text, of the second text of a pair, and of the class.
-    score : str
-        A name of ``scores.SCORES``, or "grand_head".
-    budget : float
-        Minutes to spend. At least one run is made; another starts while the time of the last one still fits, up to ten.
-    encoder : str
-        See :func:`datadiet.nets.encoders.classifier`.
+    score : str, optional
+        A name of :data:`NAMES`; the one that finds most planted flips where not given. Those of ``scores.SCORES`` and
+        "grand_head" are means over the ends of the epochs; "aum" and "forgetting" look at all of them, and need two.
+    seconds : float
+        Time to spend. A run on the labels as they are is made in any case.
+    encoder, max_length
+        See :func:`datadiet.nets.encoders.classifier`; tokens that are read of a text.
     precision : str
         Of the scoring passes: "float32" or "bfloat16".
 
     Returns
     -------
-    dict
-        ``datadiet_SCORE`` (higher = harder) and ``datadiet_runs`` (how many were averaged), a value a row of the table; None
-        where the row has no text or no label.
+    Audit
+        ``probs`` are means over epochs and runs of models that did see the row: `accuracy` is no test of the model. In
+        "forgetting" a row that was never right counts as wrong at every recording.
 
     Raises
     ------
     InputError
         A missing column, one class, an unknown score, precision or encoder, a budget that is not positive.
     """
-    known = [*scores.SCORES, "grand_head"]
-    if score not in known:
-        raise InputError(f"datadiet score: unknown score {score!r}; choose one of {', '.join(known)}.")
-    if not budget > 0:
-        raise InputError(f"datadiet score: a budget of {budget} minutes; give a positive number.")
+    if score is not None and score not in NAMES:
+        raise InputError(f"datadiet score: unknown score {score!r}; choose one of {', '.join(NAMES)}.")
+    if not seconds > 0:
+        raise InputError(f"datadiet score: a budget of {seconds} seconds; give a positive number.")
+    clock = Clock(seconds)
     task, _, rows = as_task(table, text, label, text_pair)
+    asked = {
+        "task": task.name, "encoder": "minilm-mean" if encoder == "minilm" else encoder, "precision": precision, "quick": True,
+        "max_length": max_length, "learning_rate": RATE, "batch_size": BATCH,
+    }  # fmt: skip
+    epochs = planned(runs.config(**asked, epochs=EPOCHS), task, clock)
+    said = ["Models that train on the rows read these scores: out of fold, as without --trained, flips are often found better."]
+    if epochs < 2 and score in OVER_TIME:
+        raise InputError(
+            f"datadiet score: {score} compares epochs, and two epochs of two runs on {len(rows)} rows do not fit into "
+            f"{seconds:.0f} seconds; give more with --budget."
+        )
+    if epochs < 2:
+        said.append("For want of time one epoch was trained: AUM and forgetting compare epochs and are not there.")
+    config = runs.config(**asked, epochs=epochs, score_at=[f"{k}ep" for k in range(1, epochs + 1)], watch=epochs > 1)
+    given, names = task.train.labels, [name for name in NAMES if epochs > 1 or name not in OVER_TIME]
+    copy, where = planted.plant(given, len(task.label_names), np.random.default_rng([0, 1]))
+    found, probs, again = [], [], None
+    try:
+        while len(found) < MOST_RUNS:
+            before = clock.spent
+            made, seen = _run(config | {"seed": len(found)}, task, names, progress)
+            found.append(made)
+            probs.append(seen)
+            if again is None and where.any():
+                flipped = replace(task, train=replace(task.train, labels=copy))
+                again, _ = _run(config | {"seed": 0}, flipped, names, progress)
+                before += (clock.spent - before) / 2  # the next turn is one run
+            if clock.left < clock.spent - before:
+                break
+    except KeyboardInterrupt:
+        if not found:
+            raise
+        said.append(f"Stopped by hand: the scores are of {len(found)} finished run(s).")
+    return concluded(task, rows, found, probs, again, where, score=score, said=said, how={
+        "text": text, "label": label, **({"text_pair": text_pair} if text_pair else {}), "encoder": encoder,
+        "max_length": max_length, "precision": precision, "digest": task.checksum, "epochs": epochs, "models": len(found),
+        "copies": int(again is not None), "budget": seconds, "seconds": round(clock.spent, 1), "version": __version__,
+    })  # fmt: skip
+
+
+def planned(config: dict, task: Task, clock: Clock) -> int:
+    """Epochs, from one to :data:`EPOCHS`, of which two runs fit into :data:`SHARE` of the time that is left."""
+    from datadiet.nets import device
     from datadiet.training import loop
 
-    asked = {"task": task.name, "encoder": encoder, "epochs": 1, "score_at": [AT], "precision": precision, "quick": True}
-    config, values = runs.config(**asked), []
-    start = last = time.monotonic()
-    while len(values) < MOST_RUNS:
-        fitted = loop.fit(config | {"seed": len(values)}, task, progress=progress)
-        values.append(runs.values_from(fitted.arrays, score, 0))
-        now = time.monotonic()
-        if now - start + (now - last) > 60 * budget:
-            break
-        last = now
-    out = {f"datadiet_{score}": [None] * len(table), "datadiet_runs": [None] * len(table)}
-    for row, value in zip(rows.tolist(), np.mean(values, axis=0).tolist(), strict=True):
-        out[f"datadiet_{score}"][row], out["datadiet_runs"][row] = value, len(values)
-    return out
+    n, size = len(task.train), config["batch_size"]
+    trial = loop.Loop(config, task, TIMED + 1)
+    batches = trial.problem.splits["train"].shuffled(np.arange(n), size, np.random.default_rng(0))[: TIMED + 1]
+    with device.seeded(trial.device, 0):
+        start = time.monotonic()
+        for number, _ in enumerate(trial.updates(batches)):
+            if number == 0 and len(batches) > 1:  # the first update pays for what is made once
+                start = time.monotonic()
+    device.wait(trial.device)
+    update = (time.monotonic() - start) / max(1, len(batches) - 1)
+    epoch = update * loop.updates_per_epoch(n, size) * (1 + SCORING)
+    return int(min(EPOCHS, max(1, SHARE * clock.left / (2 * max(epoch, 1e-9)))))
+
+
+def _run(config: dict, task: Task, names, progress: bool) -> tuple[dict, np.ndarray]:
+    """Scores by name [n], and probabilities [n, K] as means over the epochs, of one training run."""
+    from datadiet.training import loop
+
+    arrays = loop.fit(config, task, progress=progress).arrays
+    last = len(config["score_at"]) - 1
+    made = {
+        name: runs.values_from(arrays, name, last)
+        if name in OVER_TIME
+        else np.mean([runs.values_from(arrays, name, t) for t in range(last + 1)], axis=0)
+        for name in names
+    }
+    return made, runs.probabilities(arrays["logits"]).mean(0)
+
+
+def concluded(task: Task, rows, found: list, probs: list, again: dict | None, where, *, score, said, how) -> Audit:
+    """The audit of finished runs: means of their scores, and what the copy with planted flips says of each."""
+    given, n, counts = task.train.labels, len(rows), np.bincount(task.train.labels, minlength=len(task.label_names))
+    means = {name: np.mean([made[name] for made in found], axis=0) for name in found[0]}
+    check = pd.DataFrame(columns=["score", "auc", "low", "high", "found"])
+    wrong, count = np.full(n, np.nan), (np.nan,) * 3
+    if again is not None:
+        check = planted.rated({name: [values] for name, values in again.items()}, [where])
+    used = score or (check["score"][0] if len(check) else "el2n")
+    if again is not None:
+        wrong, count = planted.judged(means[used], [again[used]], [where])
+    row = check[check["score"] == used]
+    if len(row) and row["low"].iloc[0] <= 0.5:
+        said = [*said, f"Planted flips were not found better than at random (area under the curve {row['auc'].iloc[0]:.2f}): the "
+                       "ranking is no guide to wrong labels here."]  # fmt: skip
+    mean = np.mean(probs, axis=0)
+    accuracy, majority = float((mean.argmax(1) == given).mean()), float(counts.max() / n)
+    if accuracy < majority + LEARNED:
+        said = [*said, f"The models have not learned: they are right in {accuracy:.0%} of the rows that they trained on, and "
+                       f"always saying the largest class would be in {majority:.0%}. Give more time with --budget."]  # fmt: skip
+    return Audit(
+        names=task.label_names, rows=rows, given=given, probs=mean, scores=means, used=used, wrong=wrong, count=count,
+        check=check, planted=int(where.sum()) if again is not None else 0, accuracy=accuracy,
+        majority=majority, warnings=tuple(said), how=how,
+    )  # fmt: skip

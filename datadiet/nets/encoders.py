@@ -75,7 +75,7 @@ def _source(encoder: str) -> tuple[str, str | None]:
     return name, revision or REVISIONS.get(name, "main")
 
 
-def _fetch(cls, encoder: str, **options):
+def fetched(cls, encoder: str, operation: str = "encoders.classifier", **options):
     """``cls.from_pretrained`` of transformers, whose many ways to fail offline become one readable error."""
     place, revision = _source(encoder)
     try:
@@ -84,21 +84,21 @@ def _fetch(cls, encoder: str, **options):
         first = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
         at = "" if revision is None else f" at the revision {revision!r}"
         raise InputError(
-            f"encoders.classifier: the encoder {encoder!r} could not be loaded{at} ({first}). Known without a network: 'minilm', "
-            "'minilm-mean' and 'tiny'; anything else is a folder, or name@revision of the hub, which must be reachable."
+            f"{operation}: the encoder {encoder!r} could not be loaded{at} ({first}). Known without a network, for texts: "
+            "'minilm', 'minilm-mean' and 'tiny'; anything else is a folder, or name@revision of the hub, which must be reachable."
         ) from None
 
 
 @cache
 def tokenizer(encoder: str):
     """Tokenizer that belongs to `encoder` ("minilm", "tiny", a folder, or an id of the hub, at the revision of its weights)."""
-    return _fetch(AutoTokenizer, encoder)
+    return fetched(AutoTokenizer, encoder)
 
 
 @cache
 def word_tokenizer(encoder: str):
     """The same for texts that come cut into words."""
-    return _fetch(AutoTokenizer, encoder, add_prefix_space=True)  # RoBERTa insists, others ignore it
+    return fetched(AutoTokenizer, encoder, add_prefix_space=True)  # RoBERTa insists, others ignore it
 
 
 class MeanPooled(nn.Module):
@@ -168,7 +168,7 @@ def classifier(
             max_position_embeddings=512,
         )
     else:
-        config = _fetch(AutoConfig, encoder)
+        config = fetched(AutoConfig, encoder)
     depth = getattr(config, "num_hidden_layers", None)
     if layers is not None:
         if depth is None or not 1 <= layers <= depth:
@@ -188,7 +188,7 @@ def classifier(
                 model = AutoModelForSequenceClassification.from_config(config)
             else:
                 # A checkpoint may bring a head of another width; ours is drawn below in any case.
-                model = _fetch(
+                model = fetched(
                     AutoModelForSequenceClassification, encoder, config=config, dtype=torch.float32, ignore_mismatched_sizes=True
                 )
             if encoder == "minilm-mean":

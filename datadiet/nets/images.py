@@ -1,6 +1,7 @@
-"""Untrained nets for images: two plain convolutions, and residual nets with BatchNorm.
+"""Untrained nets for images: two plain convolutions, and residual nets with BatchNorm; and pretrained ones, as they are.
 
 model = picture_classifier("convnet", n_classes=10)     # or "resnet-small", "resnet9", "resnet18"
+processor, model = pretrained("some/folder")            # of transformers, frozen
 """
 
 from functools import partial
@@ -133,3 +134,37 @@ def picture_classifier(encoder: str, n_classes: int, channels: int = 3, seed: in
         )
     with device.seeded("cpu", seed):
         return PICTURE_NETS[encoder](n_classes, channels=channels).eval()
+
+
+def pretrained(encoder: str):
+    """An image model of transformers and its image processor, to be read as they are; the model in eval mode.
+
+    Parameters
+    ----------
+    encoder : str
+        A folder that ``save_pretrained`` wrote both into, or "name@revision" of the hub.
+
+    Raises
+    ------
+    InputError
+        No such folder, no image processor in it, an unreachable hub; a model that gives no last layer.
+    """
+    from transformers import AutoImageProcessor, AutoModel
+    from transformers import logging as transformers_logging
+
+    from datadiet.nets import encoders
+
+    before, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()  # it would warn of a head that is dropped, and of torchvision, which is not needed
+    transformers_logging.disable_progress_bar()
+    try:
+        processor = encoders.fetched(AutoImageProcessor, encoder, operation="images.pretrained")
+        model = encoders.fetched(AutoModel, encoder, operation="images.pretrained")
+    finally:
+        transformers_logging.set_verbosity(before)
+        if bars:
+            transformers_logging.enable_progress_bar()
+    if getattr(model, "main_input_name", None) != "pixel_values":
+        raise InputError(f"images.pretrained: {encoder!r} is no encoder of images alone ({type(model).__name__}); name one such as "
+                         "a ViT, a DINOv2 or a ResNet of transformers.")  # fmt: skip
+    return processor, model.eval()

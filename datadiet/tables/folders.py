@@ -63,6 +63,20 @@ class Saved(Columns):
             shutil.rmtree(part, ignore_errors=True)
 
 
+class Pictures(Columns):
+    """Images in a folder for each class as a table.
+
+    Attributes
+    ----------
+    folder : Path
+        Folder that the column ``path`` starts from.
+    """
+
+    def __init__(self, folder: Path, arrow: pa.Table, notes=()):
+        super().__init__(arrow, notes)
+        self.folder = folder
+
+
 def is_saved(folder: Path) -> bool:
     """Whether ``datasets`` saved a set, or a set in parts, into a folder."""
     return (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file()
@@ -131,7 +145,7 @@ def checked(table: Columns, name: str) -> Columns:
     return table
 
 
-def images(folder: Path) -> Columns:
+def images(folder: Path) -> "Pictures":
     """Images in a folder for each class as a table with columns ``path`` (below the folder) and ``label``, sorted by both."""
     found = sorted(
         (path.relative_to(folder) for path in folder.glob("*/*") if path.suffix.lower() in IMAGES and path.is_file()),
@@ -145,4 +159,5 @@ def images(folder: Path) -> Columns:
         )
     others = sum(path.is_file() and path.suffix.lower() not in IMAGES for path in folder.glob("*/*"))
     notes = [f"{folder}: {others} files in it are no images ({', '.join(IMAGES)}) and no rows."] if others else []
-    return Columns(pa.table({"path": [path.as_posix() for path in found], "label": [path.parts[0] for path in found]}), notes)
+    columns = {"path": [path.as_posix() for path in found], "label": [path.parts[0] for path in found]}
+    return Pictures(folder, pa.table(columns), notes)

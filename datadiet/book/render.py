@@ -15,6 +15,7 @@ import nbformat
 import yaml
 
 from datadiet.book.gate import promised_figures
+from datadiet.book.slim import slim
 from datadiet.errors import InputError
 from datadiet.runs import released
 
@@ -146,6 +147,7 @@ def render(root: Path, build: Path, force: bool = False) -> bool:
         raise InputError("render.render: jupyter-book found something wrong:\n" + (done.stdout + done.stderr).strip()[-4000:])
     shutil.rmtree(html, ignore_errors=True)
     shutil.copytree(out, html)
+    slim(html)
     stamp.write_text(wanted + tree(*html.rglob("*.html")))
     return True
 

@@ -41,7 +41,7 @@ def slim(html: Path) -> None:
         sheet.write_text(pruned(sheet.read_text(), words))
     kept = set(texts) | _linked(html, texts) | {html / name for name in ASKED}
     kept |= {html / "_static" / "mathjax" / name for name in MATHJAX}
-    kept |= {file for folder in WHOLE for file in (html / folder).rglob("*")}
+    kept |= {file for folder in WHOLE for file in (html / folder).rglob("*") if file.name != "all-packages.js"}
     for sheet in sheets:
         sheet.write_text(_fonts(sheet))
         kept |= _addresses(sheet, re.findall(r"url\([\"']?([^)\"']+)", sheet.read_text()))
@@ -124,7 +124,7 @@ def pruned(css: str, words: set[str]) -> str:
 
 def _tokens(css: str, at: int):
     """Signs of a style sheet from a place on, strings and addresses skipped."""
-    for found in re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|url\([^)]*\)|\\.|[{};,()]", re.DOTALL).finditer(css, at):
+    for found in re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|url\((?![\"'])[^)]*\)|\\.|[{};,()]", re.DOTALL).finditer(css, at):
         if len(found[0]) == 1:
             yield found.start(), found[0]
 

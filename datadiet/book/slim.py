@@ -1,8 +1,8 @@
 """The rendered book without what no page asks for: one visit stays small, and so does the folder.
 
-Rendering leaves source maps, icon sets, builds of MathJax for other outputs and styles of parts that the book does not use. What is
-left here is found by reading the pages, the styles and the scripts themselves: nothing is listed by hand but what a script asks for
-at run time.
+Rendering leaves source maps, icon sets, builds of MathJax for other outputs and styles of parts that the book does not use. The
+files that stay are found by reading the pages, the styles and the scripts themselves: only files that a script asks for at run
+time are listed by hand.
 """
 
 import json
@@ -19,6 +19,7 @@ ASKED = ("searchindex.js", "objects.inv", ".nojekyll", "404.html")  # by scripts
 WHOLE = ("data", "_sources", "_static/mathjax/output/chtml/fonts/woff-v2", "_static/mathjax/input/tex/extensions")
 ICON = re.compile(r'(?:"([a-z0-9-]+)"|([a-z0-9]+)):\[\d+,\d+,(\[[^\]]*\]),"[0-9a-f]*",(?:"[^"]*"|\[[^\]]*\])\],?')
 LINKED = re.compile(r"""(?:href|src|poster|data-src|content)=["']([^"'#][^"']*)["']""")
+SIGNS = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|url\((?![\"'])[^)]*\)|\\.|[{};,()]", re.DOTALL)
 AT_RULES = ("@media", "@supports", "@layer", "@container")
 
 
@@ -124,7 +125,7 @@ def pruned(css: str, words: set[str]) -> str:
 
 def _tokens(css: str, at: int):
     """Signs of a style sheet from a place on, strings and addresses skipped."""
-    for found in re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|url\((?![\"'])[^)]*\)|\\.|[{};,()]", re.DOTALL).finditer(css, at):
+    for found in SIGNS.finditer(css, at):
         if len(found[0]) == 1:
             yield found.start(), found[0]
 
@@ -153,7 +154,8 @@ def _parts(head: str) -> list[str]:
 
 
 def _may_match(selector: str, words: set[str]) -> bool:
-    bare = re.sub(r":[\w-]+\((?:[^()]|\([^()]*\))*\)|\[[^\]]*\]", "", selector)  # within :not() and :is() a class need not be there
+    # Within :not() and :is() a class need not be there.
+    bare = re.sub(r":[\w-]+\((?:[^()]|\([^()]*\))*\)|\[[^\]]*\]", "", selector)
     return "\\" in bare or set(re.findall(r"\.([A-Za-z_][\w-]*)", bare)) <= words
 
 

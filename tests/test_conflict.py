@@ -179,7 +179,6 @@ def test_the_map_and_the_table_on_real_runs(words):  # noqa: F811
     views = [View("This machine", chosen, found), View("Published", chosen, pd.DataFrame())]
     figure = figures.who_wins(views)
     assert [len(written(ax)) for ax in figure.axes] == [2 * 2 * 3, 1] and "no runs" not in written(figure.axes[0])
-    figure.clear()
     shown = figures.advice(views)
     assert "When Less is More" in shown.html and shown.text.count("it beats the hardest") == 4
     ours, published = shown.text.split("Published:")

@@ -466,9 +466,7 @@ def test_the_runs_the_account_and_the_figures_on_real_runs(words):  # noqa: F811
     views = [View("This machine", chosen, table), View("In part", chosen, table[table["key"] != first]),
              View("Published", chosen, none)]
     for draw in (figures.frontier, figures.frontier_in_seconds, figures.against_random, figures.one_change):
-        figure = draw(views)
-        assert len(figure.axes) == 3
-        figure.clear()
+        assert len(draw(views).axes) == 3
     assert all("no runs yet" in pages.verdict(f"NDD-{i}", views).text for i in range(1, 6))
     reached = chapter.runs.accuracy(views[1], "words", "full", 1.0)
     assert list(reached.index) == [1] and reached[1] == chapter.runs.accuracy(views[0], "words", "full", 1.0)[1]

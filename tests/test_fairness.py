@@ -456,9 +456,7 @@ def test_tables_and_figures_on_real_runs(views):
     assert [line.rsplit(" | ", 1)[1] for line in in_part.splitlines() if line.startswith("factual only")] == ["2"]
     assert "The healthy mix judged below: shares 0." in ours
     for draw in (figures.utility_and_fairness, figures.counterfactuals, figures.minority):
-        figure = draw(views)
-        assert len(figure.axes) == 3
-        figure.clear()
+        assert len(draw(views).axes) == 3
 
 
 def test_an_arm_without_runs_has_a_row_that_says_so(views):

@@ -399,7 +399,6 @@ def test_tables_cards_and_figures_on_real_runs(words, monkeypatch):  # noqa: F81
     for draw in (influence_scores.figures.gains, influence_scores.figures.arms, influence_scores.figures.agreement):
         figure = draw(views)
         assert any("no runs" in text.get_text() for ax in figure.axes for text in ax.texts)
-        figure.clear()
     full = tables.arm(own, "words", FULL)
     before = store.arrays(runs.key(full[0]))["vog"]
     monkeypatch.setattr(store.paths, "root", lambda: words)  # publishing writes elsewhere, and VoG comes back

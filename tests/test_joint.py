@@ -314,4 +314,4 @@ def test_the_chapter_at_tiny_size(tmp_path, monkeypatch):
     assert "NDD-6" in pages.verdict("NDD-6", views).text
     for figure in (chapter.figures.exact_frames, chapter.figures.lengths, chapter.figures.two_slot_measures):
         drawn = figure(views)
-        assert drawn.axes[0].get_legend() is not None
+        assert drawn.legend()

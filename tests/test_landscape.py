@@ -364,7 +364,6 @@ def test_tables_card_figures_and_the_bill_on_real_runs(tmp_path, monkeypatch):
         for draw in (figures.kernel_velocity, figures.error_on_the_line, figures.barriers):
             figure = draw([View("This machine", chosen, table), View("Published", chosen, other)])
             assert len(figure.axes) == 2 and "stored yet" in figure.axes[1].texts[0].get_text()
-            figure.clear()
     assert runs.again(asked[-1])[0]["errors"] == table.iloc[-1]["errors"]
     assert runs.store.arrays(runs.key(asked[-1]))["ids"].shape == (40,)
 

@@ -290,7 +290,6 @@ def test_tables_and_figures_on_real_runs(real):
     for draw in (figures.finding_flips, figures.finding_flips_by_rate, figures.dropping, figures.windows):
         figure = draw(views)
         assert len([ax for ax in figure.axes if ax.get_title() or ax.texts]) == 2
-        figure.clear()
 
 
 def test_tables_do_without_the_first_seed_and_keep_their_columns_without_any(real):

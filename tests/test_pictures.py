@@ -263,7 +263,6 @@ def test_tables_cards_figures_and_the_bill_on_real_runs(tiny):
                  figures.checkpoint_fault, figures.transfer):
         figure = draw(views)
         assert len([ax for ax in figure.axes if ax.get_title() or ax.texts]) == 2
-        figure.clear()
     for claim in chapter.rules.RULES:
         assert all(part.n == 2 for part in ledger.decide(claim, tiny, table).parts), claim
         assert ledger.decide(claim, tiny, pd.DataFrame()).verdict == "no runs yet"

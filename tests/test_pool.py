@@ -250,6 +250,6 @@ def test_the_chapter_at_tiny_size(tmp_path, monkeypatch):
     views = [View("This machine", settings, table)]
     assert "BEM-1" in pages.verdict("BEM-1", views).text
     for drawn in (chapter.figures.errors(views), chapter.figures.errors(views, "frame"), chapter.figures.gains(views)):
-        assert drawn.axes[0].get_legend() is not None
+        assert drawn.legend()
     again = runs.again(configs[-1])[0]
     assert again["test_accuracy"] == table.iloc[-1]["test_accuracy"]

@@ -307,9 +307,9 @@ def test_tables_and_figures_draw():
     assert list(groups(arms.iloc[0])["scoring runs say"]) == ["0", "1", "2"]
     assert len(listed(arms)) == len(arms)
     figure = chapter.figures.map_of_arms(arms)
-    figure.draw_without_rendering()
+    assert "points" in repr(figure)
     assert any(text.get_text().startswith("set0") for text in figure.axes[0].texts)
-    chapter.figures.seen_and_foretold(arms, np.zeros(len(arms))).draw_without_rendering()
+    chapter.figures.seen_and_foretold(arms, np.zeros(len(arms)))._repr_html_()
     assert "<details>" in chapter.figures.folded(listed(arms), "All arms").html
 
 

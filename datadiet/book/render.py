@@ -15,6 +15,7 @@ import nbformat
 import yaml
 
 from datadiet.book.gate import promised_figures
+from datadiet.book.slim import slim
 from datadiet.errors import InputError
 from datadiet.runs import released
 
@@ -145,6 +146,7 @@ def render(root: Path, build: Path, force: bool = False) -> bool:
         raise InputError("render.render: jupyter-book found something wrong:\n" + (done.stdout + done.stderr).strip()[-4000:])
     shutil.rmtree(html, ignore_errors=True)
     shutil.copytree(out, html)
+    slim(html)
     stamp.write_text(wanted + tree(*html.rglob("*.html")))
     return True
 
@@ -163,9 +165,13 @@ def check(root: Path, build: Path) -> list[str]:
                       if source.with_name(source.name + suffix).is_file())
         for name in promised_figures(source):
             figure = re.search(rf'<figure[^>]*id="{re.escape(name)}".*?</figure>', text, re.DOTALL)
+            drawings = re.findall(r"<svg class=\"dd-drawing\"[^>]*>", figure[0]) if figure else []
             image = figure and re.search(r"<img[^>]*>", figure[0])
-            if not image:
+            if not drawings and not image:
                 found.append(f"{page}.html has no figure {name}")
+            elif drawings:
+                if not all(re.search(r'aria-label="[^"]{10,}"', drawing) for drawing in drawings):
+                    found.append(f"{page}.html: figure {name} has no text alternative")
             else:
                 if not re.search(r'alt="(?!\S*_images/)[^"]{10,}"', image[0]):
                     found.append(f"{page}.html: figure {name} has no text alternative")

@@ -1,10 +1,20 @@
-"""Panels, lines and levels: what the figures of all chapters are drawn with."""
+"""Charts, panels, lines and levels: what the figures of all chapters are drawn with.
 
-import matplotlib.pyplot as plt
+A chart is a row of panels, each an SVG of its own: abreast on a wide screen, under one another on a phone, where a panel is shown
+at its own size. Its legend is drawn once. Panels of runs rebuilt here are folded away below the published ones.
+"""
+
+from html import escape
+
+import matplotlib as mpl
 import numpy as np
 import seaborn as sns
+from matplotlib.figure import Figure
 
+from datadiet.chapters import svg
+from datadiet.chapters.pages import HINT
 from datadiet.chapters.parts import interval
+from datadiet.chapters.saying import said_of
 from datadiet.chapters.settings import alone, measure
 from datadiet.chapters.views import View, rebuilt
 from datadiet.errors import InputError
@@ -19,40 +29,106 @@ RULE_NAMES = {
 }
 COLOURS = dict(zip([*RULE_NAMES.values(), "full data"], [*sns.color_palette("colorblind", 6), (0.35, 0.35, 0.35)], strict=True))
 MARKERS = dict(zip(COLOURS, "osvDP^X", strict=True))
-WIDTH, HEIGHT = 4.6, 3.4  # inches of one panel
-ABREAST = 3  # panels in a row
+WIDTH, HEIGHT = 340, 240  # pixels of one panel as a phone shows it
 
 
-def t95(values) -> tuple[float, float]:
-    """Ends of the 95 % t-interval of the mean; both the mean where there is a single value."""
-    values = np.asarray(values, float)
-    return interval(values)[1:] if len(values) > 1 else (float(values.mean()),) * 2
+class Chart:
+    """Panels that are drawn one by one, and what a page shows of them.
+
+        chart = panels(views)
+        for ax, settings, table, task in chart:
+            line(ax, ...)
+        return chart
+
+    Attributes
+    ----------
+    axes : list of Axes
+        One a panel, in order.
+    """
+
+    def __init__(self):
+        self.axes = []
+        self.folded = set()  # places of panels that a page folds away
+        self.places = []
+
+    def panel(self, title: str = "", height: float = HEIGHT, folded: bool = False):
+        """Axes of a further panel, `height` pixels high at the width of a phone."""
+        with mpl.rc_context(svg.STYLE):
+            figure = Figure(figsize=(WIDTH / 72, height / 72), layout="constrained")
+            ax = figure.add_subplot()
+            ax.set_title(title)
+            ax.tick_params(labelsize=svg.STYLE["xtick.labelsize"], color=svg.INK, labelcolor=svg.INK)
+            sns.despine(ax=ax)
+        if folded:
+            self.folded.add(len(self.axes))
+        self.axes.append(ax)
+        return ax
+
+    def __iter__(self):
+        """Axes, settings as the task has them, table of runs and task, of each place that the chart was made for."""
+        with mpl.rc_context(svg.STYLE):
+            for view, task, height, folded in self.places:
+                ax = self.panel(f"{view.name}: {task}, {view.settings['profile']}" if task else view.name, height, folded)
+                if task is not None:
+                    yield ax, alone(view.settings, task), view.table, task
+                if not (ax.containers or ax.collections or ax.texts or ax.get_legend_handles_labels()[0]):
+                    ax.set_axis_off()
+                    ax.text(0.5, 0.5, "no runs stored yet", ha="center", va="center", transform=ax.transAxes)
+
+    def legend(self) -> dict:
+        """Series -> the artist that shows how it is drawn, each once, in the order of the panels."""
+        found = {}
+        for ax in [each for panel in self.axes for each in panel.figure.axes]:
+            for handle, name in zip(*ax.get_legend_handles_labels(), strict=True):
+                found.setdefault(name.replace("\n", " "), handle)
+        return found
+
+    def _panel(self, ax) -> str:
+        title, text = ax.get_title(), said_of(ax)
+        ax.title.set_visible(False)  # the page writes it, and wraps it
+        drawing = svg.markup(ax.figure, f"{title}. {text}" if title else text)
+        ax.title.set_visible(True)
+        head = f'<p class="dd-panel-title">{escape(title)}</p>' if title else ""
+        return f'<div class="dd-panel">{head}{drawing}</div>'
+
+    def _repr_html_(self) -> str:
+        drawn = [self._panel(ax) for ax in self.axes]
+        shown = "".join(panel for place, panel in enumerate(drawn) if place not in self.folded)
+        hidden = "".join(panel for place, panel in enumerate(drawn) if place in self.folded)
+        names = "".join(f"<li>{svg.swatch(handle)} {escape(name)}</li>" for name, handle in self.legend().items())
+        legend = f'<ul class="dd-legend">{names}</ul>' if names else ""
+        rebuilt = (
+            f'<details class="dd-rebuilt"><summary>{escape(HINT)}</summary><div class="dd-panels">{hidden}</div></details>'
+            if hidden
+            else ""
+        )
+        return f'<div class="dd-figure">{legend}<div class="dd-panels">{shown}</div>{rebuilt}</div>'
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{ax.get_title()}. {said_of(ax)}" for ax in self.axes)
 
 
-def panels(views: list[View], wanted=lambda settings, task: True):
-    """One axes for each view and task that is `wanted`, rebuilt views last; a view without runs says so in its panel.
+def panels(views: list[View], wanted=lambda settings, task: True, height=HEIGHT) -> Chart:
+    """A chart with a panel for each view and task that is `wanted`, rebuilt views last; a view without runs says so in its panel.
 
-    Yields (axes, settings as the task has them, table of runs, task).
+    Parameters
+    ----------
+    views : list of View
+        In the order of the panels; what was rebuilt here is folded away.
+    wanted : function
+        Of settings and a task: whether there is something to draw of it.
+    height : float
+        Pixels of a panel on a phone.
     """
     if not views:
         raise InputError("drawing.panels: no view to draw; give at least one View.")
-    every = [*views, *rebuilt(views)]
-    places = [(view, task) for view in every for task in (view.settings["tasks"] if len(view.table) else [None])]
-    places = [(view, task) for view, task in places if task is None or wanted(view.settings, task)] or [(views[0], None)]
-    columns = 2 if len(places) == 4 else min(len(places), ABREAST)
-    rows = -(-len(places) // columns)
-    size = (WIDTH * columns, HEIGHT * rows)
-    figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
-    for ax in axes.flat[len(places) :]:
-        ax.set_axis_off()
-    for ax, (view, task) in zip(axes.flat, places, strict=False):
-        if task is None:
-            ax.text(0.5, 0.5, f"{view.name}: no runs\nstored yet", ha="center", va="center", transform=ax.transAxes)
-            ax.set_axis_off()
-            continue
-        ax.set_title(f"{view.name}: {task}, {view.settings['profile']}", fontsize="medium")
-        sns.despine(ax=ax)
-        yield ax, alone(view.settings, task), view.table, task
+    chart = Chart()
+    for folded, some in ((False, views), (True, rebuilt(views))):
+        for view in some:
+            tasks = view.settings["tasks"] if len(view.table) else [None]
+            chart.places += [(view, task, height, folded) for task in tasks if task is None or wanted(view.settings, task)]
+    chart.places = chart.places or [(views[0], None, height, False)]
+    return chart
 
 
 def judged_by(task: str) -> str:
@@ -88,17 +164,26 @@ def level(ax, values, name):
         ax.axhspan(low, high, color=COLOURS[name], alpha=0.12, lw=0)
 
 
+def t95(values) -> tuple[float, float]:
+    """Ends of the 95 % t-interval of the mean; both the mean where there is a single value."""
+    values = np.asarray(values, float)
+    return interval(values)[1:] if len(values) > 1 else (float(values.mean()),) * 2
+
+
+def heat(ax, grid, words, ends: tuple[float, float], **style):
+    """Cells coloured from one end to the other, each with its word, letters of 10 pixels at least."""
+    look = {"cmap": "vlag", "annot_kws": {"size": 10}, "cbar": False} | style
+    sns.heatmap(grid, ax=ax, vmin=ends[0], vmax=ends[1], annot=words, fmt="", **look)
+    ax.figure.set_figheight((90 + 22 * len(grid)) / 72)
+    ax.grid(False)
+    ax.tick_params(axis="both", length=0)
+    ax.tick_params(axis="y", rotation=0)
+    ax.set(xlabel="", ylabel="")
+
+
 def scoring_points(ax, settings):
     """Label the x axis with the scoring points."""
     points = [str(at) for at in settings["score_at"]]
     ax.set_xticks(range(len(points)), points)
     ax.set_xlabel("scoring point (update step; ep = end of epoch)")
     return points
-
-
-def legend(ax, at: float = -0.18):
-    """A legend below the axes, where no line can run through it; axes of a task without runs say so."""
-    if not ax.get_legend_handles_labels()[0]:
-        ax.text(0.5, 0.5, "no runs\nstored yet", ha="center", va="center", transform=ax.transAxes)
-        return
-    ax.legend(frameon=False, fontsize="small", loc="upper center", bbox_to_anchor=(0.5, at), ncols=2)

@@ -3,6 +3,8 @@
 Each returns an object that a notebook shows as HTML and a terminal as text. Everything that comes from a file is escaped.
 """
 
+import re
+from base64 import b64encode
 from dataclasses import dataclass
 from html import escape
 
@@ -15,6 +17,7 @@ from datadiet.chapters.parts import difference, interval
 from datadiet.chapters.views import View, rebuilt
 
 HINT = "Rebuilt here, a hint"
+SHOWN = 10  # rows of a table on a page
 DASH, DOT = "\N{EN DASH}", "\N{MIDDLE DOT}"
 MARKS = {
     "reproduced": "\N{CHECK MARK}",
@@ -69,8 +72,12 @@ def table(rows: list[list[str]], head: list[str], caption: str) -> str:
     def cell(value):
         return value if value.startswith("<a ") else escape(value)
 
+    def data(value):
+        place = ' class="dd-number"' if re.match(rf"[-+\u2212]?\d|{DASH}$", value) else ""
+        return f"<td{place}>{cell(value)}</td>"
+
     lines = ["".join(f'<th scope="col">{escape(name)}</th>' for name in head)]
-    lines += ["".join(f"<td>{cell(value)}</td>" for value in row) for row in rows]
+    lines += ["".join(map(data, row)) for row in rows]
     body = "".join(f"<tr>{line}</tr>" for line in lines[1:])
     return (
         f'<div class="dd-table" tabindex="0"><table class="table"><caption>{escape(caption)}</caption>'
@@ -229,8 +236,20 @@ def glance(profiles: tuple[str, ...] = EVIDENCE) -> Page:
     return Page(table(rows, ["verdict", "claims"], "The ledger at a glance"), "\n".join(f"{a}: {b}" for a, b in rows))
 
 
-def frame(values: pd.DataFrame, caption: str, digits: int = 2) -> Page:
-    """A tidy table as it is: its columns as the head, numbers rounded, a dash where there is none."""
+def frame(values: pd.DataFrame, caption: str, digits: int = 2, shown: int = SHOWN) -> Page:
+    """A tidy table: its first rows with the columns as the head, numbers rounded, a dash where there is none; all as a file.
+
+    Parameters
+    ----------
+    values : DataFrame
+        In the order in which its rows matter; its index is not shown.
+    caption : str
+        Words, with units.
+    digits : int
+        Of every number that is not whole.
+    shown : int
+        Rows on the page. Where the table has more, the whole of it is a CSV file to download, inside the page itself.
+    """
 
     def cell(value) -> str:
         if pd.isna(value):
@@ -238,4 +257,24 @@ def frame(values: pd.DataFrame, caption: str, digits: int = 2) -> Page:
         return f"{value:,.{digits}f}" if isinstance(value, float) else str(value)
 
     rows, head = [[cell(value) for value in row] for row in values.itertuples(index=False)], [str(name) for name in values]
-    return Page(table(rows, head, caption), "\n".join(" | ".join(row) for row in [head, *rows]))
+    text = "\n".join(" | ".join(row) for row in [head, *rows])
+    if len(rows) <= shown:
+        return Page(table(rows, head, caption), text)
+    name = "-".join(re.findall(r"[a-z0-9]+", caption.lower())[:8]) + ".csv"
+    file = b64encode(values.to_csv(index=False).encode()).decode()
+    link = f'<a download="{name}" href="data:text/csv;base64,{file}">All {len(rows)} rows as CSV</a>'
+    return Page(f'{table(rows[:shown], head, caption)}<p class="dd-more">{shown} of {len(rows)} rows. {link}</p>', text)
+
+
+def frames(views: list[View], make, caption: str, digits: int = 2) -> Page:
+    """The table ``make(view)`` of every view, in a box that scrolls by itself; a view whose table is empty is named as such."""
+
+    def of(views) -> Page:
+        parts = []
+        for view in views:
+            values, name = make(view), f"{view.name} ({view.settings['profile']}): {caption}"
+            text = f"{view.name} ({view.settings['profile']}): no runs are stored yet."
+            parts.append(frame(values, name, digits) if len(values) else Page(f"<p>{escape(text)}</p>", text))
+        return Page("".join(part.html for part in parts), "\n".join(part.text for part in parts))
+
+    return of_views(of, views)

@@ -1,10 +1,9 @@
 """Figures of the chapter "Dynamic pruning"."""
 
-import matplotlib.pyplot as plt
 import seaborn as sns
 
 from datadiet.chapters.arms import by_seed
-from datadiet.chapters.drawing import judged_by, legend, line, panels, t95
+from datadiet.chapters.drawing import judged_by, line, panels, t95
 from datadiet.chapters.dynamic_pruning import runs
 from datadiet.chapters.parts import difference
 from datadiet.chapters.settings import of_task
@@ -34,15 +33,15 @@ CHANGES = {  # arms whose place on the axis of changes is called otherwise
 
 
 def _frontier(views, cost, xlabel):
-    for ax, settings, table, task in panels(views):
+    chart = panels(views)
+    for ax, settings, table, task in chart:
         found = runs.account(settings, table, task)
         for name in ARMS:
             fractions = [1.0] if name in ("full", "soft") else settings["fractions"]
             paid = [found[name, f].dropna(subset=[cost]) for f in fractions]
             line(ax, [each[cost].mean() for each in paid], [each["accuracy"] for each in paid], ARMS[name], **STYLE[name])
         ax.set(xlabel=xlabel, ylabel=judged_by(task), xlim=(0, None))
-        legend(ax, -0.24)  # many arms make the axes low, the label reaches further
-    return plt.gcf()
+    return chart
 
 
 def frontier(views: list[View]):
@@ -58,7 +57,8 @@ def frontier_in_seconds(views: list[View]):
 def against_random(views: list[View]):
     """Gain of choosing by EL2N over a random subset with the same sizes, updates and schedule, seed by seed."""
     pairs = {"dynamic": "random dynamic", "static": "random static", "static, one run": "random static"}
-    for ax, settings, table, task in panels(views):
+    chart = panels(views)
+    for ax, settings, table, task in chart:
         fractions, arms = sorted(settings["fractions"]), runs.arms(settings, task)
         for place, (name, random) in enumerate(pairs.items()):
             gains = [difference(by_seed(table, arms[name, f]), by_seed(table, arms[random, f])) for f in fractions]
@@ -66,8 +66,7 @@ def against_random(views: list[View]):
         ax.axhline(0, color="0.6", lw=0.8)
         ax.set_xticks(range(len(fractions)), [f"{f:.0%}" for f in fractions])
         ax.set(xlim=(-0.5, len(fractions) - 0.5), xlabel="kept fraction", ylabel=f"{judged_by(task)},\nminus random")
-        legend(ax)
-    return plt.gcf()
+    return chart
 
 
 def _changed(settings: dict, task: str) -> bool:
@@ -78,7 +77,8 @@ def _changed(settings: dict, task: str) -> bool:
 
 def one_change(views: list[View]):
     """Dynamic EL2N with one thing changed at a time, at one kept fraction; the band is the method as it is."""
-    for ax, settings, table, task in panels(views, _changed):
+    chart = panels(views, _changed, height=320)
+    for ax, settings, table, task in chart:
         arms, fraction = runs.arms(settings, task), settings["ablation"]
         as_it_is = by_seed(table, arms["dynamic", fraction])
         if len(as_it_is):
@@ -92,6 +92,6 @@ def one_change(views: list[View]):
             names.append(CHANGES.get(bare, bare))
             if arm[0] == "other rate, dynamic":
                 names[-1] = "constant rate" if settings["decay"] else "decaying rate"
-        ax.set_xticks(range(len(names)), names, rotation=90, fontsize="small")
+        ax.set_xticks(range(len(names)), names, rotation=90, fontsize=10.5)
         ax.set(ylabel=f"{judged_by(task)}, {fraction:.0%} kept", xlim=(-0.6, len(names) - 0.4))
-    return plt.gcf()
+    return chart

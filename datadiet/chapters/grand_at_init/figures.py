@@ -1,10 +1,9 @@
 """Figures of the chapter "GraNd at initialisation"."""
 
-import matplotlib.pyplot as plt
 import seaborn as sns
 
 from datadiet.chapters.arms import by_seed
-from datadiet.chapters.drawing import legend, level, line, panels, t95
+from datadiet.chapters.drawing import level, line, panels, t95
 from datadiet.chapters.grand_at_init import runs
 from datadiet.chapters.grand_at_init.runs import FULL, INIT, LOADED, TRANSFER, arm
 from datadiet.chapters.views import View
@@ -19,7 +18,8 @@ def _arms(ax, x, found, name):
 
 
 def _by_fraction(views, names, budget="epochs"):
-    for ax, settings, table, task in panels(views):
+    chart = panels(views)
+    for ax, settings, table, task in chart:
         fractions = sorted(settings["fractions"])
         if budget == "steps":
             fractions = sorted({settings["fraction"], fractions[-1]})
@@ -30,8 +30,7 @@ def _by_fraction(views, names, budget="epochs"):
         ax.set_xticks(fractions, [f"{f:.0%}" for f in fractions])
         ax.minorticks_off()
         ax.set(xlabel=f"kept fraction (log scale), equal {budget}", ylabel="test accuracy")
-        legend(ax)
-    return plt.gcf()
+    return chart
 
 
 def accuracy_by_fraction(views: list[View]):
@@ -46,20 +45,21 @@ def checkpoint_fault(views: list[View]):
 
 def budgets(views: list[View]):
     """The same subsets at equal epochs and at equal steps, one kept fraction."""
-    for ax, settings, table, task in panels(views):
+    chart = panels(views)
+    for ax, settings, table, task in chart:
         for name in COMPARED:
             found = [by_seed(table, arm(settings, task, name, budget=budget)) for budget in ("epochs", "steps")]
             _arms(ax, range(2), found, name)
         level(ax, by_seed(table, arm(settings, task, FULL)), FULL)
         ax.set_xticks(range(2), ["equal epochs", "equal steps"])
         ax.set(xlim=(-0.4, 1.4), xlabel="training budget", ylabel=f"test accuracy, {settings['fraction']:.0%} kept")
-        legend(ax)
-    return plt.gcf()
+    return chart
 
 
 def transfer(views: list[View]):
     """The main network trained on the hardest by another architecture, by its own EL2N and on random subsets; equal steps."""
-    for ax, settings, table, task in panels(views):
+    chart = panels(views)
+    for ax, settings, table, task in chart:
         names = {"random": "random", "EL2N": f"{settings['encoder']}'s", TRANSFER: f"{settings['other']}'s"}
         for place, name in enumerate(names):
             _arms(ax, [place], [by_seed(table, arm(settings, task, name, budget="steps"))], name)
@@ -67,7 +67,7 @@ def transfer(views: list[View]):
         ax.set_xticks(range(len(names)), names.values())
         ax.set(xlim=(-0.5, 2.5), xlabel=f"network whose EL2N chose for {settings['encoder']}",
                ylabel=f"test accuracy, {settings['fraction']:.0%} kept")
-    return plt.gcf()
+    return chart
 
 
 def norm_correlations(views: list[View]):
@@ -75,7 +75,8 @@ def norm_correlations(views: list[View]):
 
     Markers are the average over networks, small dots single networks.
     """
-    for ax, settings, table, task in panels(views):
+    chart = panels(views)
+    for ax, settings, table, task in chart:
         rows, inputs, encoders = runs.correlations(settings, table), settings["probe_inputs"], list(settings["probes"])
         for k, (encoder, colour, marker) in enumerate(zip(encoders, sns.color_palette("colorblind"), "os^D", strict=False)):
             one = rows[(rows["task"] == task) & (rows["encoder"] == encoder)]
@@ -91,13 +92,13 @@ def norm_correlations(views: list[View]):
         ax.axhline(0, color="0.6", lw=0.8)
         ax.set_xticks(range(len(inputs)), inputs)
         ax.set(xlabel="how the input is normalised", ylabel="rho with the norm", ylim=(-1.05, 1.05))
-        legend(ax)
-    return plt.gcf()
+    return chart
 
 
 def standing(views: list[View]):
     """Every score by its agreement with itself across runs and its agreement with EL2N at the end of training."""
-    for ax, settings, table, task in panels(views):
+    chart = panels(views)
+    for ax, settings, table, task in chart:
         rows = runs.standing(settings, table).dropna()
         for name in COMPARED[1:]:
             one = rows[(rows["task"] == task) & (rows["score"] == name)]
@@ -109,5 +110,4 @@ def standing(views: list[View]):
         ax.axhline(0, color="0.6", lw=0.8)
         ax.set(xlabel="reliability: rho with other runs", ylabel="validity: rho with late EL2N")
         ax.set(xlim=(-0.1, 1.05), ylim=(-0.5, 1.05))
-        legend(ax)
-    return plt.gcf()
+    return chart

@@ -2,12 +2,11 @@
 
 from html import escape
 
-import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 
 from datadiet.chapters import pages
-from datadiet.chapters.drawing import HEIGHT, legend, line, panels, scoring_points, t95
+from datadiet.chapters.drawing import line, panels, scoring_points, t95
 from datadiet.chapters.healthy_diet import runs
 from datadiet.chapters.healthy_diet.runs import FACTUAL, FULL, HIGH, LOW, shares_of
 from datadiet.chapters.settings import of_task
@@ -30,7 +29,8 @@ def _cross(ax, x, y, name, label):
 
 def utility_and_fairness(views: list[View]):
     """Every arm by how much more often women than men are said to complain, and by accuracy; a constant for reference."""
-    for ax, settings, table, task in panels(views):
+    chart = panels(views, height=320)
+    for ax, settings, table, task in chart:
         found = runs.measured(settings, table, task)
         for name in ARMS:
             pairs = shares_of(settings, name)
@@ -39,20 +39,19 @@ def utility_and_fairness(views: list[View]):
                 _cross(ax, one["test_gap"], one["test_accuracy"], name, None if place else name)
                 if len(pairs) > 1:
                     ax.annotate(f" {pair[0]:g}, {pair[1]:g}", (one["test_gap"].mean(), one["test_accuracy"].mean()),
-                                fontsize=6, va="bottom")
+                                fontsize=9.5, va="bottom")
         nothing = runs.constant(settings, task)
         ax.plot(nothing["gap"], nothing["accuracy"], "*", color="0.2", ms=10, label="always praise")
         ax.axvline(0, color="0.6", lw=0.8)
         ax.set(xlabel="rate of 'complaint', women - men (0 is fair)", ylabel="test accuracy")
-        legend(ax)
-    plt.gcf().set_figheight(HEIGHT + 1.5)  # ten names below the axes
-    return plt.gcf()
+    return chart
 
 
 def counterfactuals(views: list[View]):
     """Demographic parity and AUC when none, the half of lowest GE, the half of highest GE, or all counterfactuals are added."""
     places = {FACTUAL: "none", LOW: "lowest GE", HIGH: "highest GE", FULL: "all"}
-    for ax, settings, table, task in panels(views):
+    chart = panels(views)
+    for ax, settings, table, task in chart:
         found = runs.measured(settings, table, task)
         arms = [found[name, *shares_of(settings, name)[0]] for name in places]
         for (column, name), colour, marker in zip({"test_parity": "demographic parity", "test_auc": "AUC (utility)"}.items(),
@@ -60,13 +59,13 @@ def counterfactuals(views: list[View]):
             line(ax, range(len(places)), [arm[column] for arm in arms], name, color=colour, marker=marker, ls="")
         ax.set_xticks(range(len(places)), places.values())
         ax.set(xlabel="counterfactuals added to the factual sentences", ylabel="parity, AUC", ylim=(None, 1.02), xlim=(-0.4, 3.4))
-        legend(ax)
-    return plt.gcf()
+    return chart
 
 
 def minority(views: list[View]):
     """Share of the rarer class in the hardest tenth by EL2N, by scoring point, beside its share of the whole set."""
-    for ax, settings, table, task in panels(views):
+    chart = panels(views)
+    for ax, settings, table, task in chart:
         points, rows = scoring_points(ax, settings), runs.minority(settings, table)
         rows = rows[rows["task"] == task]
         if len(rows):
@@ -77,8 +76,7 @@ def minority(views: list[View]):
                 ax.plot([place] * len(each), each, "o", color=colour, alpha=0.5, ms=5, label=None if place else "one seed")
             ax.axhline(rows["whole"].mean(), color="0.35", ls="--", lw=1.4, label="whole set")
         ax.set(ylabel="share of complaints", ylim=(-0.03, 1.05))
-        legend(ax)
-    return plt.gcf()
+    return chart
 
 
 def fairness(views: list[View]) -> pages.Page:

@@ -2,10 +2,9 @@
 
 from itertools import cycle
 
-import matplotlib.pyplot as plt
 import seaborn as sns
 
-from datadiet.chapters.drawing import COLOURS, legend, level, line, panels
+from datadiet.chapters.drawing import COLOURS, level, line, panels
 from datadiet.chapters.joint import runs
 from datadiet.chapters.views import View
 
@@ -35,27 +34,29 @@ def _names(settings) -> list[str]:
 
 
 def _axis(ax, names, ylabel):
-    """The arms along the axis, their names at an angle, and the legend below."""
-    ax.set_xticks(range(len(names)), [ARMS[name] for name in names], rotation=40, ha="right", fontsize="small")
+    """The arms along the axis, their names at an angle."""
+    shown = [ARMS[name] for name in names]
+    ax.set_xticks(range(len(names)), shown, rotation=40, ha="right", rotation_mode="anchor", fontsize=10.5)
     ax.set_ylabel(ylabel)
-    legend(ax, -0.32)
 
 
 def exact_frames(views: list[View]):
     """Share of utterances with the intent and every slot right, of every arm at each kept fraction; the full data as a level."""
-    for ax, settings, table, task in panels(views):
+    chart = panels(views)
+    for ax, settings, table, task in chart:
         names = _names(settings)
         for fraction, moved, style in _abreast(sorted(settings["fractions"])):
             values = [runs.result(settings, table, task, name, fraction) for name in names]
             line(ax, [place + moved for place in range(len(names))], values, f"{fraction:.0%} kept", **style)
         level(ax, runs.result(settings, table, task, "full"), "full data")
         _axis(ax, names, "share of exact frames")
-    return plt.gcf()
+    return chart
 
 
 def lengths(views: list[View]):
     """Mean number of words of the examples that each form of the score keeps, beside that of the whole set."""
-    for ax, settings, table, task in panels(views):
+    chart = panels(views)
+    for ax, settings, table, task in chart:
         rows = runs.lengths(settings, table)
         rows = rows[rows["task"] == task]
         for fraction, moved, style in _abreast(sorted(settings["fractions"])):
@@ -65,12 +66,13 @@ def lengths(views: list[View]):
         if len(rows):
             ax.axhline(rows["all_words"].mean(), color=COLOURS["full data"], ls="--", lw=1.4, label="whole set")
         _axis(ax, runs.FORMS, "words an utterance")
-    return plt.gcf()
+    return chart
 
 
 def two_slot_measures(views: list[View]):
     """The same predictions by two measures of slots: share of right tags, and F1 over spans."""
-    for ax, settings, table, task in panels(views):
+    chart = panels(views)
+    for ax, settings, table, task in chart:
         names, largest = ["full", *_names(settings)], max(settings["fractions"])
         tags, f1 = ([runs.result(settings, table, task, name, largest, measure) for name in names]
                     for measure in ("tags", "span_f1"))
@@ -82,4 +84,4 @@ def two_slot_measures(views: list[View]):
                 ax.vlines(place, lower.mean(), upper.mean(), color="0.7", lw=1, zorder=0)
         ax.set_ylim(None, 1.0)
         _axis(ax, names, f"on the test set, {largest:.0%} kept")
-    return plt.gcf()
+    return chart

@@ -2,12 +2,11 @@
 
 from html import escape
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 
 from datadiet.chapters.arms import by_seed
-from datadiet.chapters.drawing import legend, line, panels, scoring_points
+from datadiet.chapters.drawing import line, panels, scoring_points
 from datadiet.chapters.label_noise import runs
 from datadiet.chapters.label_noise.runs import CLEAN, KINDS, NOISY, SCORES
 from datadiet.chapters.pages import Page
@@ -42,7 +41,8 @@ def _at(found: pd.DataFrame, score: str, at: str, measure: str) -> pd.Series:
 
 def finding_flips(views: list[View], measure: str = "ap"):
     """How well each score finds the flipped labels, by scoring point. Levels: the outside method dashed, random grey."""
-    for ax, settings, table, task in panels(views):
+    chart = panels(views)
+    for ax, settings, table, task in chart:
         points = scoring_points(ax, settings)
         found = runs.detection(table, runs.full(settings, task, NOISY))
         ax.axhline(0.5 if measure == "auroc" else NOISY, color="0.6", lw=0.8)
@@ -52,13 +52,13 @@ def finding_flips(views: list[View], measure: str = "ap"):
         for value in runs.outside(settings, table, task, NOISY)[measure]:
             ax.axhline(value, color=STYLES[OUTSIDE]["color"], ls="--", lw=1.4, label=NAMES[OUTSIDE])
         ax.set(ylabel=f"{MEASURES[measure]}, {NOISY:.0%} flipped", ylim=(0, 1.02))
-        legend(ax)
-    return plt.gcf()
+    return chart
 
 
 def finding_flips_by_rate(views: list[View]):
     """The share of the flips among the hardest examples of each ranking, by the share of labels that was flipped."""
-    for ax, settings, table, task in panels(views):
+    chart = panels(views)
+    for ax, settings, table, task in chart:
         rates, last = [rate for rate in settings["rates"] if rate], settings["score_at"][-1]
         found = [runs.detection(table, runs.full(settings, task, rate), ["el2n", "aum"], [RETRAIN_AT, last]) for rate in rates]
         curves = {
@@ -72,15 +72,15 @@ def finding_flips_by_rate(views: list[View]):
         ax.plot(range(len(rates)), rates, color="0.6", lw=0.8, marker="_", label="random")
         ax.set_xticks(range(len(rates)), [f"{rate:.0%}" for rate in rates])
         ax.set(xlabel="labels flipped", ylabel=MEASURES["recall"], ylim=(0, 1.02), xlim=(-0.5, len(rates) - 0.5))
-        legend(ax)
-    return plt.gcf()
+    return chart
 
 
 def people_errors(views: list[View], measure: str = "auroc"):
     """How well scores find wrong labels that people gave (solid), and about as many drawn flips of the same set (dotted)."""
     styles, names = dict(zip(KINDS, RATES.values(), strict=True)), {"el2n": "EL2N", "aum": "AUM", "entropy": "entropy"}
     views = changed(views, lambda view: View(view.name, view.settings | {"tasks": list(view.settings["people"])}, view.table))
-    for ax, settings, table, task in panels(views):
+    chart = panels(views)
+    for ax, settings, table, task in chart:
         points = [str(at) for at in settings["people_at"]]
         for kind in KINDS:
             found = runs.detection(table, runs.people_arms(settings, task, kind)["full"], names)
@@ -90,14 +90,14 @@ def people_errors(views: list[View], measure: str = "auroc"):
         ax.axhline(0.5 if measure == "auroc" else settings["people"][task], color="0.6", lw=0.8)
         ax.set_xticks(range(len(points)), points)
         ax.set(xlabel="scoring point (ep = end of epoch)", ylabel=MEASURES[measure])
-        legend(ax)
-    return plt.gcf()
+    return chart
 
 
 def dropping(views: list[View]):
     """Test accuracy after dropping the hardest, or random ones, with clean and with noisy labels."""
     colours = dict(zip(("hardest", "random"), sns.color_palette("colorblind"), strict=False))
-    for ax, settings, table, task in panels(views):
+    chart = panels(views)
+    for ax, settings, table, task in chart:
         fractions = sorted(settings["fractions"], reverse=True)
         shares = [0.0, *map(runs.left_out, fractions)]
         for rate, style in RATES.items():
@@ -107,13 +107,13 @@ def dropping(views: list[View]):
                      **{"color": colours[rule], "marker": marker} | style)
         ax.set_xticks(shares, [f"{share:.0%}" for share in shares])
         ax.set(xlabel="dropped", ylabel="test accuracy")
-        legend(ax)
-    return plt.gcf()
+    return chart
 
 
 def windows(views: list[View]):
     """Gain from skipping the very hardest over not skipping, paired by seed, with clean and with noisy labels."""
-    for ax, settings, table, task in panels(views):
+    chart = panels(views)
+    for ax, settings, table, task in chart:
         offsets = sorted(settings["offsets"])
         for place, (rate, style) in enumerate(RATES.items()):
             plain = by_seed(table, runs.window(settings, task, rate, 0.0))
@@ -124,8 +124,7 @@ def windows(views: list[View]):
         ax.set_xticks(range(len(offsets)), [f"{offset:.0%}" for offset in offsets])
         ax.set(xlabel="hardest share that is skipped", ylabel=f"gain in test accuracy, {settings['fraction']:.0%} kept",
                xlim=(-0.5, len(offsets) - 0.5))
-        legend(ax)
-    return plt.gcf()
+    return chart
 
 
 def examples(views: list[View], n: int = 2, width: int = 110) -> Page:

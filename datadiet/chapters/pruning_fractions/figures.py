@@ -1,16 +1,16 @@
 """Figures of the chapter "Pruning fractions"."""
 
-import matplotlib.pyplot as plt
 
 from datadiet.chapters.arms import by_seed, pruned, scoring
-from datadiet.chapters.drawing import legend, level, line, panels
+from datadiet.chapters.drawing import level, line, panels
 from datadiet.chapters.pruning_fractions import runs
 from datadiet.chapters.views import View
 
 
 def accuracy_by_fraction(views: list[View]):
     """Test accuracy against the kept fraction: hardest, hardest of each class, easiest and random; the full data as a level."""
-    for ax, settings, table, task in panels(views):
+    chart = panels(views)
+    for ax, settings, table, task in chart:
         fractions = sorted(settings["fractions"])
         for rule, balanced, name in (
             ("random", False, "random"),
@@ -24,13 +24,13 @@ def accuracy_by_fraction(views: list[View]):
         ax.set_xticks(fractions, [f"{f:.0%}" for f in fractions])
         ax.minorticks_off()
         ax.set(xlabel="kept fraction (log scale)", ylabel="test accuracy")
-        legend(ax)
-    return plt.gcf()
+    return chart
 
 
 def windows(views: list[View]):
     """Test accuracy when the very hardest are skipped first, at one size: the window slides down the ranking."""
-    for ax, settings, table, task in panels(views):
+    chart = panels(views)
+    for ax, settings, table, task in chart:
         fraction, offsets = settings["fraction"], [0.0, *settings["offsets"]]
         arms = [pruned(settings, task, "hardest", fraction, offset=offset) for offset in offsets]
         line(ax, range(len(offsets)), [by_seed(table, arm) for arm in arms], "hardest")
@@ -42,20 +42,19 @@ def windows(views: list[View]):
             line(ax, [place], [by_seed(table, pruned(settings, task, rule, fraction))], rule)
         level(ax, by_seed(table, pruned(settings, task, "random", fraction)), "random")
         names = [*(f"skip {offset:.0%}" for offset in offsets), *others]
-        ax.set_xticks(range(len(names)), names, rotation=30, ha="right")
+        ax.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
         ax.set(xlabel="examples kept", ylabel=f"test accuracy, {fraction:.0%} kept")
-        legend(ax)
-    return plt.gcf()
+    return chart
 
 
 def budgets(views: list[View]):
     """The same subsets at equal epochs (fewer updates) and at equal steps (as many updates as the full data)."""
-    for ax, settings, table, task in panels(views):
+    chart = panels(views)
+    for ax, settings, table, task in chart:
         fraction, budgets = settings["fraction"], ("epochs", "steps")
         for rule in ("random", "hardest", "easiest"):
             line(ax, range(2), [by_seed(table, pruned(settings, task, rule, fraction, budget=each)) for each in budgets], rule)
         level(ax, by_seed(table, scoring(settings, task)), "full data")
         ax.set_xticks(range(2), [f"equal {each}" for each in budgets])
         ax.set(xlim=(-0.4, 1.4), xlabel="training budget", ylabel=f"test accuracy, {fraction:.0%} kept")
-        legend(ax)
-    return plt.gcf()
+    return chart

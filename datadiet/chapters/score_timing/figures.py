@@ -1,17 +1,17 @@
 """Figures of the chapter "Score timing"."""
 
-import matplotlib.pyplot as plt
 import seaborn as sns
 
 from datadiet.chapters.arms import by_seed, scoring
-from datadiet.chapters.drawing import legend, level, line, panels, scoring_points
+from datadiet.chapters.drawing import heat, level, line, panels, scoring_points
 from datadiet.chapters.score_timing import runs
 from datadiet.chapters.views import View
 
 
 def _by_point(views, tidy, columns: dict, ylabel):
     """Lines over the scoring points, one a column of a tidy table with a row a seed."""
-    for ax, settings, table, task in panels(views):
+    chart = panels(views)
+    for ax, settings, table, task in chart:
         points, rows = scoring_points(ax, settings), tidy(settings, table)
         rows = rows[rows["task"] == task]
         for (column, name), colour, marker in zip(columns.items(), sns.color_palette("colorblind"), "os^D", strict=False):
@@ -19,8 +19,7 @@ def _by_point(views, tidy, columns: dict, ylabel):
             line(ax, range(len(points)), values, name, color=colour, marker=marker)
         ax.set(ylabel=ylabel, ylim=(-0.25, 1.03))
         ax.axhline(0, color="0.6", lw=0.8)
-        legend(ax)
-    return plt.gcf()
+    return chart
 
 
 def agreement(views: list[View]):
@@ -37,33 +36,34 @@ def approximation(views: list[View]):
 
 def averaging(views: list[View]):
     """What averaging over runs buys: agreement of two disjoint averages of k runs, at one epoch. Dots are ways to draw them."""
-    for ax, settings, table, task in panels(views):
+    chart = panels(views)
+    for ax, settings, table, task in chart:
         pairs = runs.averaging(settings, table)
         pairs = pairs[pairs["task"] == task]
         if len(pairs):
             sns.stripplot(pairs, x="k", y="rho", ax=ax, color=sns.color_palette("colorblind")[0], alpha=0.5, size=4)
             sns.pointplot(pairs, x="k", y="rho", ax=ax, errorbar=None, color="0.3", markers="_", linestyles="--")
         ax.set(xlabel="runs in each average", ylabel="Spearman's rho")
-    return plt.gcf()
+    return chart
 
 
 def class_shares(views: list[View]):
     """Share of each class that the hardest half holds, by scoring point, mean over runs. Even selection: 0.5 everywhere."""
-    for ax, settings, table, task in panels(views):
+    chart = panels(views)
+    for ax, settings, table, task in chart:
         rows = runs.skew(settings, table)
         rows = rows[rows["task"] == task]
         if len(rows):
             grid = rows.pivot_table(index="label", columns="at", values="kept_share", aggfunc="mean", sort=False)
-            sns.heatmap(grid, ax=ax, vmin=0, vmax=1, cmap="vlag", annot=True, fmt=".2f", annot_kws={"size": 7},
-                        cbar_kws={"label": "share kept"})
-        ax.set(xlabel="scoring point", ylabel="")
-        ax.tick_params(axis="y", rotation=0)
-    return plt.gcf()
+            heat(ax, grid, grid.map(lambda share: f"{share:.2f}".replace("0.", ".")), (0, 1))
+        ax.set_xlabel("scoring point")
+    return chart
 
 
 def accuracy_by_point(views: list[View]):
     """Test accuracy after keeping the hardest, by scoring point, beside random subsets of the same size and the full data."""
-    for ax, settings, table, task in panels(views):
+    chart = panels(views)
+    for ax, settings, table, task in chart:
         points = scoring_points(ax, settings)
         for balanced, name in ((False, "hardest"), (True, "hardest of each class")):
             arms = [runs.hardest(settings, task, at, balanced=balanced) for at in settings["score_at"]]
@@ -71,5 +71,4 @@ def accuracy_by_point(views: list[View]):
         level(ax, by_seed(table, runs.random(settings, task)), "random")
         level(ax, by_seed(table, scoring(settings, task)), "full data")
         ax.set_ylabel(f"test accuracy, {settings['fraction']:.0%} kept")
-        legend(ax)
-    return plt.gcf()
+    return chart

@@ -2,26 +2,25 @@
 
 from html import escape
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
 
 from datadiet.chapters import pages
-from datadiet.chapters.drawing import MARKERS
+from datadiet.chapters.drawing import MARKERS, Chart
 from datadiet.chapters.what_all_runs_say.model import by_family
 
 HARDEST = ("hardest", "hardest of each class")
-NARROW = 5.0  # inches: on a phone the smallest letters are still 9 pixels high
 
 
 def map_of_arms(arms: pd.DataFrame):
     """Gain over random against the misclassified share of the kept, an arm a point, colour its class skew, shape its rule.
 
-    Above, arms that keep the hardest; below, the others. Where the hardest of a set are surely below chance and random ones well
+    First the arms that keep the hardest, then the others. Where the hardest of a set are surely below chance and random ones well
     above it (by more than 0.1), the arm that keeps most is named.
     """
-    figure, axes = plt.subplots(2, 1, figsize=(NARROW, 9.2), layout="constrained", sharex=True)
+    chart = Chart()
+    axes = [chart.panel(title, 330) for title in ("the hardest", "other rules")]
     rules = arms["rule"].where(~arms["of each class"], arms["rule"] + " of each class")
     ends = {"vmin": 0, "vmax": max(arms["skew"].max(), 0.1), "cmap": "viridis"}
     for ax, hard in zip(axes, (True, False), strict=True):
@@ -33,9 +32,8 @@ def map_of_arms(arms: pd.DataFrame):
             points = ax.scatter(mine["wrong"], mine["gain"], c=mine["skew"], marker=marker, s=26, lw=0.3, edgecolor="k", **ends)
             ax.scatter([], [], marker=marker, color="0.4", label=rule)
         ax.axhline(0, color="0.3", lw=0.8)
-        ax.set(ylabel="gain over random", title="the hardest" if hard else "other rules")
-        ax.legend(frameon=False, fontsize="small", loc="lower left" if hard else "lower right")
-        sns.despine(ax=ax)
+        ax.set(ylabel="gain over random", xlabel="share of the kept that the scoring runs misclassify", xlim=(-0.03, 1.03))
+        ax.figure.colorbar(points, ax=ax, orientation="horizontal", label="class skew of the kept", aspect=40, pad=0.02)
     below = arms[
         (arms["rule"] == "hardest")
         & ~arms["of each class"]
@@ -48,21 +46,20 @@ def map_of_arms(arms: pd.DataFrame):
         axes[0].annotate(
             f"{one}, {largest['kept share']:.0%}",
             (largest["wrong"], largest["gain"]),
-            fontsize="small",
+            fontsize=10,
             **side,
             textcoords="offset points",
             arrowprops={"arrowstyle": "-", "lw": 0.6},
             bbox={"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.8},
         )
-    axes[1].set_xlabel("share of the kept that the scoring runs misclassify")
-    figure.colorbar(points, ax=axes, orientation="horizontal", label="class skew of the kept", aspect=40, pad=0.02)
-    return figure
+    return chart
 
 
 def seen_and_foretold(arms: pd.DataFrame, foretold: np.ndarray, named: int = 4):
     """Gain seen against the gain foretold by a model that has not seen the set; the sets that it misses most have a colour."""
     worst = list(by_family(arms, foretold)["left out"][:named])
-    figure, ax = plt.subplots(figsize=(NARROW, 5.4), layout="constrained")
+    chart = Chart()
+    ax = chart.panel(height=330)
     low = min(arms["gain"].min(), foretold.min()) - 0.03
     high = max(arms["gain"].max(), foretold.max(), 0) + 0.03
     ax.plot([low, high], [low, high], color="0.3", lw=0.8)
@@ -73,9 +70,7 @@ def seen_and_foretold(arms: pd.DataFrame, foretold: np.ndarray, named: int = 4):
         ax.scatter(foretold[mine], arms["gain"][mine], color=colour, marker=marker, s=26, label=one, alpha=0.8)
     ax.set(xlabel="gain foretold, the set left out", ylabel="gain over random, seen", xlim=(low, high), ylim=(low, high))
     ax.set_aspect("equal")
-    ax.legend(frameon=False, fontsize="small", loc="upper left")
-    sns.despine(ax=ax)
-    return figure
+    return chart
 
 
 def folded(values: pd.DataFrame, caption: str, digits: int = 3) -> pages.Page:

@@ -4,13 +4,14 @@ import json
 from html import escape
 from itertools import cycle
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
 from datadiet.chapters import pages
+from datadiet.chapters.drawing import Chart
+from datadiet.chapters.views import HERE
 from datadiet.chapters.what_it_costs.runs import ALIKE, LIMIT, ONE, OURS, PLAIN, STEP, exponents, ratios
 
 NAMES = {  # peer -> what a reader sees, cheapest first
@@ -36,8 +37,9 @@ def gradient_costs(rounds: dict):
         Where they were timed -> rounds of the benchmark; a table without rounds has no panel.
     """
     tables = {where: table for where, table in rounds.items() if len(table)}
-    figure, axes = plt.subplots(1, len(tables), figsize=(5.4 * len(tables), 4.4), layout="constrained", squeeze=False)
-    for ax, (where, table) in zip(axes[0], tables.items(), strict=True):
+    chart = Chart()
+    for where, table in tables.items():
+        ax = chart.panel(where, 400, folded=where == HERE and len(tables) > 1)
         found = ratios(table, PLAIN).dropna(subset="ratio")
         peers = [peer for peer in NAMES if peer in set(found["peer"])]
         cases = found["case"].unique()
@@ -54,28 +56,31 @@ def gradient_costs(rounds: dict):
         ax.xaxis.set_minor_formatter(NullFormatter())
         ax.set_yticks(range(len(peers)), [NAMES[peer] for peer in peers])
         ax.invert_yaxis()
-        ax.set(xlabel="time over one forward and backward", title=where)
-        ax.legend(frameon=False, fontsize="small", loc="upper center", bbox_to_anchor=(0.4, -0.16), ncols=2)
-        sns.despine(ax=ax)
-    return figure
+        ax.set(xlabel="time over one forward and backward")
+        ax.grid(axis="x")
+        ax.grid(visible=False, axis="y")
+    return chart
 
 
 def growth(table: pd.DataFrame):
     """Seconds and peak memory against the size that grows, both axes logarithmic; the slope is the exponent."""
     slopes = exponents(table).set_index("case")
-    figure, axes = plt.subplots(-(-len(slopes) // 3), 3, figsize=(11, 6), layout="constrained", squeeze=False)
-    for ax, (case, rows) in zip(axes.flat, table.groupby("case", sort=False), strict=False):
+    chart = Chart()
+    for case, rows in table.groupby("case", sort=False):
+        ax = chart.panel(case)
         middle = rows.groupby("size")[["seconds", "peak_mib"]].median()
-        ax.loglog(middle.index, middle["seconds"], "o-", color=sns.color_palette("colorblind")[0])
-        ax.set(title=case, xlabel=case.split(": ")[1], ylabel="seconds")
+        ax.loglog(middle.index, middle["seconds"], "o-", color=sns.color_palette("colorblind")[0], label="seconds")
+        ax.set(xlabel=case.split(": ")[1], ylabel="seconds")
         ax.set_xticks(middle.index, [f"{size:,}" for size in middle.index])
         ax.xaxis.set_minor_formatter(NullFormatter())
         ax.text(0.05, 0.88, f"exponent {slopes.loc[case, 'seconds']:.2f}", transform=ax.transAxes)
         memory = ax.twinx()
-        memory.plot(middle.index, middle["peak_mib"], "s--", color=sns.color_palette("colorblind")[1])
+        memory.plot(middle.index, middle["peak_mib"], "s--", color=sns.color_palette("colorblind")[1], label="memory")
         memory.set_ylabel("MiB above the start")
         memory.set_ylim(0, None)
-    return figure
+        memory.grid(visible=False)
+        memory.spines["top"].set_visible(False)
+    return chart
 
 
 def measured(table: pd.DataFrame, name: str) -> pages.Page:

@@ -1,13 +1,11 @@
 """The figure and the table of the chapter "Who is right, when"."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 
 from datadiet.chapters import pages
 from datadiet.chapters.arms import by_seed
-from datadiet.chapters.drawing import panels
+from datadiet.chapters.drawing import heat, panels
 from datadiet.chapters.views import View
 from datadiet.chapters.who_is_right import rules, runs
 
@@ -17,7 +15,8 @@ CLIP = 0.2  # difference in accuracy at which the colours end
 
 def who_wins(views: list[View]):
     """Each way to keep against random, in every cell: points of accuracy, with a sign where the interval leaves out 0."""
-    for ax, settings, table, task in panels(views):
+    chart = panels(views)
+    for ax, settings, table, task in chart:
         found = rules.cells(settings | {"tasks": [task]}, table).set_index(["noise", "budget", "fraction", "rule"])
         columns = [rule for rule in runs.KEPT_BY if rule != "random"]
         effect, outcome = (found[name].unstack("rule", sort=False)[columns] for name in ("effect", "outcome"))
@@ -25,17 +24,15 @@ def who_wins(views: list[View]):
                  for row in zip(effect.to_numpy(), outcome.to_numpy(), strict=True)]
         names = [f"{rate:.0%} flipped, {budget}, {kept:.0%} kept" for rate, budget, kept in effect.index]
         # A cell without runs has no colour of its own, and says so: of NaN the heat map would not even draw the words.
-        sns.heatmap(effect.fillna(0.0), ax=ax, vmin=-CLIP, vmax=CLIP, cmap="vlag_r", annot=np.array(words), fmt="",
-                    annot_kws={"size": 8}, cbar=False, yticklabels=names)
+        heat(ax, effect.fillna(0.0), np.array(words), (-CLIP, CLIP), cmap="vlag_r", yticklabels=names)
         per_rate = len(runs.BUDGETS) * len(settings["fractions"])
         for place in range(per_rate, len(effect), per_rate):
             ax.axhline(place, color="0.2", lw=1.5)
         full = {rate: by_seed(table, runs.full(settings, task, rate)).mean() for rate in settings["rates"]}
         said = [f"{'no runs' if pd.isna(mean) else f'{mean:.2f}'} ({rate:.0%})" for rate, mean in full.items()]
         ax.set(xlabel="minus random, points\nfull data: " + ", ".join(said), ylabel="")
-        ax.tick_params(axis="y", rotation=0, labelsize="small")
-        ax.figure.set_figheight(max(ax.figure.get_figheight(), 1.4 + 0.28 * len(effect)))
-    return plt.gcf()
+        ax.tick_params(axis="y", labelsize=10)
+    return chart
 
 
 def _words(effect: float, outcome: str) -> str:

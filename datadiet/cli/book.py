@@ -78,7 +78,8 @@ def run(chapter, profile, changes, out):
 @change_option
 @click.option("--queue", "queued", is_flag=True, help="Instead, the bill of the runs that wait for a GPU (profiles/queue.yml).")
 @click.option("--publish", is_flag=True, help="With --queue: write the bill into results/.")
-def plan(names, profile, changes, queued, publish):
+@click.option("--rehearse", is_flag=True, help="Instead, carry out a small run of each kind, with made rows and random weights.")
+def plan(names, profile, changes, queued, publish, rehearse):
     """Say what the runs of CHAPTERS (default: all) would cost here: runs, updates, and minutes from a timed sample.
 
     The sample is timed on the device that the runs ask for. Where that is not here, the runs are counted and not timed.
@@ -100,6 +101,16 @@ def plan(names, profile, changes, queued, publish):
             queue.publish(found)
         return
     _, wanted = asked(names, profile, parsed(changes))
+    if rehearse:
+        from datadiet.runs import rehearsal
+
+        found = rehearsal.rehearse(wanted)
+        click.echo(found.round({"seconds": 1}).to_string(index=False))
+        passed = (found["outcome"] == "passed").sum()
+        click.echo(f"{passed} of {len(found)} kinds of run passed; they stand for {found['runs'].sum()} runs.")
+        if passed < len(found):
+            raise click.exceptions.Exit(1)
+        return
     due = bill.of(wanted)
     if not len(due):
         click.echo(f"All runs of profile {profile} are stored: nothing to compute.")

@@ -1,6 +1,6 @@
 """Before a large sweep: does each kind of run pass, with the true architectures, where neither the hub nor a GPU is at hand?
 
-rehearse(configs)          # a row a kind of run: what it is, how many runs are of its kind, parameters, seconds, and "passed" or why not
+rehearse(wanted)          # a row a kind of run: how many runs are of its kind, seconds, and "passed" or why not
 
 Sets are replaced by a few made rows of the same columns and classes, weights by random ones of the same configuration, and a
 training by a few updates of small batches. The code that runs is that of the sweep.
@@ -22,12 +22,13 @@ from tqdm import tqdm
 
 from datadiet import runs
 from datadiet.errors import InputError
+from datadiet.runs import configs
 
 ROWS = 4  # of a class in the training split of a stand-in
 # The kind and the number of classes of each set that the hub or a folder would give.
 SETS = {
-    "ag_news": ("text", 4), "mnli": ("pair", 3), "sst2": ("text", 2), "cola": ("text", 2), "rte": ("pair", 2), "snli": ("pair", 3),
-    "imdb": ("text", 2), "cifar10": ("image", 10), "atis": ("joint", 18), "snips": ("joint", 7), "facebook_tod_en": ("joint", 12),
+    "ag_news": ("text", 4), "mnli": ("pair", 3), "sst2": ("text", 2), "cola": ("text", 2), "rte": ("pair", 2),
+    "snli": ("pair", 3), "imdb": ("text", 2), "cifar10": ("image", 10), "atis": ("joint", 18), "snips": ("joint", 7), "facebook_tod_en": ("joint", 12),
 }  # fmt: skip
 # What the hub's configuration of each encoder says that differs from the defaults of its class in transformers.
 BERT = {
@@ -46,12 +47,12 @@ ROBERTA = {
 WORDS = "alpha beta gamma delta epsilon zeta eta theta iota kappa".split()
 
 
-def rehearse(configs, batch_size: int = 4) -> pd.DataFrame:
-    """Carry out one small run of each kind among `configs`, in a store of its own that is thrown away.
+def rehearse(wanted, batch_size: int = 4) -> pd.DataFrame:
+    """Carry out one small run of each kind among `wanted`, in a store of its own that is thrown away.
 
     Parameters
     ----------
-    configs : iterable of dict
+    wanted : iterable of dict
         Made by :func:`datadiet.runs.config`.
     batch_size : int
         Examples of an update.
@@ -59,7 +60,7 @@ def rehearse(configs, batch_size: int = 4) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row a kind: ``task``, ``encoder``, ``kind`` in words, ``runs`` of that kind among `configs`, ``parameters`` of the
+        A row a kind: ``task``, ``encoder``, ``kind`` in words, ``runs`` of that kind among `wanted`, ``parameters`` of the
         network, ``seconds``, and ``outcome``: "passed", or the error.
 
     Raises
@@ -69,7 +70,7 @@ def rehearse(configs, batch_size: int = 4) -> pd.DataFrame:
     """
     small: dict[str, tuple[dict, list]] = {}
     with tempfile.TemporaryDirectory(prefix="datadiet-rehearsal-") as folder, _elsewhere(Path(folder)):
-        for run in configs:
+        for run in wanted:
             mine = reduced(run, Path(folder), batch_size)
             small.setdefault(runs.key(mine), (mine, []))[1].append(run)
         rows = [_outcome(mine, theirs) for mine, theirs in tqdm(small.values(), desc="rehearsal", unit="kind", leave=False)]
@@ -79,11 +80,12 @@ def rehearse(configs, batch_size: int = 4) -> pd.DataFrame:
 def reduced(run: dict, folder: Path, batch_size: int = 4) -> dict:
     """The small run of the same kind: one seed, stand-ins in `folder`, few epochs, half of what is kept, one draw."""
     epochs = min(run["epochs"], 3)
-    out = run | {"task": _set_in(folder, run["task"]), "encoder": _encoder_in(folder, run["encoder"]), "epochs": epochs, "seed": 0,
-                 "batch_size": batch_size, "size": None, "draw": 0, "validation": 0.0, "device": "cpu", "training_precision": "float32",
-                 "noise": 0.25 if run["noise"] else 0.0, "score_at": _points(run["score_at"], epochs),
-                 "grand_size": run["grand_size"] and 2}  # fmt: skip
-    out["grand_size"] = None if run["grand_size"] is None and run["encoder"] not in BERT | ROBERTA else out["grand_size"] or 0
+    grand = run["grand_size"] and 2
+    out = run | {
+        "task": _set_in(folder, run["task"]), "encoder": _encoder_in(folder, run["encoder"]), "epochs": epochs, "seed": 0,
+        "batch_size": batch_size, "size": None, "draw": 0, "validation": 0.0, "noise": 0.25 if run["noise"] else 0.0,
+        "score_at": _points(run["score_at"], epochs), "grand_size": grand,
+    } | {name: configs.LATER[name] for name in ("device", "training_precision")}  # fmt: skip
     if run["task"] == "feedback":  # embedded, and read as it is
         out["size"] = 16
     for name in ("keep", "augment", "branch", "pool"):
@@ -92,13 +94,15 @@ def reduced(run: dict, folder: Path, batch_size: int = 4) -> dict:
             continue
         chosen = dict(chosen)
         if chosen.get("source"):
-            chosen["source"] = {key: value for key, value in reduced(chosen["source"] | {"seed": 0}, folder, batch_size).items()
-                                if key != "seed"}  # fmt: skip
+            source = reduced(chosen["source"] | {"seed": 0}, folder, batch_size)
+            chosen["source"] = {key: value for key, value in source.items() if key != "seed"}
         if chosen.get("at") is not None:
             chosen["at"] = _points([chosen["at"]], epochs)[0]
-        chosen |= {key: value for key, value in {"seeds": [0] if chosen.get("seeds") else [], "fraction": 0.5, "start": 12, "add": 6,
-                   "spawn": _points(chosen.get("spawn", []), epochs), "alphas": 3, "block": 2, "share": 0.25,
-                   "offset": 0.25 if chosen.get("offset") else 0.0}.items() if key in chosen}  # fmt: skip
+        short = {
+            "seeds": [0] if chosen.get("seeds") else [], "fraction": 0.5, "start": 12, "add": 6, "alphas": 3, "block": 2, "share": 0.25,
+            "spawn": _points(chosen.get("spawn", []), epochs), "offset": 0.25 if chosen.get("offset") else 0.0,
+        }  # fmt: skip
+        chosen |= {key: value for key, value in short.items() if key in chosen}
         out[name] = chosen
     if run["schedule"] is not None:
         short = {"fraction": 0.5, "warmup": 1, "every": 1, "offset": 0.25}
@@ -125,9 +129,9 @@ def _outcome(mine: dict, theirs: list[dict]) -> dict:
 
 def _kind(run: dict) -> str:
     for name in ("keep", "schedule", "augment", "pool", "branch"):
-        if run.get(name):
-            chosen = run[name]
-            return f"{name} {chosen.get('rule') or chosen.get('by') or ''}".strip() + (f" by {chosen['score']}" if chosen.get("score") else "")
+        if chosen := run.get(name):
+            words = [name, chosen.get("rule") or chosen.get("by"), chosen.get("score") and f"by {chosen['score']}"]
+            return " ".join(filter(None, words))
     return "untrained" if not run["epochs"] else "out of fold" if run["folds"] else "full"
 
 
@@ -214,7 +218,7 @@ def _write_encoder(place: Path, encoder: str) -> None:
     else:
         encoders.tokenizer("tiny").save_pretrained(place)  # BERT's own word pieces
         config, model = transformers.BertConfig(**BERT[encoder]), transformers.BertModel
-    with device.seeded("cpu", 0), torch.no_grad():
+    with device.seeded(configs.LATER["device"], 0), torch.no_grad():
         model(config).save_pretrained(place)
 
 

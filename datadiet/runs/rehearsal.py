@@ -28,7 +28,8 @@ ROWS = 4  # of a class in the training split of a stand-in
 # The kind and the number of classes of each set that the hub or a folder would give.
 SETS = {
     "ag_news": ("text", 4), "mnli": ("pair", 3), "sst2": ("text", 2), "cola": ("text", 2), "rte": ("pair", 2),
-    "snli": ("pair", 3), "imdb": ("text", 2), "cifar10": ("image", 10), "atis": ("joint", 18), "snips": ("joint", 7), "facebook_tod_en": ("joint", 12),
+    "snli": ("pair", 3), "imdb": ("text", 2), "cifar10": ("image", 10),
+    "atis": ("joint", 18), "snips": ("joint", 7), "facebook_tod_en": ("joint", 12),
 }  # fmt: skip
 # What the hub's configuration of each encoder says that differs from the defaults of its class in transformers.
 BERT = {
@@ -69,7 +70,7 @@ def rehearse(wanted, batch_size: int = 4) -> pd.DataFrame:
         A set or an encoder that no stand-in is known for.
     """
     small: dict[str, tuple[dict, list]] = {}
-    with tempfile.TemporaryDirectory(prefix="datadiet-rehearsal-") as folder, _elsewhere(Path(folder)):
+    with tempfile.TemporaryDirectory(prefix="datadiet-rehearsal-") as folder, elsewhere(Path(folder)):
         for run in wanted:
             mine = reduced(run, Path(folder), batch_size)
             small.setdefault(runs.key(mine), (mine, []))[1].append(run)
@@ -99,8 +100,8 @@ def reduced(run: dict, folder: Path, batch_size: int = 4) -> dict:
         if chosen.get("at") is not None:
             chosen["at"] = _points([chosen["at"]], epochs)[0]
         short = {
-            "seeds": [0] if chosen.get("seeds") else [], "fraction": 0.5, "start": 12, "add": 6, "alphas": 3, "block": 2, "share": 0.25,
-            "spawn": _points(chosen.get("spawn", []), epochs), "offset": 0.25 if chosen.get("offset") else 0.0,
+            "seeds": [0] if chosen.get("seeds") else [], "fraction": 0.5, "start": 12, "add": 6, "alphas": 3, "block": 2,
+            "share": 0.25, "spawn": _points(chosen.get("spawn", []), epochs), "offset": 0.25 if chosen.get("offset") else 0.0,
         }  # fmt: skip
         chosen |= {key: value for key, value in short.items() if key in chosen}
         out[name] = chosen
@@ -123,11 +124,11 @@ def _outcome(mine: dict, theirs: list[dict]) -> dict:
         outcome, parameters = "passed", table["parameters"][0] if "parameters" in table else np.nan
     except Exception as problem:  # whatever it is, the next kind is tried
         outcome, parameters = f"{type(problem).__name__}: {problem}", np.nan
-    return {"task": run["task"], "encoder": run["encoder"], "kind": _kind(run), "runs": len(theirs), "parameters": parameters,
+    return {"task": run["task"], "encoder": run["encoder"], "kind": kind_of(run), "runs": len(theirs), "parameters": parameters,
             "seconds": time.perf_counter() - start, "outcome": outcome}  # fmt: skip
 
 
-def _kind(run: dict) -> str:
+def kind_of(run: dict) -> str:
     for name in ("keep", "schedule", "augment", "pool", "branch"):
         if chosen := run.get(name):
             words = [name, chosen.get("rule") or chosen.get("by"), chosen.get("score") and f"by {chosen['score']}"]
@@ -136,7 +137,7 @@ def _kind(run: dict) -> str:
 
 
 @contextmanager
-def _elsewhere(folder: Path):
+def elsewhere(folder: Path):
     """The data and the store are those of `folder` meanwhile; nothing of the hub is asked for."""
     names = {"DATADIET_DATA": str(folder / "data"), "DATADIET_STORE": str(folder / "store"), "HF_HUB_OFFLINE": "1"}
     before = {name: os.environ.get(name) for name in names}
@@ -205,19 +206,26 @@ def _encoder_in(folder: Path, encoder: str) -> str:
     return str(place)
 
 
+def architecture(encoder: str):
+    """The class of `encoder` in transformers, and its configuration."""
+    import transformers
+
+    if encoder in ROBERTA:
+        return transformers.RobertaModel, transformers.RobertaConfig(**ROBERTA[encoder])
+    return transformers.BertModel, transformers.BertConfig(**BERT[encoder])
+
+
 def _write_encoder(place: Path, encoder: str) -> None:
     import torch
-    import transformers
 
     from datadiet.nets import device, encoders
 
     place.mkdir(parents=True)
     if encoder in ROBERTA:
         _byte_pairs(place)
-        config, model = transformers.RobertaConfig(**ROBERTA[encoder]), transformers.RobertaModel
     else:
         encoders.tokenizer("tiny").save_pretrained(place)  # BERT's own word pieces
-        config, model = transformers.BertConfig(**BERT[encoder]), transformers.BertModel
+    model, config = architecture(encoder)
     with device.seeded(configs.LATER["device"], 0), torch.no_grad():
         model(config).save_pretrained(place)
 

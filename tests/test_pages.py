@@ -148,7 +148,7 @@ def test_keyboard_reaches_the_skip_link_first_and_it_works(browser, site):
 
 
 def test_wide_tables_can_be_reached_by_keyboard(browser, site):
-    show(browser, f"{site}/chapters/claims.html")
+    show(browser, f"{site}/chapters/data.html")
     assert browser.execute_script("const t = document.querySelector('.dd-table'); t.focus(); return document.activeElement === t")
 
 

@@ -9,7 +9,7 @@ from scipy.stats import ttest_1samp
 from small import around, outcome_of, rows, settings, words  # noqa: F401
 
 from datadiet import chapters, runs
-from datadiet.chapters import ledger, pages, parts, pruning_fractions, score_timing
+from datadiet.chapters import ledger, listing, pages, parts, pruning_fractions, score_timing
 from datadiet.chapters import settings as chapter_settings
 from datadiet.chapters.arms import by_seed, kept_positions, pruned, scoring
 from datadiet.chapters.settings import of_notebook, of_task, settings_of
@@ -271,7 +271,7 @@ def test_claims_that_cannot_be_decided(claim, message):
 def test_the_ledger_lists_every_claim_once():
     found = ledger.ledger(("standard",))
     assert list(found["id"]) == list(ledger.claims()) and found["verdict"].notna().all()
-    text = pages.ledger().text
+    text = listing.whole().text
     assert all(name in text for name in ledger.claims())
 
 

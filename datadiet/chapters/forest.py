@@ -6,6 +6,7 @@ Places along the axis are percentages, so that the plot takes the width it is gi
 from html import escape
 
 import numpy as np
+import pandas as pd
 
 from datadiet.chapters import ledger
 from datadiet.chapters.listing import place_of
@@ -21,12 +22,12 @@ MARKERS = {
     "undecided": "M4 0A4 4 0 1 1-4 0A4 4 0 1 1 4 0Z",
     "open": "M-3.5-3.5L3.5 3.5M3.5-3.5L-3.5 3.5",
 }
-LEGEND = {kind: kind for kind in MARKERS} | {"partly": "agrees in part", "open": "nothing decided"}
+LEGEND = {"agrees": "agree", "partly": "agree in part", "disagrees": "disagree", "undecided": "undecided", "open": "not decided"}
 
 
-def forest(profiles: tuple[str, ...] = ledger.EVIDENCE) -> Page:
-    """Every claim by paper: effect and interval of the part that stands for it, its regime, its verdict by colour and sign."""
-    found = ledger.ledger(profiles)
+def forest(found: pd.DataFrame) -> Page:
+    """Every claim of :func:`datadiet.chapters.ledger.ledger` by paper: the effect and interval of the
+    part that stands for it, its regime, its verdict by colour and sign."""
     ends = found[["low", "high"]].dropna()
     low, high = (np.floor(4 * ends["low"].min()) / 4, np.ceil(4 * ends["high"].max()) / 4) if len(ends) else (-1.0, 1.0)
     lines, text, place = [], [], 0
@@ -55,7 +56,8 @@ def forest(profiles: tuple[str, ...] = ledger.EVIDENCE) -> Page:
     html = (
         f'<figure class="dd-forest" id="forest">{_legend(found)}{head}{plot} height="100%">{grid}</svg>{"".join(lines)}'
         f'<g {_at(place)}>{plot} overflow="visible">{numbers}</svg></g></svg><div class="dd-told" role="status" hidden></div>'
-        f"<figcaption>All {len(found)} claims. A row is the effect that decides a claim, with its 95 % interval over seeds, "
+        f"<figcaption>All {len(found)} claims, in italics those that we infer ourselves. A row is the effect "
+        "that decides a claim, with its 95 % interval over seeds, "
         "in the claim's own unit: for most a difference in test accuracy (0.1 is ten points), for some a correlation. The "
         "tinted side of a row is the side that was claimed. A dotted line could not have shown the claim right or wrong. Hover, "
         "tap or tab to read a claim; a click leads to the cell that decides it.</figcaption></figure>"
@@ -64,13 +66,13 @@ def forest(profiles: tuple[str, ...] = ledger.EVIDENCE) -> Page:
 
 
 def _legend(found) -> str:
-    """How many claims have each verdict, beside its marker."""
-    counts, items = found["kind"].value_counts(), []
+    """The marker of each verdict that a claim has."""
+    items = []
     for kind, word in LEGEND.items():
-        if kind in counts:
+        if kind in set(found["kind"]):
             path = f'<path class="dd-mark" transform="translate(7 7)" d="{MARKERS[kind]}"/>'
             marker = f'<svg width="14" height="14" aria-hidden="true">{path}</svg>'
-            items.append(f'<li class="dd-{kind}">{marker} {counts[kind]} {escape(word)}</li>')
+            items.append(f'<li class="dd-{kind}">{marker} {escape(word)}</li>')
     return f'<ul class="dd-legend">{"".join(items)}</ul>'
 
 
@@ -98,11 +100,12 @@ def _row(row: dict, place: int, low: float, high: float) -> str:
             f'<svg x="{_x(row["effect"], low, high)}" overflow="visible"><path class="dd-mark" d="{MARKERS[row["kind"]]}"/></svg>'
         )
     setting = row["setting"].replace("'", "").replace(" ", "-")
+    look = f"dd-row dd-{row['kind']} dd-{setting}" + " dd-own" * row["ours"]
     data = {"id": row["id"], "verdict": row["verdict"], "claim": row["claim"], "part": row["part"] or row["why"],
             "effect": effect if row["part"] else ""}
     said = "".join(f' data-{name}="{escape(value)}"' for name, value in data.items())
     return (
-        f'<a class="dd-row dd-{row["kind"]} dd-{setting}" href="{escape(place_of(row))}" {_at(place)}{said} '
+        f'<a class="{look}" href="{escape(place_of(row))}" {_at(place)}{said} '
         f'aria-label="{escape(told)}"><title>{escape(told)}</title>'
         f'<rect class="dd-hit" width="100%" y="-{ROW // 2}" height="{ROW}"/><text class="dd-id" dy=".35em">{row["id"]}</text>'
         f'<svg x="{LABELS}%" width="{100 - LABELS}%" overflow="visible">{drawn}</svg></a>'

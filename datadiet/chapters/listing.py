@@ -6,7 +6,7 @@ import pandas as pd
 
 from datadiet.chapters import ledger
 from datadiet.chapters.history import dates
-from datadiet.chapters.pages import DASH, Page, headed, spread
+from datadiet.chapters.pages import Page, headed, spread
 
 VERDICTS = {"agrees": "agrees or reproduced", "partly": "agrees in part", "disagrees": "disagrees or not reproduced",
             "undecided": "undecided", "open": "nothing decided"}
@@ -25,7 +25,7 @@ def whole(profiles: tuple[str, ...] = ledger.EVIDENCE) -> Page:
             rows = some[some["paper"] == paper].to_dict("records")
             abbreviation, name, authors = ledger.PAPERS[paper]
             head = f'<h{2 + ours} class="dd-paper">{escape(name)}</h{2 + ours}>'
-            who = f'<p class="dd-who">{escape(authors)} {DASH} claims {escape(abbreviation)}-\u2026</p>'
+            who = f'<p class="dd-who">{escape(authors)}; ids begin with {escape(abbreviation)}</p>'
             html.append(f'<section class="dd-group">{head}{who}{"".join(_line(row, profiles) for row in rows)}</section>')
             text += [f"{row['id']:7} {row['verdict']:26} {spread(row['effect'], row['low'], row['high']):28} {row['part']}"
                      for row in rows]

@@ -11,8 +11,7 @@ from html import escape
 import pandas as pd
 
 from datadiet.chapters.history import dates
-from datadiet.chapters.ledger import EVIDENCE, PAPERS, SETTINGS, claims, decide_over, kind_of
-from datadiet.chapters.ledger import ledger as read_ledger
+from datadiet.chapters.ledger import PAPERS, SETTINGS, claims, decide_over, kind_of
 from datadiet.chapters.parts import difference, interval
 from datadiet.chapters.views import View, rebuilt
 
@@ -102,7 +101,7 @@ def badge(verdict: str, setting: str) -> str:
     word = verdict.split(": ")[-1]
     word = {"partly": "agrees in part"}.get(word, word)
     hint = '<span class="dd-chip">hint, fewer than five seeds</span>' if verdict.startswith("hint") else ""
-    chip = "" if setting == word else f'<span class="dd-chip">{escape(setting)}</span>'
+    chip = "" if kind_of(verdict) == "open" else f'<span class="dd-chip">{escape(setting)}</span>'
     sign = MARKS.get(verdict.split(": ")[-1], DOT)
     return f'<strong class="dd-badge dd-{kind_of(verdict)}">{sign} {escape(word)}</strong> {chip}{hint}'
 
@@ -226,14 +225,6 @@ def rerun(chapter: str, views: list[View]) -> Page:
             )
     html = f"<pre>{escape(chr(10).join(lines))}</pre>" + "".join(f"<p>{escape(time)}</p>" for time in times)
     return Page(f'<div class="dd-rerun">{html}</div>', "\n".join(lines + times))
-
-
-def glance(profiles: tuple[str, ...] = EVIDENCE) -> Page:
-    """How many claims of the papers stand where; our own inferences are not counted."""
-    found = read_ledger(profiles)
-    counts = found.loc[~found["ours"], "verdict"].value_counts()
-    rows = [[mark(name), str(count)] for name, count in counts.items()]
-    return Page(table(rows, ["verdict", "claims"], "The ledger at a glance"), "\n".join(f"{a}: {b}" for a, b in rows))
 
 
 def frame(values: pd.DataFrame, caption: str, digits: int = 2, shown: int = SHOWN) -> Page:

@@ -2,6 +2,8 @@
 
 from html import escape
 
+import pandas as pd
+
 from datadiet.chapters import ledger
 from datadiet.chapters.forest import forest
 from datadiet.chapters.listing import VERDICTS
@@ -14,8 +16,9 @@ COMMANDS = (
 )
 # name, page, what is behind the door; the third holds links, and is HTML
 DOORS = (
-    ("Read", "score-timing.html", '<a href="scores.html">What a score is</a>, <a href="score-timing.html">when it can be trusted</a>, '
-     '<a href="pruning-fractions.html">how much can go</a>; in short: <a href="what-all-runs-say.html">what all runs say</a>.'),
+    ("Read", "score-timing.html", '<a href="scores.html">What a score is</a>, <a href="score-timing.html">when it can be '
+     'trusted</a>, <a href="pruning-fractions.html">how much can go</a>; in short: '
+     '<a href="what-all-runs-say.html">what all runs say</a>.'),
     ("Run", "quickstart.html", '<a href="quickstart.html">The quickstart</a> needs nothing to download. '
      '<a href="which-score.html">Choose a score</a>, or look at <a href="explorer.html">the examples themselves</a>.'),
     ("Teach", "data.html", "Exercises and a quiz in each chapter, <code>datadiet course</code> for notebooks and slides, "
@@ -23,14 +26,15 @@ DOORS = (
 )
 
 
-def sentences(profiles: tuple[str, ...] = ledger.EVIDENCE) -> list[str]:
-    """What was found, in three sentences whose numbers are read off the published runs."""
+def sentences(claims: pd.DataFrame) -> list[str]:
+    """What was found, in three sentences whose numbers are read off the published runs and the ledger."""
     by_run = runs.by_run()
     arms = runs.arms(by_run)
     arms = arms[~arms["blind"]].reset_index(drop=True)
     half = tables.hardest(arms, "mnli", 0.5, at="1ep")
     wrong = arms[arms["wrong"] > 0.5]
-    kinds = ledger.ledger(profiles)["kind"].value_counts()
+    theirs = claims[~claims["ours"]]
+    kinds = theirs["kind"].value_counts()
     lost, found = int((wrong["gain"] < 0).sum()), {kind: int(kinds.get(kind, 0)) for kind in VERDICTS}
     return [
         f"Keep the hardest half of MNLI, with the labels that it came with, and the model that it trains is right on "
@@ -38,7 +42,8 @@ def sentences(profiles: tuple[str, ...] = ledger.EVIDENCE) -> list[str]:
         f"what a random half reaches ({half['random']:.1%}).",
         f"It is a rule: of {len(arms)} ways to prune with published runs, {len(wrong)} keep mostly examples that the scoring "
         f"runs get wrong, and {lost} of those {len(wrong)} train worse models than as many random examples.",
-        f"Of {kinds.sum()} claims about pruning, judged by rules with a public history, {found['agrees']} agree with our runs, "
+        f"Of {len(theirs)} claims of {theirs['paper'].nunique()} papers, judged by rules with a public history, "
+        f"{found['agrees']} agree with our runs, "
         f"{found['partly']} agree in part, {found['disagrees']} do not, {found['undecided']} stay undecided, and "
         f"{found['open']} could not be decided by what we tried.",
     ]
@@ -46,13 +51,15 @@ def sentences(profiles: tuple[str, ...] = ledger.EVIDENCE) -> list[str]:
 
 def landing() -> Page:
     """The sentences and commands beside the forest plot, below them on a phone."""
-    said, plot = sentences(), forest()
+    claims = ledger.ledger()
+    said, plot = sentences(claims), forest(claims)
     links = ["", ' <a href="what-all-runs-say.html">What all runs say</a>.', ' <a href="claims.html">The ledger</a>.']
     found = "".join(f"<p>{escape(sentence)}{link}</p>" for sentence, link in zip(said, links, strict=True))
     commands = "".join(f"<pre>{escape(command)}</pre>" for command in COMMANDS)
     doors = "".join(f'<li><a class="dd-door" href="{page}">{name}</a><p>{inside}</p></li>' for name, page, inside in DOORS)
     html = (
-        f'<div class="dd-landing"><div class="dd-found">{found}</div>{plot.html}<div class="dd-ways"><ul class="dd-doors">{doors}</ul>'
+        f'<div class="dd-landing"><div class="dd-found">{found}</div>{plot.html}<div class="dd-ways">'
+        f'<ul class="dd-doors">{doors}</ul>'
         f"<p>Your own table, in two commands:</p>{commands}</div></div>"
     )
     return Page(html, "\n".join([*said, *COMMANDS, plot.text]))

@@ -100,7 +100,7 @@ def values(answer, truth, wrong: dict | None = None, what: str = "an array of nu
         return yes(f"all {truth.size} entries agree.{remark}")
     if truth.dtype.kind == "f" and given.dtype.kind in "iu" and same(given, np.trunc(truth)):
         return no(f"the answer has type {given.dtype}, so that all decimals are cut off; keep floating-point numbers.")
-    if same(given, -truth):
+    if truth.dtype.kind != "b" and same(given, -truth):
         return no("the sign is turned: here higher means harder.")
     if same(np.sort(given, axis=None), np.sort(truth, axis=None)):
         return no("these are the right numbers in another order; entry i belongs to example i.")

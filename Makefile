@@ -1,4 +1,5 @@
 # make book    execute every chapter (profile lab) and render _build/html/index.html; PROFILE=standard for another
+# make pdf     the book as one file, _build/datadiet.pdf, printed by chromium
 # make test    everything that CI runs
 # make clean   remove what was built, not what was trained (.datadiet) or installed (.venv)
 # Each sets up .venv from requirements.lock first, once. PYTHON=python3.12 to choose another Python.
@@ -7,10 +8,13 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 PROFILE ?= lab
 INSTALLED := .venv/.installed
 
-.PHONY: book test clean
+.PHONY: book pdf test clean
 
 book: $(INSTALLED)
 	.venv/bin/datadiet book --profile $(PROFILE)
+
+pdf: book
+	.venv/bin/python -m datadiet.book.pdf
 
 test: $(INSTALLED)
 	.venv/bin/python -m pytest

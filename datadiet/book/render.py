@@ -14,12 +14,13 @@ from pathlib import Path
 import nbformat
 import yaml
 
+from datadiet.book import card
 from datadiet.book.gate import promised_figures
 from datadiet.book.slim import slim
 from datadiet.errors import InputError
 from datadiet.runs import released
 
-STATIC = ("_config.yml", "_toc.yml", "references.bib", "_static", "_ext")
+STATIC = ("_config.yml", "_toc.yml", "references.bib", "CITATION.cff", "_static", "_ext")
 
 
 def pages(root: Path) -> list[str]:
@@ -85,6 +86,7 @@ def assemble(root: Path, build: Path) -> Path:
     config = yaml.safe_load((root / "_config.yml").read_text())
     config["execute"] = config.get("execute", {}) | {"execute_notebooks": "off"}
     _release(root, source, config)
+    _card(root, build, source)
     (source / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False))
     texts = {page: (root / f"{page}.md").read_text() for page in pages(root)}
     notebooks = "|".join(re.escape(Path(page).name) for page, text in texts.items() if is_notebook(text))
@@ -118,6 +120,17 @@ def parameters_once(cells) -> list:
             cell.source = "\n".join(f"{line}  {comments.get(line.split(' = ')[0], '')}".rstrip() for line in lines)
         kept.append(cell)
     return kept
+
+
+def _card(root: Path, build: Path, source: Path) -> None:
+    """Put the picture of the published runs where the pages name it; it is drawn again when the runs are others."""
+    runs = root / "results" / "runs.parquet"
+    if runs.is_file():
+        made = build / "cards" / f"{sha(runs.read_bytes(), Path(card.__file__).read_bytes())[:16]}.png"
+        if not made.is_file():
+            made.parent.mkdir(parents=True, exist_ok=True)
+            made.write_bytes(card.drawn())
+        shutil.copy2(made, source / "_static" / "card.png")
 
 
 def _release(root: Path, source: Path, config: dict) -> None:

@@ -15,7 +15,7 @@ from fontTools import subset
 from fontTools.ttLib import TTFont
 
 MATHJAX = ("startup.js", "core.js", "input/tex.js", "output/chtml.js", "output/chtml/fonts/tex.js", "a11y/assistive-mml.js")
-ASKED = ("searchindex.js", "objects.inv", ".nojekyll", "404.html")  # by scripts, by other books, by the host
+ASKED = ("_static/card.png", "searchindex.js", "objects.inv", ".nojekyll", "404.html")  # by those who show links, by scripts, by other books, by the host
 WHOLE = ("data", "_sources", "_static/mathjax/output/chtml/fonts/woff-v2", "_static/mathjax/input/tex/extensions")
 ICON = re.compile(r'(?:"([a-z0-9-]+)"|([a-z0-9]+)):\[\d+,\d+,(\[[^\]]*\]),"[0-9a-f]*",(?:"[^"]*"|\[[^\]]*\])\],?')
 LINKED = re.compile(r"""(?:href|src|poster|data-src|content)=["']([^"'#][^"']*)["']""")

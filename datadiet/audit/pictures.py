@@ -24,7 +24,7 @@ BATCH = 64
 CELLS, ANGLES = 8, 9  # cells along a side, and directions, of the edges
 PATCH, CENTRES, DRAWN = 6, 200, 20_000  # side of a patch, patches that others are compared with, patches that these are found in
 PATIENCE, SHARE = 4.0, 0.6  # as for texts: seconds before the time is judged, and the share of the time left that it may take
-MODEST = 0.2  # share of the way from the largest class to always right, below which features are called weak
+MODEST = 1 / 3  # share of the way from the largest class to always right, below which features are called weak
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ def of_table(
     said = []
     matrices, whole, cut = features(words, encoder=encoder, max_length=max_length, clock=clock, progress=progress)
     if cut:
-        said.append(f"{cut} rows are longer than {max_length} pieces of words and were read up to there; --max-length changes it.")
+        said.append(f"{cut} rows are longer than {max_length} pieces of words, and read up to there; --max-length changes it.")
     fold = deal(np.zeros(len(rows), np.int64) if groups is None else given.classes, FOLDS, np.random.default_rng(seed))
     most = affordable(matrices, given.tags, len(names), clock)
     if most is not None:
@@ -149,8 +149,8 @@ def of_table(
     majority = float(np.bincount(given.tags).max() / len(given.tags))
     if accuracy < majority + LEARNED:
         said.append(
-            f"The models have not learned: out of fold they give {accuracy:.0%} of the tags, and always the most frequent one would "
-            f"be {majority:.0%}. The scores say little."
+            f"The models have not learned: out of fold they give {accuracy:.0%} of the tags, and always the most frequent one "
+            f"would be {majority:.0%}. The scores say little."
         )
     row = check[check["score"] == used].iloc[0]
     if row["low"] <= 0.5:
@@ -165,7 +165,8 @@ def of_table(
         classes=None if of_classes is None else [intents[k] for k in of_classes.argmax(1)],
         accuracy=accuracy, majority=majority, warnings=tuple(said),
         how={"tokens": tokens, "tags": tags, "label": label, "encoder": encoder, "max_length": max_length, "seed": seed,
-             "folds": FOLDS, "models": FOLDS * len(matrices), "budget": budget, "seconds": round(clock.spent, 1), "version": __version__},
+             "folds": FOLDS, "models": FOLDS * len(matrices), "budget": budget, "seconds": round(clock.spent, 1),
+             "version": __version__},
     )  # fmt: skip
 
 

@@ -104,7 +104,7 @@ def _score(file, table, out, force, seconds, options) -> None:
     taken = ("wrong", "class", "runs", *([score] if score else way.scores))
     table.refuse_taken([f"datadiet_{name}" for name in (*taken, *(("tags", "word") if way.kind == "tags" else ()))])
     if report and way.kind == "tags":
-        raise InputError("datadiet score: --report shows rows of one class each, not tokens with tags; leave one of the two away.")
+        raise InputError("datadiet score: --report shows rows of one class each, not tokens with tags; leave one of them away.")
     click.echo("".join(note + "\n" for note in table.notes), nl=False)
     target = tables.like(table, out)
     audit, new, name = doors.audited(table, way, asked)

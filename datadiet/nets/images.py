@@ -165,6 +165,6 @@ def pretrained(encoder: str):
         if bars:
             transformers_logging.enable_progress_bar()
     if getattr(model, "main_input_name", None) != "pixel_values":
-        raise InputError(f"images.pretrained: {encoder!r} is no encoder of images alone ({type(model).__name__}); name one such as "
+        raise InputError(f"images.pretrained: {encoder!r} is no encoder of images alone ({type(model).__name__}); name one like "
                          "a ViT, a DINOv2 or a ResNet of transformers.")  # fmt: skip
     return processor, model.eval()

@@ -152,6 +152,11 @@ def images(folder: Path) -> "Pictures":
         key=lambda path: path.parts,
     )
     classes = {path.parts[0] for path in found}
+    if len(classes) < 2 and any(folder.rglob("*.parquet")):
+        raise InputError(
+            f"tables.read: {folder} is a folder of Parquet files; score and prune it partition by partition with --engine here, "
+            "processes or dask://host:port, or give one file."
+        )
     if len(classes) < 2:
         raise InputError(
             f"tables.read: {folder} is a folder, but neither one that datasets saved nor one with images in a "

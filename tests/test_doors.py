@@ -1,0 +1,364 @@
+"""Ways into ``datadiet score`` beside texts: images, tokens with tags, models that train, saved sets, partitions; and bad inputs."""
+
+import json
+
+import datasets
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from datadiet import cli, scores, tables
+from datadiet.audit import pictures, planted, tagged, trained
+from datadiet.cli import parted
+from datadiet.errors import InputError
+from datadiet.nets import images
+from datadiet.tables import tagged as cells
+
+
+def call(*arguments):
+    return CliRunner().invoke(cli.main, [str(each) for each in arguments])
+
+
+def refused(result, *said):
+    assert result.exit_code == 2 and isinstance(result.exception, SystemExit), (result.output, result.exception)
+    message = result.stderr.strip()
+    assert "Traceback" not in message
+    for each in said:
+        assert each in message, message
+
+
+@pytest.fixture
+def pets(tmp_path, monkeypatch):
+    """Bright images in one folder and dark ones in another; one of each stands in the wrong one."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for k in range(40):
+        light = k % 2 == 0
+        label = "light" if light != (k in (4, 5)) else "dark"
+        pixels = rng.integers(150, 250, (20, 24, 3)) if light else rng.integers(0, 100, (20, 24, 3))
+        (tmp_path / "pets" / label).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "pets" / label / f"{k:02d}.png")
+    return tmp_path / "pets"
+
+
+# --- Images
+
+
+def test_a_folder_of_images_is_scored_and_reported(pets):
+    (pets / "dark" / "broken.jpg").write_bytes(b"no image")
+    result = call("score", "pets", "--report", "pets.html")
+    assert result.exit_code == 0, result.output
+    assert "The features tell" in result.stdout and "1 files could not be read as images (dark/broken.jpg)" in result.stdout
+    assert "1 row has no image that can be read" in result.stdout
+    scored = pd.read_csv("pets.scored.csv")
+    assert scored["path"].is_monotonic_increasing and scored["datadiet_wrong"].isna().sum() == 1
+    used = next(name for name in scored if name.startswith("datadiet_") and name not in ("datadiet_wrong", "datadiet_class"))
+    assert set(scored.nlargest(2, used)["path"]) == {"dark/04.png", "light/05.png"}
+    assert "data:image" in (pets.parent / "pets.html").read_text()
+
+
+def test_features_of_images_that_know_nothing_are_called_weak(tmp_path):
+    rng = np.random.default_rng(1)
+    for k in range(40):
+        (tmp_path / "n" / "ab"[k % 2]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (16, 16, 3)).astype(np.uint8)).save(tmp_path / "n" / "ab"[k % 2] / f"{k}.png")
+    audit = pictures.of_folder(tables.read(tmp_path / "n"), budget=60)
+    assert "That is weak: name an image model" in audit.warnings[0]
+
+
+def test_edges_equal_the_slow_count():
+    """Pixel by pixel, on random images; the seed is printed where it fails."""
+    seed = np.random.default_rng().integers(1_000_000)
+    stack = np.random.default_rng(seed).random((2, 16, 16, 3)).astype(np.float32)
+    slow = np.zeros((2, 8, 8, 9))
+    rows, columns = np.gradient(stack, axis=(1, 2))
+    for i, r, c in np.ndindex(2, 16, 16):
+        length = np.hypot(rows[i, r, c], columns[i, r, c])
+        at = length.argmax()
+        angle = np.arctan2(rows[i, r, c, at], columns[i, r, c, at]) % np.pi
+        slow[i, r // 2, c // 2, int(np.rint(angle / np.pi * 9)) % 9] += length[at]
+    slow /= np.sqrt((slow**2).sum(-1, keepdims=True) + 0.01)
+    np.testing.assert_allclose(pictures.edges(stack), slow.reshape(2, -1), atol=1e-5, err_msg=f"seed {seed}")
+
+
+def test_an_image_model_of_transformers(pets, monkeypatch, tmp_path):
+    from transformers import ViTConfig, ViTModel
+
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    ViTModel(ViTConfig(**small, image_size=16, patch_size=8)).save_pretrained(tmp_path / "vit")
+    about = {"image_processor_type": "ViTImageProcessor", "do_resize": True, "size": {"height": 16, "width": 16},
+             "do_normalize": True, "image_mean": [0.5] * 3, "image_std": [0.5] * 3, "do_rescale": True}  # fmt: skip
+    (tmp_path / "vit" / "preprocessor_config.json").write_text(json.dumps(about))
+    audit = pictures.of_folder(tables.read(pets), budget=60, encoder=str(tmp_path / "vit"))
+    assert list(audit.how["members"]) == ["encoder"] and audit.accuracy > 0.8
+    with pytest.raises(InputError, match="no encoder of images alone"):
+        _text_model(tmp_path)
+    refused(call("score", "pets", "--encoder", tmp_path / "nowhere"), "images.pretrained", "could not be loaded")
+
+
+def _text_model(folder):
+    """A model of texts with an image processor beside it."""
+    from transformers import BertConfig, BertModel
+
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8, "vocab_size": 20}
+    BertModel(BertConfig(**sizes)).save_pretrained(folder / "bert")
+    (folder / "bert" / "preprocessor_config.json").write_text((folder / "vit" / "preprocessor_config.json").read_text())
+    return images.pretrained(str(folder / "bert"))
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [(["--trained"], "--trained does not go with a folder of images"), (["--text", "path"], "--text does not go"),
+     (["--score", "el3n"], "unknown score 'el3n'"), (["--sep", ";"], "mean nothing to")],
+)  # fmt: skip
+def test_options_that_images_do_not_have(pets, options, said):
+    refused(call("score", "pets", *options), said)
+    assert not list(pets.parent.glob("*.csv"))
+
+
+def test_too_few_images_that_can_be_read(tmp_path):
+    for name in ("a/1.png", "a/2.png", "b/1.png"):
+        (tmp_path / "p" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "p" / name).write_bytes(b"")
+    refused(call("score", tmp_path / "p"), "0 of 3 images", "ten images of two classes")
+
+
+# --- Tokens with tags
+
+
+def utterances(n=80, wrong=()):
+    """Rows whose tag follows the word; in the rows `wrong` one tag does not."""
+    rng, out = np.random.default_rng(0), []
+    for k in range(n):
+        places = rng.choice(["ulm", "bonn", "kiel"], 2)
+        tokens = ["from", places[0], "to", places[1], "please"]
+        tags = ["O", "B-from", "O", "B-to", "O"]
+        if k in wrong:
+            tags[0] = "B-to"
+        out.append({"id": f"{k:03d}", "tokens": tokens, "tags": tags, "intent": "fly" if k % 3 else "drive"})
+        out[-1]["tokens"][4] = "flight" if k % 3 else "train"
+    return out
+
+
+def test_tokens_with_tags_from_the_command_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = utterances(wrong=(7, 30))
+    rows[3]["tags"] = None
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+    result = call("score", "a.jsonl", "--label", "intent", "--encoder", "tiny", "--budget", "30s")
+    assert result.exit_code == 0, result.output
+    assert "Columns found: the tokens 'tokens' and their tags 'tags'" in result.stdout
+    assert "1 row has no tokens, no tags or no label, and so no score" in result.stdout
+    back = [json.loads(line) for line in (tmp_path / "a.scored.jsonl").read_text().splitlines()]
+    assert [{name: row[name] for name in rows[0]} for row in back] == rows and back[3]["datadiet_wrong"] is None
+    name = next(name for name in back[0] if name.startswith(("datadiet_joint", "datadiet_worst")))
+    order = sorted((row for row in back if row[name] is not None), key=lambda row: -row[name])
+    assert {row["id"] for row in order[:2]} == {"007", "030"} and order[0]["datadiet_word"] == 1
+    assert order[0]["datadiet_tags"] == "O B-from O B-to O" and order[0]["datadiet_class"] == order[0]["intent"]
+
+
+def test_tokens_and_tags_as_texts_give_the_same_scores(tmp_path):
+    rows = utterances(40)
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    lines = ["words,marks"] + [f"{' '.join(row['tokens'])},{' '.join(row['tags'])}" for row in rows]
+    (tmp_path / "b.csv").write_text("\n".join(lines))
+    how = {"encoder": "tiny", "budget": 1e6}
+    first = tagged.of_table(tables.read(tmp_path / "a.jsonl"), tokens="tokens", tags="tags", **how)
+    second = tagged.of_table(tables.read(tmp_path / "b.csv"), tokens="words", tags="marks", **how)
+    assert first.used == second.used and all((first.scores[name] == second.scores[name]).all() for name in tagged.NAMES)
+    assert first.classes is None and "datadiet_class" not in tagged.columns(first, 40)
+
+
+def test_joint_scores_equal_those_of_padded_rows():
+    """Against scores.joint_el2n on random rows of unequal length."""
+    seed = np.random.default_rng().integers(1_000_000)
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, 6, 30)
+    row = np.repeat(np.arange(30), sizes)
+    of_tags, of_classes = rng.dirichlet(np.ones(4), len(row)), rng.dirichlet(np.ones(3), 30)
+    given = tagged.Labels(rng.integers(0, 4, len(row)), row, rng.integers(0, 3, 30))
+    mask = np.arange(5) < sizes[:, None]
+    slots, probs = np.zeros((30, 5), int), np.zeros((30, 5, 4))
+    slots[mask], probs[mask] = given.tags, of_tags
+    made = tagged.joint(of_tags, of_classes, given)[0]
+    for how in tagged.COMBINED:
+        slow = scores.joint_el2n(of_classes, given.classes, probs, slots, mask, how)
+        np.testing.assert_allclose(made[f"joint_{how}"], slow, err_msg=f"seed {seed}")
+    slow = [max(scores.el2n(of_classes, given.classes)[i], *scores.el2n(of_tags, given.tags)[row == i]) for i in range(30)]
+    np.testing.assert_allclose(made["worst"], slow, err_msg=f"seed {seed}")
+
+
+def test_rows_with_a_planted_flip_have_one_wrong_label():
+    rng = np.random.default_rng(3)
+    row = np.repeat(np.arange(50), 4)
+    given = tagged.Labels(rng.integers(0, 3, 200), row, rng.integers(0, 2, 50))
+    copy, where = tagged.planted_rows(given, 3, 2, np.random.default_rng(0))
+    changed = np.bincount(row[copy.tags != given.tags], minlength=50) + (copy.classes != given.classes)
+    assert (changed == where).all() and where.sum() == 10
+
+
+@pytest.mark.parametrize(
+    "change, options, said",
+    [({"tags": ["O"]}, [], "line 2 has 5 tokens in 'tokens' and 1 tags in 'tags'"),
+     ({}, ["--score", "el2n"], "unknown score 'el2n' of tokens"),
+     ({}, ["--tokens", "tokens"], "--tokens and --tags go together"),
+     ({}, ["--tokens", "tokenz", "--tags", "tags"], "did you mean 'tokens'"),
+     ({}, ["--trained"], "--trained does not go with tokens"),
+     ({}, ["--report", "r.html"], "--report shows rows of one class each")],
+)  # fmt: skip
+def test_bad_tokens_and_tags(tmp_path, monkeypatch, change, options, said):
+    monkeypatch.chdir(tmp_path)
+    rows = utterances(20)
+    rows[1] |= change
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    refused(call("score", "a.jsonl", "--encoder", "tiny", *options), said)
+    assert [file.name for file in tmp_path.iterdir()] == ["a.jsonl"]
+
+
+def test_columns_that_are_no_tags(tmp_path):
+    for name, rows, said in (
+        ("one", [("a b", "O O")] * 12, "one tag only"),
+        ("many", [(f"a{k} b{k}", f"x{k} y{k}") for k in range(12)], "does not look like tags"),
+        ("none", [("a b", "")] * 3, "no row has tokens"),
+        ("few", [("a b", "O B")] * 6, "6 rows have tokens"),
+    ):
+        (tmp_path / f"{name}.csv").write_text("tokens,tags\n" + "".join(f"{a},{b}\n" for a, b in rows))
+        with pytest.raises(InputError, match=said):
+            tagged.of_table(tables.read(tmp_path / f"{name}.csv"), tokens="tokens", tags="tags", encoder="tiny")
+    assert cells.found(tables.read(tmp_path / "one.csv")) is None  # texts are not guessed to be tokens
+
+
+# --- Models that train on the rows
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    words = {"weather": "rain sun cloud wind storm".split(), "music": "song band tune drum choir".split()}
+    kinds = rng.choice(list(words), 80)
+    lines = ["id,text,kind"] + [f"{k:03d},{' '.join(rng.choice(words[kind], 3))},{kind}" for k, kind in enumerate(kinds)]
+    (tmp_path / "mine.csv").write_text("\n".join(lines) + "\n")
+    return tmp_path / "mine.csv"
+
+
+def test_trained_scores_are_compared_by_planted_flips(mine):
+    audit = trained.score(tables.read(mine), text="text", label="kind", encoder="tiny", seconds=20)
+    assert set(audit.check["score"]) == set(trained.NAMES) == set(audit.scores)
+    assert audit.how["epochs"] == 5 and audit.how["models"] >= 1 and audit.used == audit.check["score"][0]
+    assert np.isfinite(audit.scores["forgetting"]).all() and ((audit.wrong >= 0) & (audit.wrong <= 1)).all()
+    named = trained.score(tables.read(mine), text="text", label="kind", encoder="tiny", seconds=5, score="aum")
+    assert named.used == "aum"
+
+
+def test_without_time_there_is_no_second_epoch_to_compare(mine):
+    audit = trained.score(tables.read(mine), text="text", label="kind", encoder="tiny", seconds=1e-6)
+    assert audit.how["epochs"] == 1 and not {"aum", "forgetting"} & set(audit.scores)
+    assert any("AUM and forgetting compare epochs" in said for said in audit.warnings)
+    refused(call("score", mine, "--score", "aum", "--encoder", "tiny", "--budget", "0.0001s"), "aum compares epochs", "--budget")
+
+
+def test_training_stopped_by_hand_keeps_what_is_finished(mine, monkeypatch):
+    real, calls = trained._run, []
+
+    def run(*arguments):
+        calls.append(1)
+        if len(calls) > 1:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(trained, "_run", run)
+    audit = trained.score(tables.read(mine), text="text", label="kind", encoder="tiny", seconds=20)
+    assert audit.how["models"] == 1 and audit.planted == 0 and np.isnan(audit.wrong).all() and audit.used == "el2n"
+    assert any("Stopped by hand" in said for said in audit.warnings)
+
+
+def test_trained_from_the_command_line(mine):
+    result = call("score", mine, "--trained", "--encoder", "tiny", "--budget", "5s", "--report", "r.html")
+    assert result.exit_code == 0, result.output
+    assert "Area under the curve of the other scores" in result.stdout and "forgetting" in result.stdout
+    scored = pd.read_csv(mine.with_name("mine.scored.csv"), dtype={"id": str})
+    assert {"datadiet_wrong", "datadiet_class", "datadiet_runs"} <= set(scored) and scored["id"][0] == "000"
+    refused(call("score", mine, "--trained", "--probs", "p_*", "--out", "x.csv"), "does not go with --probs")
+
+
+def test_the_probability_that_a_label_is_wrong_depends_on_the_order_alone():
+    rng = np.random.default_rng(0)
+    values, copy, where = rng.normal(size=300), rng.normal(size=300), np.arange(300) < 20
+    copy[where] += 3
+    wrong, count = planted.judged(values, [copy], [where])
+    again, same = planted.judged(np.exp(values), [copy], [where])
+    assert (wrong == again).all() and count == same and (np.diff(wrong[np.argsort(values)]) >= 0).all()
+
+
+# --- Saved sets, sets of the hub
+
+
+def test_a_saved_set_is_scored_and_pruned_end_to_end(mine, tmp_path):
+    table = pd.read_csv(mine, dtype=str)
+    features = {"id": datasets.Value("string"), "text": datasets.Value("string"),
+                "kind": datasets.ClassLabel(names=["music", "weather"])}  # fmt: skip
+    table["kind"] = (table["kind"] == "weather").astype(int)
+    made = datasets.Dataset.from_pandas(table, features=datasets.Features(features), preserve_index=False)
+    made.save_to_disk(tmp_path / "saved")
+    assert call("score", "saved", "--encoder", "tiny", "--budget", "5s").exit_code == 0
+    scored = datasets.load_from_disk(tmp_path / "saved.scored")
+    assert scored["id"][:] == made["id"][:] and {name: scored.features[name] for name in features} == features
+    result = call("prune", "saved.scored", "--keep", "0.5", "--balanced", "kind")
+    assert result.exit_code == 0 and len(datasets.load_from_disk(tmp_path / "saved.scored.kept")) == 40, result.output
+
+
+def test_a_set_of_the_hub_is_scored(mine, monkeypatch):
+    made = datasets.Dataset.from_pandas(pd.read_csv(mine, dtype=str), preserve_index=False)
+    monkeypatch.setattr(datasets, "load_dataset", lambda *args, **options: made)  # no network: a stand-in
+    result = call("score", "hf://owner/name@abc", "--encoder", "tiny", "--budget", "5s")
+    assert result.exit_code == 0 and "train, revision abc" in result.stdout, result.output
+    assert len(pd.read_parquet(mine.parent / "owner-name.scored.parquet")) == 80
+    refused(call("score", "owner/name"), "hf://owner/name")
+
+
+# --- Partitions
+
+
+@pytest.fixture
+def parts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    probs = rng.dirichlet(np.ones(2), 60)
+    table = pd.DataFrame({"id": np.arange(60), "label": rng.choice(["cat", "cow"], 60), "p_cat": probs[:, 0], "p_cow": probs[:, 1]})
+    (tmp_path / "table").mkdir()
+    for number in range(3):
+        table.iloc[20 * number : 20 * number + 20].to_parquet(tmp_path / "table" / f"{number}.parquet", index=False)
+    return table
+
+
+def test_a_folder_of_parquet_files_is_scored_and_pruned(parts, tmp_path):
+    result = call("score", "table", "--label", "label", "--probs", "p_*", "--engine", "here")
+    assert result.exit_code == 0 and "p_cat is cat; p_cow is cow." in result.stdout and "60 rows in 3 partitions" in result.stdout
+    scored = pd.concat([pd.read_parquet(file) for file in sorted((tmp_path / "table.scored").glob("*.parquet"))])
+    labels = (parts["label"] == "cow").astype(int)
+    assert np.allclose(scored["datadiet_el2n"], scores.el2n(parts[["p_cat", "p_cow"]].to_numpy(), labels.to_numpy()))
+    result = call("prune", "table.scored", "--score", "datadiet_el2n", "--keep", "0.5", "--rule", "easiest", "--engine", "here")
+    assert result.exit_code == 0 and "30 of 60 rows kept, in 3 partitions" in result.stdout, result.output
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [(["--probs", "p_*"], "name them with --label"), (["--label", "label"], "either --text or --probs"),
+     (["--label", "label", "--probs", "q_*"], "0 columns begin with 'q_'"),
+     (["--label", "label", "--probs", "p_*", "--report", "r.html"], "--report does not go with --engine"),
+     (["--label", "label", "--probs", "p_cat,p_dog"], "no column 'p_dog'")],
+)  # fmt: skip
+def test_bad_requests_of_partitions(parts, options, said, tmp_path):
+    refused(call("score", "table", "--engine", "here", *options), said)
+    assert [file.name for file in tmp_path.iterdir()] == ["table"]
+
+
+def test_what_partitions_do_not_have_is_said(parts):
+    refused(call("score", "table", "--label", "label", "--probs", "p_*"), "--engine")
+    refused(call("score", "table", "--label", "label", "--probs", "p_*", "--engine", "spark"), "'spark'", "dask://")
+    refused(call("prune", "table", "--keep", "0.5", "--engine", "here"), "--score")
+    refused(call("prune", "table", "--keep", "0.5", "--balanced", "label", "--engine", "here"), "--balanced does not go")
+    assert parted.classes_of(["prob.a_b", "prob.a_c"]) == ["b", "c"]

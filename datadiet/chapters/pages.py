@@ -120,10 +120,10 @@ def verdict(claim: str, views: list[View]) -> Page:
     text = [f"{claim}: {found.verdict}", *filter(None, [found.which]), entry["claim"], f"published: {entry['published']}"]
     html = [headed(claim, found.verdict, found.setting, f'<a href="claims.html#ledger-{claim.lower()}">{claim}</a>')]
     html.append(f'<p class="dd-sentence">{escape(entry["claim"])}</p>')
-    regime = SETTINGS[found.setting]
+    regime = f"{SETTINGS[found.setting].capitalize()}."
     if part := found.headline:
         regime = f"{part.name}: {spread(part.effect, part.low, part.high)}, claimed {part.claimed}, {part.n} seeds. {regime}"
-    html.append(f'<p class="dd-regime">{escape(regime[0].upper() + regime[1:])}.</p>')
+    html.append(f'<p class="dd-regime">{escape(regime)}</p>')
     which = f'<p class="dd-which">{escape(found.which)}</p>' if found.which else ""
     shown = [_experiments(claim, view) for view in views]
     html.append(_fold(f"Every experiment, its parts and its regime ({sum(page.html.count('<section') for page in shown)})",

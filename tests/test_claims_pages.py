@@ -97,7 +97,8 @@ def test_a_rule_has_the_commits_that_wrote_it(repository):
 
 def test_without_history_the_card_says_so(repository, tmp_path):
     shutil.rmtree(repository / ".git")
-    assert history.written() == {} and "no git history" in history.dates("A-1", []) and "No run" in history.dates("A-1", [])
+    assert history.written() == {}
+    assert "no git history" in history.dates("A-1", []) and "first run is not stored" in history.dates("A-1", [])
 
 
 def test_rules_are_read_from_the_text_as_yaml_reads_them():

@@ -75,6 +75,6 @@ def dates(claim: str, tables: list[pd.DataFrame]) -> str:
     else:
         said.append(f"Rule first written {rule.first_day} in {commit_link(rule.first)}; in its present words since "
                     f"{rule.present_day}, {commit_link(rule.present)}.")
-    days = [day for table in tables if len(table) for day in table["started"].dropna().astype(str)]
-    said.append(f"First stored run of its chapter: {escape(min(days)[:10])}." if days else "No run of its chapter is stored.")
-    return " ".join(said)
+    days = [day for table in tables if "started" in table for day in table["started"].dropna().astype(str)]
+    known = f"First stored run of its chapter: {escape(min(days)[:10])}." if days else "The day of its first run is not stored."
+    return " ".join([*said, known])

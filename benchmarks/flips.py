@@ -22,6 +22,7 @@ from tqdm import tqdm
 from benchmarks import harness
 from datadiet import data
 from datadiet.errors import InputError
+from datadiet.runs import sealed
 
 SETS = ("snli_subset", "rte", "trec6", "sst2_sentences", "docstrings", "utterances")
 JOINT = ("atis", "snips", "facebook_tod_en")  # whose utterances and intents, put together, are the set of many classes
@@ -212,4 +213,5 @@ def run(file: Path | None, sets, seeds: int, peers, rows: int = ROWS) -> pd.Data
             half = file.with_suffix(".half")
             table.to_parquet(half, compression="zstd", index=False)
             half.replace(file)
+            sealed.seal(file.parent.parent, [f"{file.parent.name}/{file.name}"])
     return table

@@ -8,8 +8,8 @@ import hashlib
 import json
 import os
 import shutil
-import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +60,8 @@ class Kept:
                 np.savez(stream, **made, **{SEAL: np.array(self._seal(name, made))})
             half.replace(file)
         except OSError:
-            half.unlink(missing_ok=True)
+            with suppress(OSError):
+                half.unlink()
         return made
 
     def forget(self) -> None:
@@ -79,9 +80,9 @@ class Kept:
 
     def _whole(self, file: Path, name: str) -> dict | None:
         try:
-            with np.load(file, allow_pickle=False) as stored:
+            with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
                 found = {key: stored[key] for key in stored.files}
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        except Exception:  # a damaged archive raises many kinds; whichever it is, the file is not whole
             return None
         seal = found.pop(SEAL, None)
         return found if seal is not None and str(seal) == self._seal(name, found) else None

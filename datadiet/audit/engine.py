@@ -9,21 +9,35 @@ from dataclasses import dataclass
 import numpy as np
 
 from datadiet import __version__, scores
-from datadiet.audit import frozen, members, planted, pool
+from datadiet.audit import doubt, frozen, members, planted, pool
 from datadiet.audit.clock import Clock
 from datadiet.audit.folds import deal
 from datadiet.audit.found import Audit
+from datadiet.audit.kept import Kept, identity
 from datadiet.errors import InputError
 
 COPIES = (2, 6)  # of the labels with planted flips: at least, at most
 LARGE = 50_000  # rows beyond which two copies tell enough
+REPEATS = 4  # draws of the folds that are averaged, at most
+REPEATED = 1000  # stream of their draws
 TUNED = 0.55  # share of the time left that fine-tuned models may take
 LEARNED = 0.02  # by which the accuracy out of fold has to pass the share of the largest class
 BETWEEN = 0.9  # share of a score's variance between classes beyond which it is little more than the class
 
 
 def of_table(
-    table, *, text, label, text_pair=None, score=None, budget=300.0, encoder="minilm", max_length=128, seed=0, progress=False
+    table,
+    *,
+    text,
+    label,
+    text_pair=None,
+    score=None,
+    budget=300.0,
+    encoder="minilm",
+    max_length=128,
+    seed=0,
+    keep=False,
+    progress=False,
 ) -> Audit:
     """Audit of the rows of a table that have a text and a label.
 
@@ -41,6 +55,8 @@ def of_table(
         See :func:`datadiet.nets.encoders.classifier`.
     max_length : int
         Tokens that are read of a text.
+    keep : bool
+        Keep finished steps in the live store until the audit is through, so that a call after a killed one goes on.
 
     Raises
     ------
@@ -60,9 +76,11 @@ def of_table(
             "by models that did not see them."
         )
     inputs = task.train.inputs
+    steps = Kept(identity(task, encoder=encoder, max_length=max_length, seed=seed) if keep else None)
     features = frozen.of_texts(
-        inputs["text"], inputs.get("text_pair"), encoder=encoder, max_length=max_length, clock=clock, progress=progress
-    )
+        inputs["text"], inputs.get("text_pair"), encoder=encoder, max_length=max_length, clock=clock, kept=steps,
+        progress=progress,
+    )  # fmt: skip
     said = list(features.notes)
     if features.cut:
         said.append(
@@ -72,7 +90,7 @@ def of_table(
     def tune():
         from datadiet.audit import tuned
 
-        return tuned.out_of_fold(task, clock, encoder=encoder, max_length=max_length, seed=seed, share=TUNED, progress=progress)
+        return tuned.out_of_fold(task, clock, encoder=encoder, max_length=max_length, seed=seed, share=TUNED, kept=steps)
 
     how = {"text": text, "label": label, "encoder": encoder, "max_length": max_length, "digest": task.checksum}
     if text_pair:
@@ -88,6 +106,7 @@ def of_table(
         tune=tune,
         said=said,
         how=how,
+        kept=steps,
     )
 
 
@@ -97,7 +116,9 @@ def known(score) -> None:
         raise InputError(f"datadiet score: unknown score {score!r}; choose one of {', '.join(scores.SCORES)}.")
 
 
-def examine(matrices: dict, given, names, rows, *, clock=None, score=None, seed=0, tune=None, said=(), how=None) -> Audit:
+def examine(
+    matrices: dict, given, names, rows, *, clock=None, score=None, seed=0, tune=None, said=(), how=None, kept=None
+) -> Audit:
     """Audit of labels by features that no label has touched: a regression on each matrix, out of fold, pooled.
 
     Parameters
@@ -110,15 +131,18 @@ def examine(matrices: dict, given, names, rows, *, clock=None, score=None, seed=
         Where time runs short, members are left out, named in the warnings; one is always made.
     tune : callable, optional
         Gives (probabilities [n, K], epochs, models) of fine-tuned models, or None.
+    kept : Kept, optional
+        Where finished steps are kept, and looked for; they go when the audit is through, but not where it was stopped by hand.
     """
     known(score)
+    kept, stopped = kept or Kept(), False
     clock, given, said = clock or Clock(float("inf")), np.asarray(given), list(said)
     if not matrices:
         raise InputError("datadiet score: the texts share no word, and the encoder was not run; give more time (--budget).")
     k, rng = len(names), np.random.default_rng(seed)
     fold = deal(given, min(members.FOLDS, len(given)), rng)
     start = clock.spent
-    made, skipped = _made(matrices, given, k, fold, clock, seed)
+    made, skipped = _made(matrices, given, k, fold, clock, seed, kept)
     if skipped:
         said.append(f"For want of time these features were left out: {', '.join(skipped)}. Give more with --budget.")
     tuned = None
@@ -126,24 +150,54 @@ def examine(matrices: dict, given, names, rows, *, clock=None, score=None, seed=
         if tune is not None and clock.left > COPIES[1] * (clock.spent - start):  # what the copies will take stays in hand
             tuned = tune()
     except KeyboardInterrupt:
-        said.append("Stopped by hand while models were fine-tuned: the scores are of frozen features.")
+        stopped = True
+        said.append(
+            "Stopped by hand while models were fine-tuned: the scores are of frozen features. The same call goes on from there."
+        )
     # Fine-tuned models are not trained again on a copy: those that predict a planted row saw none of the other flips.
     beside = [tuned[0]] if tuned else []
     probs, weights = pool.pooled([each.probs for each in made.values()] + beside, given, fold)
-    trials, took = [], 0.0
-    while len(trials) < COPIES[len(given) < LARGE] and (not trials or clock.left > 2 * took):
+
+    def pooled(labels, anew, name: str) -> np.ndarray:
+        """The pool on other labels or other folds, with the strengths that were chosen."""
+        others = []
+        for member, each in made.items():
+
+            def fitted(each=each) -> dict:
+                return {"probs": members.held_out(each.matrix, labels, k, each.strength, anew, each.most, seed)}
+
+            others.append(kept.step(f"{name} of {member} {each.strength} {each.most}", fitted)["probs"])
+        return pool.pooled(others + beside, labels, anew)[0]
+
+    def copies(most: int, took: float) -> float:
+        """Copies with planted flips, `most` at most and one at least; the seconds that the last one took."""
+        while len(trials) < most and (not trials or clock.left > 2 * took):
+            before, draw = clock.spent, np.random.default_rng([seed, len(trials) + 1])
+            copy, where = planted.plant(given, k, draw)
+            anew = deal(copy, min(members.FOLDS, len(copy)), draw)
+            trials.append(planted.Trial(copy, where, pooled(copy, anew, f"copy {len(trials)}")))
+            took = clock.spent - before
+        return took
+
+    trials, drawn = [], [probs]
+    took = copies(COPIES[0], 0.0)
+    while len(drawn) < REPEATS and clock.left > 2 * took:
         before = clock.spent
-        draw = np.random.default_rng([seed, len(trials) + 1])
-        copy, where = planted.plant(given, k, draw)
-        anew = deal(copy, min(members.FOLDS, len(copy)), draw)
-        again = [members.held_out(each.matrix, copy, k, each.strength, anew, each.most, seed) for each in made.values()]
-        trials.append(planted.Trial(copy, where, pool.pooled(again + beside, copy, anew)[0]))
-        took = clock.spent - before
+        anew = deal(given, min(members.FOLDS, len(given)), np.random.default_rng([seed, REPEATED, len(drawn)]))
+        drawn.append(pooled(given, anew, f"repeat {len(drawn)}"))
+        took = max(took, clock.spent - before)
+    probs = pool.product(np.stack([pool.softened(each) for each in drawn]), np.full(len(drawn), 1 / len(drawn)))
+    if len(given) < LARGE:
+        copies(COPIES[1], took)
     worth = dict(zip([*made, *["fine-tuned"] * len(beside)], np.round(weights, 3).tolist(), strict=True))
-    how = {"seed": seed, **(how or {}), "members": worth, "copies": len(trials), "budget": clock.budget,
-           "models": len(np.unique(fold)) * len(made) + (tuned[2] if tuned else 0)}  # fmt: skip
+    models = len(np.unique(fold)) * len(made) * len(drawn) + (tuned[2] if tuned else 0)
+    how = {"seed": seed, **(how or {}), "members": worth, "copies": len(trials), "repeats": len(drawn)}
+    how |= {"budget": clock.budget, "models": models}
     if tuned:
         how["epochs"] = tuned[1]
+    said += kept.said()
+    if not stopped:
+        kept.forget()
     return concluded(probs, given, names, rows, trials, score=score, said=said, how=how, clock=clock)
 
 
@@ -153,11 +207,11 @@ class Member:
 
     matrix: np.ndarray
     strength: float
-    most: int | None
+    most: int
     probs: np.ndarray
 
 
-def _made(matrices: dict, given, k: int, fold, clock: Clock, seed: int) -> tuple[dict, list]:
+def _made(matrices: dict, given, k: int, fold, clock: Clock, seed: int, kept) -> tuple[dict, list]:
     """Members by name, as many as fit into their share of the time left, and the names of those that do not; one always does."""
     made, skipped, longest = {}, [], 0.0
     start, share = clock.spent, clock.left / (2 + COPIES[0])  # a pass over all members, with their strengths, and the copies
@@ -167,11 +221,17 @@ def _made(matrices: dict, given, k: int, fold, clock: Clock, seed: int) -> tuple
             skipped.append(name)
             continue
         matrix = frozen.components(matrices[name])
-        strength = members.chosen(matrix, given, k, seed)
-        row = (clock.spent - before) / len(members.GRID) / min(len(given), members.TRIAL)  # seconds, over all folds
-        own = share / len(matrices)
-        most = None if row * len(given) < own else max(members.TRIAL, int(own / row))
-        made[name] = Member(matrix, strength, most, members.held_out(matrix, given, k, strength, fold, most, seed))
+
+        def fitted(matrix=matrix, before=before) -> dict:
+            strength = members.chosen(matrix, given, k, seed)
+            row = (clock.spent - before) / len(members.GRID) / min(len(given), members.TRIAL)  # seconds, over all folds
+            own = share / len(matrices)
+            most = len(given) if row * len(given) < own else max(members.TRIAL, int(own / row))
+            probs = members.held_out(matrix, given, k, strength, fold, most, seed)
+            return {"strength": np.array(strength), "most": np.array(most), "probs": probs}
+
+        found = kept.step(f"member {name}", fitted)
+        made[name] = Member(matrix, float(found["strength"]), int(found["most"]), found["probs"])
         longest = max(longest, clock.spent - before)
     return made, skipped
 
@@ -212,14 +272,8 @@ def concluded(probs, given, names, rows, trials, *, score, said, how, clock) -> 
     check = planted.compared(trials) if trials[0].planted.any() else planted.compared(trials)[:0]
     used = score or (check["score"][0] if len(check) else "el2n")
     found = {name: each(probs, given) for name, each in scores.SCORES.items()}
-    n, share = len(given), (np.nan,) * 3
-    wrong = np.full(n, np.nan)
-    if len(check):
-        ranked = [scores.SCORES[used](trial.probs, trial.labels) for trial in trials]
-        others = np.concatenate([values[~trial.planted] for values, trial in zip(ranked, trials, strict=True)])
-        flips = np.concatenate([values[trial.planted] for values, trial in zip(ranked, trials, strict=True)])
-        share = planted.share_wrong(others, flips, len(trials))
-        wrong = planted.chances(found[used], others, flips, share[0])
+    n = len(given)
+    counted = doubt.of_labels(probs, given)
     accuracy = float((probs.argmax(1) == given).mean())
     counts = np.bincount(given, minlength=len(names))
     majority = float(counts.max() / n)
@@ -232,8 +286,8 @@ def concluded(probs, given, names, rows, trials, *, score, said, how, clock) -> 
         probs=probs,
         scores=found,
         used=used,
-        wrong=wrong,
-        count=tuple(float(each * n) for each in share),
+        wrong=counted.wrong,
+        count=tuple(each * n for each in counted.share),
         check=check,
         planted=int(trials[0].planted.sum()),
         accuracy=accuracy,

@@ -12,13 +12,19 @@ import numpy as np
 from tqdm import tqdm
 
 from datadiet.audit.clock import Clock
+from datadiet.audit.kept import Kept
 
 BATCH = 32  # texts encoded at once, of similar length
+BLOCK = 32  # batches that are kept together
 SHARE = 0.8  # of the time left that encoding may take; beyond it the words alone are read
 PATIENCE = 4.0  # seconds before the time it takes is judged
 WIDTH = 200  # principal components that a regression sees
 SAMPLE = 5000  # rows that the components are read off
 WORDS = 150  # components of the words
+
+
+class _TooLong(Exception):
+    """Encoding all texts would take longer than there is time."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,7 @@ class Features:
     notes: tuple[str, ...]
 
 
-def of_texts(texts, pairs=None, *, encoder="minilm", max_length=128, clock=None, progress=False) -> Features:
+def of_texts(texts, pairs=None, *, encoder="minilm", max_length=128, clock=None, kept=None, progress=False) -> Features:
     """Features of `texts`, or of pairs of texts.
 
     Parameters
@@ -43,6 +49,8 @@ def of_texts(texts, pairs=None, *, encoder="minilm", max_length=128, clock=None,
         Tokens read of a text.
     clock : Clock, optional
         Where the encoder would take most of the time that is left, the words alone are read, and a note says so.
+    kept : Kept, optional
+        Where encoded blocks of texts are kept until the audit is through.
 
     Returns
     -------
@@ -51,10 +59,10 @@ def of_texts(texts, pairs=None, *, encoder="minilm", max_length=128, clock=None,
         (how well tokens of one text find a partner in the other), ``rest`` (the tokens that find none) and ``both``
         (u, v, ``|u - v|``, ``u v`` of the mean tokens). In the order in which they are worth most, should time run short.
     """
-    clock = clock or Clock(float("inf"))
+    clock, kept = clock or Clock(float("inf")), kept or Kept()
     columns = [texts] if pairs is None else [texts, pairs]
     notes, words = [], _words(columns)
-    encoded, cut = _encoded(columns, encoder, max_length, clock, progress)
+    encoded, cut = _encoded(columns, encoder, max_length, clock, kept, progress)
     if encoded is None:
         notes.append(f"Encoding {len(texts)} texts would take longer than the budget: words alone were read. Give more time.")
     found = (encoded or {}) | ({} if words is None else {"words": words})
@@ -94,7 +102,7 @@ def _words(columns) -> np.ndarray | None:
     return (left * sizes).astype(np.float32)
 
 
-def _encoded(columns, encoder: str, max_length: int, clock: Clock, progress: bool):
+def _encoded(columns, encoder: str, max_length: int, clock: Clock, kept: Kept, progress: bool):
     """(matrices by name, texts cut), or (None, 0) where the clock forbids it."""
     import torch
 
@@ -115,9 +123,13 @@ def _encoded(columns, encoder: str, max_length: int, clock: Clock, progress: boo
     work = sum(len(columns) * length[order[i]] * len(order[i : i + BATCH]) for i in range(0, len(order), BATCH))
     depth = model.config.num_hidden_layers
     layers = sorted({depth, (2 * depth + 2) // 3, (depth + 2) // 3} if len(columns) == 1 else {0, depth // 2, depth})
-    parts, done, start = [], 0, None
-    with tqdm(total=len(order), disable=not progress, desc="encoding", unit="row", leave=False) as bar, torch.inference_mode():
-        for i in range(0, len(order), BATCH):
+    done, start = 0, None
+
+    def encoded(first: int) -> dict:
+        """Features of a block of batches; stops where the rest would take too long."""
+        nonlocal done, start
+        parts = []
+        for i in range(first, min(first + BLOCK * BATCH, len(order)), BATCH):
             some = order[i : i + BATCH]
             hidden = []
             for column in columns:
@@ -132,11 +144,17 @@ def _encoded(columns, encoder: str, max_length: int, clock: Clock, progress: boo
             bar.update(len(some))
             if start is not None:
                 done += len(columns) * length[some[0]] * len(some)
-                rest = work - done
                 took = time.monotonic() - start
-                if took > PATIENCE and took * rest / done > SHARE * clock.left:
-                    return None, 0
+                if took > PATIENCE and took * (work - done) / done > SHARE * clock.left:
+                    raise _TooLong
             start = start or time.monotonic()  # the first batch pays for what is made once
+        return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+    with tqdm(total=len(order), disable=not progress, desc="encoding", unit="row", leave=False) as bar, torch.inference_mode():
+        try:
+            parts = [kept.step(f"encoded {i}", lambda i=i: encoded(i)) for i in range(0, len(order), BLOCK * BATCH)]
+        except _TooLong:
+            return None, 0
     out = {}
     for key in parts[0]:
         out[key] = np.empty((len(order), parts[0][key].shape[1]), np.float32)

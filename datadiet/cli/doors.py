@@ -127,7 +127,7 @@ def audited(table, way: Way, asked: Asked) -> tuple:
 
             audit = trained.score(table, **columns, **how, seconds=asked.seconds, precision=asked.precision)
         else:
-            audit = engine.of_table(table, **columns, **how, budget=asked.seconds)
+            audit = engine.of_table(table, **columns, **how, budget=asked.seconds, keep=True)
     return audit, engine.columns(audit, len(table)), f"datadiet_{audit.used}"
 
 

@@ -1,0 +1,113 @@
+"""Work of an audit that is kept until the audit is through, so that a call after a killed one goes on where that stopped.
+
+A step is a dict of arrays in a file of its own, ``audits/AUDIT/STEP.npz`` in the live store. The name of the audit says what it
+was made from; a seal in each file says that it is whole. A file without its seal is computed again, never used.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from datadiet import paths
+
+SEAL = "seal"
+
+
+class Kept:
+    """Steps of one audit. Without `identity` nothing is kept, and every step is made.
+
+    Parameters
+    ----------
+    identity : list, optional
+        Everything that the steps depend on: content of the table, settings, versions. Anything that JSON holds.
+
+    Attributes
+    ----------
+    used, torn : list of str
+        Steps that were there already, and those that were there but not whole.
+    """
+
+    def __init__(self, identity: list | None = None):
+        self.used, self.torn, self.folder = [], [], None
+        if identity is not None:
+            self.audit = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
+            self.folder = paths.store() / "audits" / self.audit
+
+    def step(self, name: str, make: Callable[[], dict]) -> dict:
+        """Arrays of a step: those that are kept, else those of ``make()``, which are kept from then on.
+
+        A folder that cannot be written, or a full disk, costs the next call this step and nothing else.
+        """
+        if self.folder is None:
+            return make()
+        file = self.folder / f"{hashlib.sha256(name.encode()).hexdigest()[:24]}.npz"
+        if file.is_file():
+            if (found := self._whole(file, name)) is not None:
+                self.used.append(name)
+                return found
+            self.torn.append(name)
+        made = make()
+        half = file.with_suffix(f".{os.getpid()}")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with half.open("wb") as stream:
+                np.savez(stream, **made, **{SEAL: np.array(self._seal(name, made))})
+            half.replace(file)
+        except OSError:
+            with suppress(OSError):
+                half.unlink()
+        return made
+
+    def forget(self) -> None:
+        """The audit is through: its steps go."""
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def said(self) -> list[str]:
+        """Sentences on what was used again, and on what could not be."""
+        out = []
+        if self.used:
+            out.append(f"An earlier call on these rows and settings was stopped: {len(self.used)} of its steps were used again.")
+        if self.torn:
+            out.append(f"{len(self.torn)} steps of an earlier call were not whole, and were computed again.")
+        return out
+
+    def _whole(self, file: Path, name: str) -> dict | None:
+        try:
+            with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+                found = {key: stored[key] for key in stored.files}
+        except Exception:  # a damaged archive raises many kinds; whichever it is, the file is not whole
+            return None
+        seal = found.pop(SEAL, None)
+        return found if seal is not None and str(seal) == self._seal(name, found) else None
+
+    def _seal(self, name: str, arrays: dict) -> str:
+        digest = hashlib.sha256(f"{self.audit} {name}".encode())
+        for key in sorted(arrays):
+            values = np.ascontiguousarray(arrays[key])
+            digest.update(f"{key} {values.dtype.str} {np.shape(arrays[key])}".encode())
+            digest.update(values.tobytes())
+        return digest.hexdigest()
+
+
+def identity(task, *, encoder: str, max_length: int, seed: int) -> list:
+    """Everything that the steps of an audit of texts depend on: rows, settings, the encoder's files, code, releases, threads."""
+    import sklearn
+    import torch
+
+    from datadiet import __version__
+    from datadiet.nets import device
+    from datadiet.runs import provenance
+
+    place = Path(encoder)
+    files = sorted((str(each), each.stat().st_size, each.stat().st_mtime_ns) for each in place.rglob("*") if each.is_file()) \
+        if place.is_dir() else []  # fmt: skip
+    return [task.checksum, len(task.train), encoder, files, max_length, seed, __version__, provenance.commit(),
+            provenance.versions(), np.__version__, sklearn.__version__, torch.get_num_threads(),
+            device.name_of(device.best())]  # fmt: skip

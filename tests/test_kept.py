@@ -1,0 +1,109 @@
+"""A call after a killed one goes on where that stopped, with the same answer; what is torn or foreign is never used."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datadiet.audit.kept import Kept
+
+SCORE = """
+import json, os, signal, sys
+import numpy as np
+from datadiet import data, tables
+from datadiet.audit import engine
+from datadiet.audit.kept import Kept
+
+file, die, out = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+made, step = [], Kept.step
+
+def counted(self, name, make):
+    def count():
+        made.append(name)
+        if len(made) > die:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return make()
+    return step(self, name, count)
+
+Kept.step = counted
+audit = engine.of_table(tables.read(file), text="text", label="label", encoder="tiny", budget=600.0, keep=True)
+np.savez(out, probs=audit.probs, wrong=audit.wrong, check=audit.check["auc"])
+print(json.dumps({"made": made, "said": audit.warnings, "epochs": audit.how["epochs"]}))
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("DATADIET_STORE", str(tmp_path / "store"))
+    return tmp_path
+
+
+def call(folder: Path, die: int, out: str):
+    words = [sys.executable, "-c", SCORE, str(folder / "rows.csv"), str(die), str(folder / out)]
+    env = os.environ | {"OMP_NUM_THREADS": "1", "DATADIET_STORE": str(folder / f"store {out[0]}")}
+    return subprocess.run(words, env=env, capture_output=True, text=True)
+
+
+def test_a_killed_call_goes_on_with_the_same_answer(folder):
+    import json
+
+    from datadiet import data
+
+    train = data.shrink(data.load("docstrings"), 48, seed=0).train
+    rows = [f'"{text.replace(chr(34), "")}",{label}' for text, label in zip(train.inputs["text"], train.labels, strict=True)]
+    (folder / "rows.csv").write_text("text,label\n" + "\n".join(rows), encoding="utf-8")
+    whole = json.loads(call(folder, 999, "a.npz").stdout)
+    assert whole["epochs"] == 5 and not any("earlier call" in said for said in whole["said"])
+    assert {"encoded 0", "member words", "epochs", "fold 1 of 5 epochs"} <= set(whole["made"])
+    at = whole["made"].index("fold 2 of 5 epochs")
+    for die in (2, at - 2):
+        assert call(folder, die, "b.npz").returncode == -signal.SIGKILL
+    again = json.loads(call(folder, 999, "b.npz").stdout)
+    assert again["made"] == whole["made"][at:], "what was finished is not made again"
+    assert any(f"{at} of its steps were used again" in said for said in again["said"])
+    one, other = np.load(folder / "a.npz"), np.load(folder / "b.npz")
+    for name in one.files:
+        assert (one[name] == other[name]).all(), name
+    assert not list((folder / "store b").rglob("*.npz")), "an audit that is through leaves nothing behind"
+
+
+def test_steps_that_are_torn_or_foreign_are_made_again(folder):
+    seed = np.random.default_rng().integers(1_000_000)
+    draw = np.random.default_rng(seed)
+    values = draw.normal(size=(30, 4))
+    made = []
+
+    def make():
+        made.append(1)
+        return {"x": values, "n": np.array(3)}
+
+    first = Kept(["rows", 1])
+    first.step("one", make)
+    found = Kept(["rows", 1])
+    assert (found.step("one", make)["x"] == values).all() and len(made) == 1 and found.used == ["one"]
+    [file] = first.folder.glob("*.npz")
+    whole = file.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 3] ^= 1
+    for bad in (whole[:-7], whole[: len(whole) // 2], b"", b"not an archive", bytes(flipped)):
+        file.write_bytes(bad)
+        found = Kept(["rows", 1])
+        assert (found.step("one", make)["x"] == values).all() and found.torn == ["one"], f"seed {seed}"
+        assert "were not whole" in found.said()[0] and file.read_bytes() != bad
+    assert len(made) == 6
+    other = Kept(["rows", 1])
+    other.step("two", lambda: {"x": values + 1})
+    two = next(each for each in other.folder.glob("*.npz") if each != file)
+    two.replace(file)  # a whole file of another step, under this one's name
+    assert (Kept(["rows", 1]).step("one", make)["x"] == values).all() and len(made) == 7
+    assert Kept(["rows", 2]).step("one", lambda: {"x": values * 0})["x"].sum() == 0, "another table has its own steps"
+
+
+def test_without_a_place_nothing_is_kept(folder, monkeypatch):
+    assert Kept().step("one", lambda: {"x": 1}) == {"x": 1} and not (folder / "store").exists()
+    (folder / "store").write_text("a file where the store should be")
+    assert Kept(["rows"]).step("one", lambda: {"x": np.ones(2)})["x"].sum() == 2

@@ -319,6 +319,44 @@ def test_a_deck_holds_mathjax_only_where_it_has_a_formula():
     assert "MathJax" in with_formula and "MathJax" not in without and len(without) < 40_000
 
 
+def test_slides_are_shown_by_keyboard_with_formulas_notes_and_no_request(tmp_path):
+    if not shutil.which("chromium") or not shutil.which("chromedriver"):
+        pytest.skip("needs chromium and chromedriver: apt-get install chromium chromium-driver")
+    from selenium import webdriver
+    from selenium.webdriver.common.keys import Keys
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    (tmp_path / "deck.html").write_text(slides(executed(GATED), Plain(ROOT, KNOWN, GATED)))
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium")
+    for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", f"--user-data-dir={tmp_path / 'profile'}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
+    try:
+        driver.get((tmp_path / "deck.html").as_uri())
+        body = driver.find_element("tag name", "body")
+        head = "return document.querySelector('section.here h1, section.here h2').textContent"
+        seen = [driver.execute_script(head)]
+        for _ in range(7):  # one key more than there are slides to go: the answer is a step of its own
+            body.send_keys(Keys.ARROW_RIGHT)
+            seen.append(driver.execute_script(head))
+        assert seen[0] == "A chapter" and "Exercise: Count them" in seen and seen[-1] == "Quiz 1"
+        WebDriverWait(driver, 30).until(lambda page: page.find_elements("css selector", "section.here mjx-container svg"))
+        right = driver.find_element("css selector", "section.here .step")
+        assert not right.is_displayed()
+        body.send_keys(" ")
+        assert right.is_displayed() and right.text.startswith("(a)")
+        body.send_keys("n")
+        assert "SECRET because" in driver.find_element("css selector", "section.here aside.notes").text
+        body.send_keys(Keys.HOME)
+        assert driver.execute_script(head) == "A chapter" and driver.current_url.endswith("#1")
+        outside = driver.execute_script("return performance.getEntriesByType('resource').map(each => each.name)")
+        assert [each for each in outside if not each.startswith("data:")] == [] and driver.get_log("browser") == []
+    finally:
+        driver.quit()
+
+
 # --- The command
 
 

@@ -35,7 +35,8 @@ except (ImportError, ValueError):  # the package is missing, or the published ru
     if not Path(FOLDER).is_dir():
         subprocess.run(["git", "clone", "--quiet", "--depth", "1", ADDRESS, FOLDER], check=True)
     if "paths" not in globals():
-        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", f"./{{FOLDER}}[notebooks]"], check=True)
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, f"./{{FOLDER}}[notebooks]"], check=True)
         invalidate_caches()
     os.chdir(FOLDER)
 """

@@ -61,9 +61,10 @@ class Deck:
         (self.slides[-1][2] if self.slides and not self.fresh else self.waiting).append(markdown)
 
     def section(self, head: str) -> None:
-        """A new section begins; one that had no slide gets one of its head alone, for its notes."""
+        """A new section begins; one that had no slide gets one with its first paragraph, and the others as notes."""
         if self.fresh and self.waiting:
-            self.add(self.head, "")
+            first, self.waiting = self.waiting[0], self.waiting[1:]
+            self.add(self.head, html(first))
         self.head, self.fresh = head, True
 
     def page(self) -> str:

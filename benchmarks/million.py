@@ -1,7 +1,7 @@
 """A million rows through ``datadiet score --probs`` and ``datadiet prune``: seconds and memory, a CSV file beside partitions.
 
 In memory, a table is held whole: its bytes, where its cells begin, and the new columns. In partitions no more than 65,536 rows
-are. Both write the same scores. ``rows``: of the table; ``peak_mib``: above what the process held before, so with neither Python nor
+are. Both write the same scores. ``rows``: of the table; ``peak_mib``: above what the process held before, Python and
 its packages.
 """
 

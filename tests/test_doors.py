@@ -1,4 +1,4 @@
-"""Ways into ``datadiet score`` beside texts: images, tokens with tags, models that train, saved sets, partitions; and bad inputs."""
+"""Ways into ``datadiet score`` beside texts: images, tokens with tags, training, saved sets, partitions; and bad inputs."""
 
 import json
 
@@ -327,7 +327,8 @@ def parts(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     probs = rng.dirichlet(np.ones(2), 60)
-    table = pd.DataFrame({"id": np.arange(60), "label": rng.choice(["cat", "cow"], 60), "p_cat": probs[:, 0], "p_cow": probs[:, 1]})
+    labels = rng.choice(["cat", "cow"], 60)
+    table = pd.DataFrame({"id": np.arange(60), "label": labels, "p_cat": probs[:, 0], "p_cow": probs[:, 1]})
     (tmp_path / "table").mkdir()
     for number in range(3):
         table.iloc[20 * number : 20 * number + 20].to_parquet(tmp_path / "table" / f"{number}.parquet", index=False)

@@ -13,7 +13,7 @@ from importlib import import_module
 
 from datadiet.errors import InputError
 
-# Chapters that ask for runs, in the order of the book.
+# Chapters that ask for runs; _toc.yml has the order of the book.
 NAMES = (
     "score-timing", "pruning-fractions", "influence-scores", "grand-at-init", "loss-landscape", "label-noise", "dynamic-pruning",
     "joint", "weak-pool", "healthy-diet", "who-is-right",

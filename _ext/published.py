@@ -76,7 +76,13 @@ def finish(app, failed):
         (out / f"{old}.html").write_text(MOVED.format(to=to))
 
 
+def lighter(app, config):
+    """The loader of MathJax, which fetches the parts that _config.yml names; the offline package asks for the whole bundle."""
+    config.mathjax_path = "mathjax/startup.js"
+
+
 def setup(app):
+    app.connect("config-inited", lighter)
     app.add_config_value("moved", {}, "html")
     app.add_directive("cite-this-book", Cite)
     app.connect("html-page-context", describe)

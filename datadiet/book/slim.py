@@ -15,7 +15,8 @@ from fontTools import subset
 from fontTools.ttLib import TTFont
 
 MATHJAX = ("startup.js", "core.js", "input/tex.js", "output/chtml.js", "output/chtml/fonts/tex.js", "a11y/assistive-mml.js")
-ASKED = ("_static/card.png", "searchindex.js", "objects.inv", ".nojekyll", "404.html")  # by those who show links, by scripts, by other books, by the host
+# By those who show links, by scripts, by other books, by the host.
+ASKED = ("_static/card.png", "searchindex.js", "objects.inv", ".nojekyll", "404.html")
 WHOLE = ("data", "_sources", "_static/mathjax/output/chtml/fonts/woff-v2", "_static/mathjax/input/tex/extensions")
 ICON = re.compile(r'(?:"([a-z0-9-]+)"|([a-z0-9]+)):\[\d+,\d+,(\[[^\]]*\]),"[0-9a-f]*",(?:"[^"]*"|\[[^\]]*\])\],?')
 LINKED = re.compile(r"""(?:href|src|poster|data-src|content)=["']([^"'#][^"']*)["']""")
@@ -37,10 +38,10 @@ def slim(html: Path) -> None:
     scripts = [file for file in _linked(html, texts) if file.suffix == ".js"]
     _icons(html / "_static" / "scripts" / "fontawesome.js", "\n".join([*texts.values(), *_read(scripts, "fontawesome")]))
     words = set(re.findall(r"[\w-]+", "\n".join([*texts.values(), *_read(scripts, "searchindex")])))
-    sheets = [file for file in _linked(html, texts) if file.suffix == ".css"]
+    sheets = _sheets(_linked(html, texts))
     for sheet in sheets:
         sheet.write_text(pruned(sheet.read_text(), words))
-    kept = set(texts) | _linked(html, texts) | {html / name for name in ASKED}
+    kept = set(texts) | set(sheets) | _linked(html, texts) | {html / name for name in ASKED}
     kept |= {html / "_static" / "mathjax" / name for name in MATHJAX}
     kept |= {file for folder in WHOLE for file in (html / folder).rglob("*") if file.name != "all-packages.js"}
     for sheet in sheets:
@@ -51,6 +52,15 @@ def slim(html: Path) -> None:
             file.unlink()
         elif file.is_dir() and not any(file.iterdir()):
             file.rmdir()
+
+
+def _sheets(found: set[Path]) -> list[Path]:
+    """Style sheets among linked files, and those that they import."""
+    sheets = [file for file in found if file.suffix == ".css"]
+    for sheet in sheets:  # grows while it is read
+        imported = _addresses(sheet, re.findall(r"@import\s+(?:url\()?[\"']?([^\"');]+)", sheet.read_text()))
+        sheets += sorted(imported - set(sheets))
+    return sheets
 
 
 def _without_outputs(text: str) -> str:

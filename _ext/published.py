@@ -11,8 +11,8 @@ from docutils.parsers.rst import Directive
 GONE = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>No such page - {title}</title><style>:root {{ color-scheme: light dark; }}
 body {{ font: 1.1rem/1.6 sans-serif; margin: 15vh auto; max-width: 34rem; padding: 0 1rem; }}</style></head><body>
-<h1>No such page</h1><p>This address is not in the book, or no longer. Its <a id="first" href="{first}">first page</a> leads to all
-others.</p><script>
+<h1>No such page</h1><p>This address is not in the book, or no longer. Its <a id="first" href="{first}">first page</a>
+leads to all others.</p><script>
 // The host shows this page at any depth: the book begins at its own address, or else at the first folder.
 if (!"{base}" && location.protocol !== "file:") document.getElementById("first").href =
   location.hostname.endsWith(".github.io") ? "/" + location.pathname.split("/")[1] + "/index.html" : "/index.html";
@@ -50,7 +50,8 @@ def describe(app, page, template, context, doctree):
     says = re.sub(r"\s+", " ", first.astext())[:200] if first is not None else app.config.project
     base = app.config.html_baseurl.rstrip("/")
     card = "_static/card.png"
-    found = {"og:type": "article", "og:site_name": app.config.project, "og:title": re.sub("<.*?>", "", context.get("title") or ""),
+    title = re.sub("<.*?>", "", context.get("title") or "")
+    found = {"og:type": "article", "og:site_name": app.config.project, "og:title": title,
              "og:description": says, "twitter:card": "summary_large_image"}  # fmt: skip
     if (Path(app.srcdir) / card).is_file():
         found["og:image"] = f"{base}/{card}" if base else context["pathto"](card, 1)

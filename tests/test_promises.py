@@ -35,7 +35,7 @@ def faults(code: str) -> list[str]:
     for name, keywords in calls(tree):
         if name.endswith("torch.load") and keywords.get("weights_only") != "True":
             found.append("torch.load without weights_only")
-        if name in ("eval", "exec") or name.split(".")[-1] in ("read_pickle", "to_pickle") or name in ("joblib.load", "joblib.dump"):
+        if name in ("eval", "exec", "joblib.load", "joblib.dump") or name.split(".")[-1] in ("read_pickle", "to_pickle"):
             found.append(name)
         if keywords.get("allow_pickle", "False") != "False" or keywords.get("trust_remote_code", "False") != "False":
             found.append(f"{name}({keywords})")

@@ -69,7 +69,7 @@ def counts(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:
-    """A row a set and peer, at the best of its scores, with columns in words; a sentence in its place where nothing was measured."""
+    """A row a set and peer, at the best of its scores, with columns in words; a sentence where nothing was measured."""
     if not len(table):
         return pd.DataFrame({"not measured yet": ["python -m benchmarks flips"]})
     top = best(compared(table))

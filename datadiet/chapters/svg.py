@@ -99,7 +99,7 @@ def swatch(handle) -> str:
     line = handle.lines[0] if hasattr(handle, "lines") else handle
     if hasattr(line, "get_paths"):
         colour = themed(to_hex(line.get_facecolor()[0]))
-        return _sign("", _outline(line.get_paths()[0], 3.5), f"fill: {colour}")
+        return _sign("", _outline(line.get_paths()[0], 8), f"fill: {colour}")
     colour = themed(to_hex(line.get_color()))
     style = line.get_linestyle()
     stroke = "" if style in ("None", "none", "") else f'<path d="M0 7H26" style="{_stroke(colour, style)}"/>'

@@ -82,7 +82,7 @@ def norm_correlations(views: list[View]):
             one = rows[(rows["task"] == task) & (rows["encoder"] == encoder)]
             if not len(one):
                 continue
-            label = f"{encoder}, {one['images'].iloc[0]:,} images"
+            label = encoder
             for column, fill, shift in (("pixels", colour, -0.05), ("seen", "white", 0.05)):
                 means = one.drop_duplicates("inputs").set_index("inputs")[f"{column}_mean"].reindex(inputs)
                 x = {way: place + (k - (len(encoders) - 1) / 2) * 0.22 + shift for place, way in enumerate(inputs)}

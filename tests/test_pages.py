@@ -127,12 +127,45 @@ def test_colour_mode_can_be_switched(browser, site):
     assert seen == {"light", "dark"}
 
 
-def test_figures_keep_a_light_card_in_dark_mode(browser, site):
+# Height in pixels, as shown, of the smallest letters of the charts of a page, legends included.
+SMALLEST = """
+return Math.min(99, ...[...document.querySelectorAll(".dd-figure text, .dd-figure li, .dd-panel-title")]
+    .filter(e => e.getClientRects().length && e.textContent.trim()).map(e => {
+        const m = e.getScreenCTM ? e.getScreenCTM() : { a: 1, b: 0 };
+        return parseFloat(getComputedStyle(e).fontSize) * Math.hypot(m.a, m.b); }));
+"""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_letters_of_charts_are_legible(width, browser, site):
+    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        for page in ("score-timing", "who-is-right", "what-all-runs-say", "healthy-diet"):
+            show(browser, f"{site}/chapters/{page}.html")
+            assert 9 <= browser.execute_script(SMALLEST) < 99, page
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_charts_follow_the_colour_mode_and_open_at_full_size(browser, site):
     show(browser, f"{site}/chapters/score-timing.html")
-    browser.execute_script("document.documentElement.dataset.theme = 'dark'")
-    cards = browser.execute_script("return [...document.querySelectorAll('.bd-article figure img')]"
-                                   ".map(e => getComputedStyle(e).backgroundColor)")
-    assert cards and set(cards) == {"rgb(255, 255, 255)"}
+    inks = set()
+    for mode in ("light", "dark"):
+        browser.execute_script("document.documentElement.dataset.theme = arguments[0]", mode)
+        wait(browser, "document.getAnimations().every(a => a.playState === 'finished')")
+        inks.add(browser.execute_script("return getComputedStyle(document.querySelector('.dd-drawing text')).fill"))
+    assert len(inks) == 2
+    browser.execute_script("document.querySelector('.dd-figure .dd-full').click()")
+    assert browser.execute_script("return document.querySelector('dialog.dd-whole[open] svg') !== null")
+
+
+def test_a_first_visit_is_light_and_so_is_the_folder(browser, site, html):
+    browser.execute_cdp_cmd("Network.clearBrowserCache", {})
+    show(browser, f"{site}/{PAGES[0]}.html")
+    sizes = "return performance.getEntries().map(e => e.transferSize || 0).reduce((a, b) => a + b)"
+    assert browser.execute_script(sizes) < 1.5e6
+    assert sum(file.stat().st_size for file in html.rglob("*") if file.is_file()) < 15e6
 
 
 def test_keyboard_reaches_the_skip_link_first_and_it_works(browser, site):

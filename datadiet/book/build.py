@@ -26,6 +26,7 @@ from jupyter_core.utils import ensure_event_loop
 from papermill.exceptions import PapermillExecutionError
 
 from datadiet import chapters, paths, runs
+from datadiet.book import status
 from datadiet.book.gate import is_progress, problems
 from datadiet.book.render import check, is_notebook, pages, render, sha, tree
 from datadiet.chapters.settings import has, settings_of
@@ -98,6 +99,7 @@ def execute(source: Path, output: Path, parameters: dict, cwd: Path, progress: b
             cell.metadata.tags.append("hide-input")
         if cell.cell_type == "code":
             cell.outputs = [each for each in cell.outputs if not (each.get("name") == "stderr" and is_progress(each.text))]
+    notebook.metadata["datadiet"] = status.about() | {"profile": parameters.get("profile")}
     nbformat.write(notebook, output)
     return notebook
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import nbformat
 import yaml
 
-from datadiet.book import card
+from datadiet.book import card, status
 from datadiet.book.gate import promised_figures
 from datadiet.book.slim import slim
 from datadiet.errors import InputError
@@ -94,6 +94,9 @@ def assemble(root: Path, build: Path) -> Path:
     for page, text in texts.items():
         (source / page).parent.mkdir(parents=True, exist_ok=True)
         if not is_notebook(text):
+            if status.MARK in text:
+                own = [each for each, words in texts.items() if is_notebook(words)]
+                text = text.replace(status.MARK, status.table(build / "executed", own))
             (source / f"{page}.md").write_text(link.sub(r"\1.ipynb", text))
             continue
         notebook = nbformat.read(build / "executed" / f"{page}.ipynb", as_version=4)

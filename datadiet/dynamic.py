@@ -16,6 +16,7 @@
 """
 
 import math
+from collections.abc import Mapping
 from numbers import Integral, Real
 
 import numpy as np
@@ -53,12 +54,16 @@ class _Resumable:
         InputError
             The state of another kind of schedule, or of another number of examples.
         """
-        shapes = {name: np.shape(state.get(name)) for name in self._STATE}
-        if set(state) != set(self._STATE) or shapes != {name: np.shape(getattr(self, name)) for name in self._STATE}:
-            raise InputError(f"dynamic.{type(self).__name__}.load_state_dict: a state with {', '.join(sorted(state))} for a "
-                             f"schedule of {self.n} examples; give the state of a schedule of the same rule and number.")
-        for name in self._STATE:
-            setattr(self, name, np.copy(state[name]) if np.ndim(state[name]) else np.asarray(state[name]).item())
+        where, given = f"dynamic.{type(self).__name__}.load_state_dict", state if isinstance(state, Mapping) else {}
+        read = {name: as_array(where, repr(name), value) for name, value in given.items()}
+        expected = {name: np.shape(getattr(self, name)) for name in self._STATE}
+        if {name: value.shape for name, value in read.items()} != expected or any(
+            value.dtype.kind not in "fiu" or np.isnan(value).any() for value in read.values()
+        ):
+            raise InputError(f"{where}: a state with {', '.join(sorted(map(repr, given))) or type(state).__name__} for a schedule "
+                             f"of {self.n} examples; give the state of a schedule of the same rule and number.")
+        for name, value in read.items():
+            setattr(self, name, value.copy() if value.ndim else value.item())
 
 
 class Dynamic(_Resumable):
@@ -117,7 +122,7 @@ class Dynamic(_Resumable):
         _check("Dynamic", "alpha", alpha, Real, lambda v: 0 < v <= 1, "the weight of the newest score, above 0 and at most 1")
         _check("Dynamic", "spread", spread, Real, lambda v: 0 <= v < math.inf, "the weight of the spread bonus, 0 or more")
         _check("Dynamic", "seed", seed, Integral, lambda v: v >= 0, "a whole number, 0 or more")
-        if rule not in ("hardest", "random"):
+        if not isinstance(rule, str) or rule not in ("hardest", "random"):
             raise InputError(f"dynamic.Dynamic: rule={rule!r}; choose 'hardest' or 'random'.")
         if rule == "random" and (alpha != 1 or spread):
             raise InputError(f"dynamic.Dynamic: alpha={alpha}, spread={spread} mean nothing to rule='random'; leave them out.")

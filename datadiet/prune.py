@@ -131,7 +131,7 @@ def largest_remainders(quotas, total: int, least: int = 0) -> np.ndarray:
 
 def check(fraction, rule, offset=0.0, seed=0) -> None:
     """Refuse what :func:`keep` cannot do, whatever the scores."""
-    if rule not in RULES:
+    if not isinstance(rule, str) or rule not in RULES:
         raise InputError(f"prune.keep: rule={rule!r}; choose one of {', '.join(RULES)}.")
     if isinstance(fraction, bool) or not isinstance(fraction, Real) or not 0 < fraction <= 1:
         raise InputError(f"prune.keep: fraction={fraction!r}; it is the share to keep, above 0 and at most 1.")

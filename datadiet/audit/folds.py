@@ -1,10 +1,12 @@
 """Out-of-fold probabilities of a scikit-learn estimator: no row is predicted by a model that was fitted on it."""
 
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 
 from datadiet.errors import InputError
+from datadiet.scores._checks import as_array
 
 
 def deal(codes, folds: int, rng: np.random.Generator) -> np.ndarray:
@@ -94,7 +96,10 @@ def _checked(estimator, X, y, folds, repeats, seed) -> tuple[np.ndarray, int]:
     if not hasattr(estimator, "predict_proba"):
         raise InputError(f"{where}: {type(estimator).__name__} has no predict_proba; choose a classifier that has (an SVC with "
                          "probability=True, a CalibratedClassifierCV around it).")
-    labels = np.asarray(y)
+    labels = as_array(where, "y", y)
+    if np.ndim(X) == 0 if isinstance(X, np.ndarray | np.generic) else not isinstance(X, Sequence) and not hasattr(X, "shape"):
+        raise InputError(f"{where}: X is of type {type(X).__name__}, with no rows; give an array [n, ...], a table or a list of "
+                         "n texts.")
     n = X.shape[0] if hasattr(X, "shape") else len(X)
     if labels.ndim != 1 or len(labels) != n or not n:
         raise InputError(f"{where}: X has {n} rows and y shape {labels.shape}; give one label for each row.")

@@ -25,6 +25,15 @@ def _named(found: re.Match) -> str:
     return chr(0x2400 + code) if code < 0x20 else f"⟨U+{code:04X}⟩"
 
 
+def named(text: str) -> str:
+    """A text whose control characters, and those that no page can hold, are named.
+
+    >>> named("a\\0b"), named("half \\ud83d")
+    ('a␀b', 'half ⟨U+D83D⟩')
+    """
+    return HIDDEN.sub(_named, text.replace("\r\n", "\n"))
+
+
 def visible(text: str) -> str:
     """A text in which nothing hides: control characters are named, and a formula has an apostrophe in front.
 
@@ -33,8 +42,8 @@ def visible(text: str) -> str:
     >>> visible("=1+1"), visible("-1"), visible("a\\0b"), visible("x\\u202ey")
     ("'=1+1", '-1', 'a␀b', 'x⟨U+202E⟩y')
     """
-    mark = "'" if text.startswith(FORMULA) and not NUMBER.fullmatch(text) else ""
-    return mark + HIDDEN.sub(_named, text.replace("\r\n", "\n"))
+    mark = "'" if text.lstrip().startswith(FORMULA) and not NUMBER.fullmatch(text.strip()) or text.startswith(FORMULA[4:6]) else ""
+    return mark + named(text)
 
 
 def safe(text: str, most: int | None = None) -> str:
@@ -94,7 +103,7 @@ def text(words: str) -> str:
     rest, beyond = words[cut:LONG].lstrip(" "), len(words) - LONG
     end = "" if beyond <= 0 else f'<p class="small">{number(beyond)} more characters are only in the table.</p>'
     # A rest that begins with "=" is no cell of its own: it has no mark.
-    inside = html.escape(HIDDEN.sub(_named, rest.replace("\r\n", "\n")))
+    inside = html.escape(named(rest))
     return (
         f'<div class="text" dir="auto">{safe(words[:cut])} …</div>'
         + fold(f"the other {number(len(words) - cut)} characters", f'<div class="text" dir="auto">{inside}</div>{end}', "more")

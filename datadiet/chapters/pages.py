@@ -10,6 +10,7 @@ from html import escape
 
 import pandas as pd
 
+from datadiet.audit.markup import named, visible
 from datadiet.chapters.history import dates
 from datadiet.chapters.ledger import PAPERS, SETTINGS, claims, decide_over, kind_of
 from datadiet.chapters.parts import difference, interval
@@ -43,6 +44,10 @@ class Page:
         return self.text
 
 
+class Link(str):
+    """HTML of a link that was made here: the one kind of cell that a table does not escape."""
+
+
 def mark(verdict: str) -> str:
     """A verdict with the sign that doubles its colour."""
     bare = verdict.split(": ")[-1]
@@ -66,20 +71,20 @@ def gain(one: pd.Series, other: pd.Series) -> str:
 
 
 def table(rows: list[list[str]], head: list[str], caption: str) -> str:
-    """An HTML table with a caption and column scopes; cells are escaped, except those that are links made here."""
+    """An HTML table with a caption and column scopes; every text is escaped, except a :class:`Link`."""
 
     def cell(value):
-        return value if value.startswith("<a ") else escape(value)
+        return value if isinstance(value, Link) else escape(named(value))
 
     def data(value):
         place = ' class="dd-number"' if re.match(rf"[-+\u2212]?\d|{DASH}$", value) else ""
         return f"<td{place}>{cell(value)}</td>"
 
-    lines = ["".join(f'<th scope="col">{escape(name)}</th>' for name in head)]
+    lines = ["".join(f'<th scope="col">{escape(named(name))}</th>' for name in head)]
     lines += ["".join(map(data, row)) for row in rows]
     body = "".join(f"<tr>{line}</tr>" for line in lines[1:])
     return (
-        f'<div class="dd-table" tabindex="0"><table class="table"><caption>{escape(caption)}</caption>'
+        f'<div class="dd-table" tabindex="0"><table class="table"><caption>{escape(named(caption))}</caption>'
         f"<thead><tr>{lines[0]}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
@@ -252,7 +257,8 @@ def frame(values: pd.DataFrame, caption: str, digits: int = 2, shown: int = SHOW
     if len(rows) <= shown:
         return Page(table(rows, head, caption), text)
     name = "-".join(re.findall(r"[a-z0-9]+", caption.lower())[:8]) + ".csv"
-    file = b64encode(values.to_csv(index=False).encode()).decode()
+    held = values.rename(columns=str).map(lambda value: visible(value) if isinstance(value, str) else value)
+    file = b64encode(held.rename(columns=visible).to_csv(index=False).encode()).decode()
     link = f'<a download="{name}" href="data:text/csv;base64,{file}">All {len(rows)} rows as CSV</a>'
     return Page(f'{table(rows[:shown], head, caption)}<p class="dd-more">{shown} of {len(rows)} rows. {link}</p>', text)
 

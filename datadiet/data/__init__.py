@@ -12,6 +12,7 @@ import difflib
 import hashlib
 import json
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
@@ -277,9 +278,11 @@ def flip_labels(task: Task, rate: float, seed: int, kind: str = "symmetric") -> 
     if task.truth is not None:
         raise InputError(f"data.flip_labels: the training labels of {task.name!r} are flipped already (task.truth holds "
                          "the right ones); start from a task without flips.")
-    if not 0 <= rate < 1:
-        raise InputError(f"data.flip_labels: rate={rate}; it is the share of labels to change, from 0 to below 1.")
-    if kind not in ("symmetric", "pairwise"):
+    if isinstance(rate, bool) or not isinstance(rate, Real) or not 0 <= rate < 1:
+        raise InputError(f"data.flip_labels: rate={rate!r}; it is the share of labels to change, from 0 to below 1.")
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
+        raise InputError(f"data.flip_labels: seed={seed!r}; it is a whole number, 0 or more.")
+    if not isinstance(kind, str) or kind not in ("symmetric", "pairwise"):
         raise InputError(f"data.flip_labels: kind={kind!r}; choose 'symmetric' or 'pairwise'.")
     labels = wrong_labels(task.train.labels, task.n_classes, rate, seed, kind)
     return _with_checksum(replace(task, train=replace(task.train, labels=labels), truth=task.train.labels))

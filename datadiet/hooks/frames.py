@@ -4,6 +4,8 @@
     frame = pruned(frame, "el2n", 0.9, "easiest")
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from datadiet import prune
@@ -37,6 +39,8 @@ def with_scores(table, scores: dict):
     3  two  0.25
     """
     there = _columns(table, "hooks.with_scores")
+    if not isinstance(scores, Mapping):
+        raise InputError(f"hooks.with_scores: scores are of type {type(scores).__name__}; give a dictionary, name -> one value a row.")
     for name, values in scores.items():
         if name in there:
             raise InputError(f"hooks.with_scores: the table has a column {name!r} already; rename the score, or drop the column.")

@@ -142,6 +142,9 @@ def grand_head(probs, labels, features, bias: bool = True) -> np.ndarray:
     >>> grand_head([[0.5, 0.5]], [0], [[3.0, 4.0]], bias=False).round(4)  # 5 / sqrt(2)
     array([3.5355])
     """
+    if not isinstance(bias, bool | np.bool_):
+        raise InputError(f"scores.grand_head: bias={bias!r}; it says whether the layer has one, True or False.")
+
     def vectors(runs):
         seen = _checks.array("grand_head", "features", features, {2: "[N, d]", 3: "[R, N, d]"})
         own = seen if seen.ndim == 3 else seen[None]
@@ -150,8 +153,8 @@ def grand_head(probs, labels, features, bias: bool = True) -> np.ndarray:
                              f"{runs.shape[1]} predictions; give one feature vector for each prediction.")
         return own
 
-    return _mean("grand_head", lambda p, h, y: _rows.errors(p, y) * np.sqrt(float(bias) + (h**2).sum(0)), probs, labels,
-                 beside=vectors)
+    return _checks.finite("grand_head", "features", lambda: _mean(
+        "grand_head", lambda p, h, y: _rows.errors(p, y) * np.sqrt(float(bias) + (h**2).sum(0)), probs, labels, beside=vectors))
 
 
 def input_norm(x) -> np.ndarray:
@@ -165,7 +168,7 @@ def input_norm(x) -> np.ndarray:
     array([5.])
     """
     seen = _checks.array("input_norm", "x", x, dict.fromkeys(range(2, 9), "[N, ...]"))
-    return np.linalg.norm(seen.astype(np.float64).reshape(len(seen), -1), axis=-1)
+    return _checks.finite("input_norm", "x", lambda: np.linalg.norm(seen.astype(np.float64).reshape(len(seen), -1), axis=-1))
 
 
 def ge(logits, swapped_logits) -> np.ndarray:
@@ -195,8 +198,8 @@ def ge(logits, swapped_logits) -> np.ndarray:
     if plain.shape != swapped.shape or plain.shape[-1] < 2:
         raise InputError(f"scores.ge: logits have shape {plain.shape} and swapped_logits {swapped.shape}; give the same "
                          "sentences twice, with at least two classes.")
-    runs = (x if x.ndim == 3 else x[None] for x in (plain, swapped))
-    return _rows.mean(lambda z, swap: np.linalg.norm(z - swap, axis=0), *runs)
+    runs = [x if x.ndim == 3 else x[None] for x in (plain, swapped)]
+    return _checks.finite("ge", "logits", lambda: _rows.mean(lambda z, swap: np.linalg.norm(z - swap, axis=0), *runs))
 
 
 # --- Two predictions an example: the intent of an utterance, and a slot label for each of its words
@@ -231,8 +234,7 @@ def joint_el2n(intent_probs, intents, slot_probs, slots, mask, combine: str = "n
     array([1.])
     """
     name = "joint_el2n"
-    if combine not in ("norm", "sum", "mean", "rms"):
-        raise InputError(f"scores.{name}: combine={combine!r}; choose 'norm', 'sum', 'mean' or 'rms'.")
+    _checks.choice(name, "combine", combine, ("norm", "sum", "mean", "rms"))
     rows, intents = _checks.labelled(name, "intent_probs", intent_probs, {2: "[N, K]"}, intents, labels_are="intents")
     mask = _checks.array(name, "mask", mask, {2: "[N, T]"}, "b")
     slots = _checks.as_array(f"scores.{name}", "slots", slots)
@@ -255,6 +257,7 @@ def combined(e_intent, word_sum, word_squares, n_words, combine: str) -> np.ndar
     parts = {"e_intent": e_intent, "word_sum": word_sum, "word_squares": word_squares, "n_words": n_words}
     read = (_checks.as_array("scores.combined", name, part).astype(np.float64) for name, part in parts.items())
     e_intent, word_sum, word_squares, n_words = read
+    _checks.choice("combined", "combine", combine, ("norm", "sum", "mean", "rms"))
     if combine == "sum":
         return e_intent + word_sum
     if combine == "mean":

@@ -68,7 +68,8 @@ def labelled(name: str, what: str, values, axes: dict[int, str], labels=None, *,
 def probabilities(name: str, what: str, rows: np.ndarray, axes: dict[int, str]) -> None:
     """Refuse rows that are none: the first of them, its sum and its least entry."""
     array(name, what, rows, axes)
-    sums = rows.sum(-1, dtype=np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        sums = rows.sum(-1, dtype=np.float64)
     off = np.argwhere((abs(sums - 1) > ROW_SUM_TOLERANCE) | (rows < 0).any(-1))
     if len(off):
         where = tuple(int(i) for i in off[0])
@@ -77,6 +78,23 @@ def probabilities(name: str, what: str, rows: np.ndarray, axes: dict[int, str]) 
                          f"1 within {ROW_SUM_TOLERANCE:g}: apply softmax to logits first.")
 
 
+def choice(name: str, what: str, value, words: tuple) -> None:
+    """Refuse a word that is not one of `words`."""
+    if not isinstance(value, str) or value not in words:
+        raise InputError(f"scores.{name}: {what}={value!r:.60}; choose {', '.join(map(repr, words[:-1]))} or {words[-1]!r}.")
+
+
+def finite(name: str, what: str, score) -> np.ndarray:
+    """``score()``, [N], refused where numbers that were finite went beyond float64 on the way."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        out = score()
+    if not np.isfinite(out).all():
+        raise InputError(f"scores.{name}: {what} are so large that the score of example {np.argmin(np.isfinite(out))} is beyond "
+                         "float64; divide them by a constant, or look for a model that diverged.")
+    return out
+
+
 def clearly_probabilities(c: np.ndarray) -> bool:
     """Whether columns [K, N] are probabilities beyond doubt: none negative or NaN, sums well within the tolerance."""
-    return bool(c.min() >= 0 and np.abs(np.ones(len(c)) @ c - 1).max() <= ROW_SUM_TOLERANCE / 2)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(c.min() >= 0 and np.abs(np.ones(len(c)) @ c - 1).max() <= ROW_SUM_TOLERANCE / 2)

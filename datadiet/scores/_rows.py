@@ -32,12 +32,13 @@ def mean(score, *runs, labels=None, fine=None) -> np.ndarray | None:
     def work(parts) -> bool:
         for part in parts:
             own, of_each = () if labels is None else (labels[part],), []
-            for run in zip(*runs, strict=True):
-                turned = [columns(x[part]) for x in run]
-                if fine is not None and not fine(turned[0]):
-                    return False
-                of_each.append(score(*turned, *own))
-            out[part] = sum(of_each) / len(of_each)
+            with np.errstate(over="ignore", invalid="ignore"):  # what comes out is looked at by the caller
+                for run in zip(*runs, strict=True):
+                    turned = [columns(x[part]) for x in run]
+                    if fine is not None and not fine(turned[0]):
+                        return False
+                    of_each.append(score(*turned, *own))
+                out[part] = sum(of_each) / len(of_each)
         return True
 
     parts = [slice(start, start + size) for start in range(0, n, size)]

@@ -38,7 +38,7 @@ def aum(logits, labels) -> np.ndarray:
     """
     axes = {3: "[T, N, K], time first (a single recording as logits[None])"}
     times, labels = _checks.labelled("aum", "logits", logits, axes, labels, entries="finite")
-    return _rows.mean(_rows.lead, times, labels=labels)
+    return _checks.finite("aum", "logits", lambda: _rows.mean(_rows.lead, times, labels=labels))
 
 
 def tracin(grad_norms, rates=None) -> np.ndarray:
@@ -70,13 +70,13 @@ def tracin(grad_norms, rates=None) -> np.ndarray:
     array([1.25, 5.  ])
     """
     norms = _checks.array("tracin", "grad_norms", grad_norms, {2: "[T, N], time first"}).astype(np.float64)
-    weights = np.ones(len(norms)) if rates is None else _checks.as_array("scores.tracin", "rates", rates).astype(np.float64)
+    weights = np.ones(len(norms)) if rates is None else _checks.array("tracin", "rates", rates, {1: "[T]"}).astype(np.float64)
     if (norms < 0).any():
         raise InputError(f"scores.tracin: the smallest of the norms is {norms.min():.3g}; a norm is not negative.")
-    if weights.shape != (len(norms),) or not (np.isfinite(weights) & (weights > 0)).all():
+    if weights.shape != (len(norms),) or not (weights > 0).all():
         raise InputError(f"scores.tracin: rates of shape {weights.shape} for {len(norms)} checkpoints; give one learning rate "
                          "above 0 for each.")
-    return weights @ norms**2
+    return _checks.finite("tracin", "grad_norms", lambda: weights @ norms**2)
 
 
 def forgetting(correct) -> np.ndarray:
@@ -193,7 +193,8 @@ def vog(gradients, mask=None) -> np.ndarray:
     if len(seen) < 2:
         raise InputError(f"scores.vog: gradients of shape {seen.shape} are those of one checkpoint, and one does not vary; give "
                          "two or more, time first.")
-    return _of_elements(np.std(seen, axis=0, dtype=np.float64), _tokens(mask, seen.shape[1:]))
+    mask = _tokens(mask, seen.shape[1:])
+    return _checks.finite("vog", "gradients", lambda: _of_elements(np.std(seen, axis=0, dtype=np.float64), mask))
 
 
 class RunningVog:
@@ -222,15 +223,16 @@ class RunningVog:
             raise InputError(f"scores.vog: gradients have shape {now.shape} at checkpoint {self.count} but {self._mean.shape} "
                              "before; give the same examples, in the same order, at every checkpoint.")
         self.count += 1
-        away = now - self._mean
-        self._mean += away / self.count
-        self._squares += away * (now - self._mean)
+        with np.errstate(over="ignore", invalid="ignore"):  # `values` refuses what went beyond float64
+            away = now - self._mean
+            self._mean += away / self.count
+            self._squares += away * (now - self._mean)
 
     def values(self) -> np.ndarray:
         """VoG over the checkpoints so far, float64 [N]; after a single one 0 for all."""
         if not self.count:
             raise InputError("scores.vog: no gradients were added yet; add those of two checkpoints or more.")
-        return _of_elements(np.sqrt(self._squares / self.count), self._mask)
+        return _checks.finite("vog", "gradients", lambda: _of_elements(np.sqrt(self._squares / self.count), self._mask))
 
 
 def of_class(values, labels) -> np.ndarray:
@@ -257,5 +259,5 @@ def of_class(values, labels) -> np.ndarray:
     for label in np.unique(labels):
         own = seen[labels == label]
         if own.min() < own.max():
-            out[labels == label] = (own - own.mean()) / own.std()
+            out[labels == label] = _checks.finite("of_class", "values", lambda own=own: (own - own.mean()) / own.std())
     return out

@@ -16,7 +16,7 @@ def linked() -> pages.Page:
         {"file": "index.csv", "rows": len(files), "bytes": len(released.files().get("index.csv", b""))},
         *files.to_dict("records"),
     ]:
-        link = f'<a href="{PLACE}{row["file"]}" download>{row["file"]}</a>'
+        link = pages.Link(f'<a href="{PLACE}{row["file"]}" download>{row["file"]}</a>')
         said = [pages.DASH if pd.isna(row.get(name)) else str(row[name]) for name in ("set", "data_checksum")]
         seeds = pages.DASH if pd.isna(row.get("seeds")) else f"{row['seeds']:.0f}"
         rows.append([link, said[0], f"{row['rows']:,}", seeds, f"{row['bytes'] / 1000:,.0f}", said[1][:12]])

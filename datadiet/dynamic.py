@@ -60,8 +60,9 @@ class _Resumable:
         if {name: value.shape for name, value in read.items()} != expected or any(
             value.dtype.kind not in "fiu" or np.isnan(value).any() for value in read.values()
         ):
-            raise InputError(f"{where}: a state with {', '.join(sorted(map(repr, given))) or type(state).__name__} for a schedule "
-                             f"of {self.n} examples; give the state of a schedule of the same rule and number.")
+            names = ", ".join(sorted(map(repr, given))) or type(state).__name__
+            raise InputError(f"{where}: a state with {names} for a schedule of {self.n} examples; give the state of a schedule "
+                             "of the same rule and number.")
         for name, value in read.items():
             setattr(self, name, value.copy() if value.ndim else value.item())
 
@@ -303,13 +304,16 @@ def settings(schedule: dict) -> dict:
         An unknown rule, or a key that this rule does not know.
     """
     rule = schedule.get("rule", "hardest")
-    if rule not in SETTINGS:
+    if not isinstance(rule, str) or rule not in SETTINGS:
         raise InputError(f"dynamic.settings: unknown rule {rule!r}; choose one of {', '.join(SETTINGS)}.")
     later = LATER.get(rule, {})
     known = SETTINGS[rule] | later
     unknown = sorted(set(schedule) - set(known))
     if unknown:
         raise InputError(f"dynamic.settings: rule={rule!r} knows no {', '.join(unknown)}; it knows {', '.join(known)}.")
+    for name in ("reuse", "dropout"):
+        if not isinstance(schedule.get(name, False), bool):
+            raise InputError(f"dynamic.settings: {name}={schedule[name]!r}; say True or False.")
     if schedule.get("reuse") and schedule.get("dropout"):
         raise InputError("dynamic.settings: reuse=True scores by the training pass, where dropout is on: leave out dropout.")
     return {name: value for name, value in (known | schedule).items() if name not in later or value != later[name]}

@@ -1,6 +1,7 @@
 """Whatever is given: an answer that is right, or InputError in one paragraph; never another error, never a changed input.
 
-DATADIET_INPUTS is the number of generated inputs a property; the weekly job gives 10,000. Hypothesis prints how to repeat a failure.
+DATADIET_INPUTS is the number of generated inputs a property; the weekly job gives 10,000. A failure is printed
+with the way to repeat it.
 """
 
 import os
@@ -129,8 +130,8 @@ def test_a_score_is_its_formula_or_a_refusal(name, both):
             assert wrong or not np.isfinite(p).all() or (p < 0).any() or (abs(p.sum(-1) - 1) > 0.0039).any()
 
 
-SCORES = ["el2n", "cross_entropy", "margin", "entropy", "least_confidence", "grand_head", "aum", "tracin", "forgetting", "datamap",
-          "vog", "of_class", "input_norm", "joint_el2n"]  # fmt: skip
+SCORES = ["el2n", "cross_entropy", "margin", "entropy", "least_confidence", "grand_head", "aum", "tracin", "forgetting",
+          "datamap", "vog", "of_class", "input_norm", "joint_el2n"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SCORES)
@@ -202,8 +203,8 @@ def ranked(draw):
     return np.array(draw(st.lists(some, min_size=n, max_size=n)))
 
 
-@given(ranked() | ANYTHING, SHARES, st.sampled_from(prune.RULES) | ANYTHING, st.just(0.0) | SHARES, st.none() | st.just("own") | ANYTHING,
-       st.integers(0, 2**70) | PLAIN, st.data())  # fmt: skip
+@given(ranked() | ANYTHING, SHARES, st.sampled_from(prune.RULES) | ANYTHING, st.just(0.0) | SHARES,
+       st.none() | st.just("own") | ANYTHING, st.integers(0, 2**70) | PLAIN, st.data())  # fmt: skip
 @MANY
 def test_what_is_kept(values, fraction, rule, offset, labels, seed, more):
     if isinstance(labels, str) and labels == "own":
@@ -223,8 +224,9 @@ def test_what_is_kept(values, fraction, rule, offset, labels, seed, more):
 
 # --- Schedules
 
-@given(st.integers(1, 6) | PLAIN, st.just(0.5) | SHARES, st.sampled_from(["hardest", "random"]) | ANYTHING, st.integers(0, 2) | PLAIN,
-       st.integers(1, 3) | PLAIN, st.just(0.0) | SHARES, st.just(1.0) | SHARES, st.just(0.0) | PLAIN, st.just(0) | PLAIN,
+@given(st.integers(1, 6) | PLAIN, st.just(0.5) | SHARES, st.sampled_from(["hardest", "random"]) | ANYTHING,
+       st.integers(0, 2) | PLAIN, st.integers(1, 3) | PLAIN, st.just(0.0) | SHARES,
+       st.just(1.0) | SHARES, st.just(0.0) | PLAIN, st.just(0) | PLAIN,
        st.lists(ranked() | ANYTHING | st.none(), max_size=5))  # fmt: skip
 @MANY
 def test_a_schedule_that_prunes_while_training(n, fraction, rule, warmup, every, offset, alpha, spread, seed, updates):
@@ -277,7 +279,8 @@ def test_a_state_of_something_else_is_refused(state):
 DIGITS = data.load("digits")
 
 
-@given(st.floats(0, 1, exclude_max=True) | PLAIN, st.integers(0, 2**40) | PLAIN, st.sampled_from(["symmetric", "pairwise"]) | ANYTHING)
+@given(st.floats(0, 1, exclude_max=True) | PLAIN, st.integers(0, 2**40) | PLAIN,
+       st.sampled_from(["symmetric", "pairwise"]) | ANYTHING)  # fmt: skip
 @MANY
 def test_flips_of_any_rate(rate, seed, kind):
     noisy = answer(lambda: data.flip_labels(DIGITS, rate, seed, kind))
@@ -302,7 +305,8 @@ def test_a_table_with_scores(table, new):
         assert list(found.columns) == [*before.columns, *new] and all(len(found[name]) == len(before) for name in new)
 
 
-@given(FRAMES | ANYTHING, st.just("own") | st.text(max_size=3) | ranked() | ANYTHING, SHARES, st.none() | st.just("text") | ANYTHING)
+@given(FRAMES | ANYTHING, st.just("own") | st.text(max_size=3) | ranked() | ANYTHING, SHARES,
+       st.none() | st.just("text") | ANYTHING)  # fmt: skip
 @MANY
 def test_a_table_pruned(table, values, fraction, labels):
     found = answer(lambda: hooks.pruned(table, values, fraction, labels=labels))

@@ -321,6 +321,17 @@ def test_bad_features(features, message):
     (lambda: scores.tracin([[1.0], [2.0]], [0.1, np.nan]), "learning rate above 0"),
     (lambda: scores.input_norm(np.ones(3)), r"has shape \(3,\)"),
     (lambda: scores.input_norm([[np.inf]]), "is inf at"),
+    (lambda: scores.tracin([[1.0], [2.0]], ["0.1", "0.2"]), "learning rate above 0"),
+    (lambda: scores.tracin([[1e200]]), "tracin: grad_norms are so large that the score of example 0 is beyond float64"),
+    (lambda: scores.aum([[[1e308, -1e308]]], [0]), "aum: logits are so large"),
+    (lambda: scores.vog([[[1e308]], [[-1e308]]]), "vog: gradients are so large"),
+    (lambda: scores.of_class([1e308, -1e308], [0, 0]), "of_class: values are so large"),
+    (lambda: scores.input_norm([[1.0], [1e200]]), "input_norm: x are so large that the score of example 1"),
+    (lambda: scores.ge([[1e308, 0.0]], [[-1e308, 0.0]]), "ge: logits are so large"),
+    (lambda: scores.grand_head(GOOD, [0, 1], [[1.0], [1e308]]), "grand_head: features are so large that the score of example 1"),
+    (lambda: scores.grand_head(GOOD, [0, 1], [[1.0], [2.0]], bias="no"), "bias='no'.*True or False"),
+    (lambda: scores.el2n([[1e308, 1e308]], [0]), "holds no probabilities"),
+    (lambda: scores.combined([1.0], [1.0], [1.0], [1], "rsm"), "combine='rsm'; choose 'norm', 'sum', 'mean' or 'rms'"),
 ])
 def test_bad_histories_and_inputs(call, message):
     with pytest.raises(InputError, match=message):

@@ -37,3 +37,34 @@ def test_files_that_no_page_asks_for_go(tmp_path):
     left = {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()}
     assert left == {"index.html", "p.png", "_static/a.css", "_static/b.css", "_static/bg.png", "_static/a.js", "_sources/x.ipynb"}
     assert json.loads((tmp_path / "_sources" / "x.ipynb").read_text())["cells"][0]["outputs"] == []
+
+
+def test_icons_that_a_sheet_names_stay_however_they_are_written(tmp_path):
+    """As a code, and as the sign itself, which sheets that were made small have."""
+    from fontTools.fontBuilder import FontBuilder
+
+    from datadiet.book import slim
+
+    glyphs = {0xF06A: "one", 0xF05A: "two", 0xF0EB: "three"}
+    made = FontBuilder(1000)
+    made.setupGlyphOrder([".notdef", *glyphs.values()])
+    made.setupCharacterMap(glyphs)
+    made.setupGlyf({name: _nothing() for name in (".notdef", *glyphs.values())})
+    made.setupHorizontalMetrics({name: (500, 0) for name in (".notdef", *glyphs.values())})
+    made.setupHorizontalHeader(ascent=800, descent=-200)
+    made.setupNameTable({"familyName": "icons", "styleName": "solid"})
+    made.setupOS2()
+    made.setupPost()
+    made.font.save(tmp_path / "icons.ttf")
+    (tmp_path / "icons.woff2").write_bytes(b"x")
+    sheet = tmp_path / "a.css"
+    sheet.write_text("@font-face { src: url(icons.woff2) } .a::before { content: '\\f06a' } :root { --b: '\uf05a' }")
+    assert "icons.woff)" in slim._fonts(sheet)
+    kept = set(slim.TTFont(tmp_path / "icons.woff").getBestCmap())
+    assert kept == {0xF06A, 0xF05A}
+
+
+def _nothing():
+    from fontTools.pens.ttGlyphPen import TTGlyphPen
+
+    return TTGlyphPen(None).glyph()

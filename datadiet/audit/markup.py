@@ -42,8 +42,8 @@ def visible(text: str) -> str:
     >>> visible("=1+1"), visible("-1"), visible("a\\0b"), visible("x\\u202ey")
     ("'=1+1", '-1', 'a␀b', 'x⟨U+202E⟩y')
     """
-    mark = "'" if text.lstrip().startswith(FORMULA) and not NUMBER.fullmatch(text.strip()) or text.startswith(FORMULA[4:6]) else ""
-    return mark + named(text)
+    formula = text.startswith(FORMULA) or text.lstrip().startswith(FORMULA)
+    return ("'" if formula and not NUMBER.fullmatch(text.strip(" ")) else "") + named(text)
 
 
 def safe(text: str, most: int | None = None) -> str:

@@ -186,8 +186,8 @@ def build(profile: str = "lab", force: bool = False, root: Path | None = None) -
     place, start = root / "_build", time.perf_counter()
     failed = execute_all(root, place, profile, force)
     if failed:
-        raise InputError("build.build: " + "\n".join(f"{page}: {why}" for page, why in failed.items())
-                         + "\nThe book was not rendered. Mend the chapter, or what it runs, and build again.")
+        raise InputError("build.build: the book was not rendered; mend the chapter, or what it runs, and build again:",
+                         log="\n".join(f"{page}: {why}" for page, why in failed.items()))
     print("rendered" if render(root, place, force) else "pages: unchanged", flush=True)
     wrong = check(root, place)
     if wrong:

@@ -159,7 +159,7 @@ def render(root: Path, build: Path, force: bool = False) -> bool:
     done = subprocess.run(command, capture_output=True, text=True)
     out = source / "_build" / "html"
     if done.returncode or not (out / "index.html").is_file():
-        raise InputError("render.render: jupyter-book found something wrong:\n" + (done.stdout + done.stderr).strip()[-4000:])
+        raise InputError("render.render: jupyter-book found something wrong:", log=(done.stdout + done.stderr).strip()[-4000:])
     shutil.rmtree(html, ignore_errors=True)
     shutil.copytree(out, html)
     slim(html)

@@ -173,6 +173,7 @@ def _fonts(sheet: Path) -> str:
     """The sheet with its icon fonts cut down to the glyphs that it names, and without those of which it names none."""
     text = sheet.read_text()
     glyphs = {int(code, 16) for code in re.findall(r"\\([ef][0-9a-f]{3})\b", text)}
+    glyphs |= {ord(sign) for sign in text if "\ue000" <= sign <= "\uf8ff"}  # a sheet that was made small has them as they are
 
     def cut(found):
         source = next(iter(_addresses(sheet.resolve(), re.findall(r"url\([\"']?([^)\"']+\.woff2)", found[0]))), None)

@@ -40,7 +40,7 @@ def with_scores(table, scores: dict):
     """
     there = _columns(table, "hooks.with_scores")
     if not isinstance(scores, Mapping):
-        raise InputError(f"hooks.with_scores: scores are of type {type(scores).__name__}; give a dictionary, name -> one value a row.")
+        raise InputError(f"hooks.with_scores: scores are of type {type(scores).__name__}; give a dictionary, name -> values [n].")
     for name, values in scores.items():
         if name in there:
             raise InputError(f"hooks.with_scores: the table has a column {name!r} already; rename the score, or drop the column.")

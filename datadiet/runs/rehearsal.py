@@ -45,10 +45,11 @@ ROBERTA = {
         "pad_token_id": 1, "eos_token_id": 2,
     },
 }  # fmt: skip
+SLOTS = ["O", "B-thing", "I-thing"]
 WORDS = "alpha beta gamma delta epsilon zeta eta theta iota kappa".split()
 
 
-def rehearse(wanted, batch_size: int = 4) -> pd.DataFrame:
+def rehearse(wanted, batch_size: int = 8) -> pd.DataFrame:
     """Carry out one small run of each kind among `wanted`, in a store of its own that is thrown away.
 
     Parameters
@@ -78,7 +79,7 @@ def rehearse(wanted, batch_size: int = 4) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def reduced(run: dict, folder: Path, batch_size: int = 4) -> dict:
+def reduced(run: dict, folder: Path, batch_size: int = 8) -> dict:
     """The small run of the same kind: one seed, stand-ins in `folder`, few epochs, half of what is kept, one draw."""
     epochs = min(run["epochs"], 3)
     grand = run["grand_size"] and 2
@@ -86,6 +87,7 @@ def reduced(run: dict, folder: Path, batch_size: int = 4) -> dict:
         "task": _set_in(folder, run["task"]), "encoder": _encoder_in(folder, run["encoder"]), "epochs": epochs, "seed": 0,
         "batch_size": batch_size, "size": None, "draw": 0, "validation": 0.0, "noise": 0.25 if run["noise"] else 0.0,
         "score_at": _points(run["score_at"], epochs), "grand_size": grand,
+        "folds": run["folds"] and 2,
     } | {name: configs.LATER[name] for name in ("device", "training_precision")}  # fmt: skip
     if run["task"] == "feedback":  # embedded, and read as it is
         out["size"] = 16
@@ -101,7 +103,7 @@ def reduced(run: dict, folder: Path, batch_size: int = 4) -> dict:
             chosen["at"] = _points([chosen["at"]], epochs)[0]
         short = {
             "seeds": [0] if chosen.get("seeds") else [], "fraction": 0.5, "start": 12, "add": 6, "alphas": 3, "block": 2,
-            "share": 0.25, "spawn": _points(chosen.get("spawn", []), epochs), "offset": 0.25 if chosen.get("offset") else 0.0,
+            "share": 0.25, "spawn": [0, "1ep"], "offset": 0.25 if chosen.get("offset") else 0.0,
         }  # fmt: skip
         chosen |= {key: value for key, value in short.items() if key in chosen}
         out[name] = chosen
@@ -167,7 +169,7 @@ def _set_in(folder: Path, task: str) -> str:
             table = _rows(kind, np.repeat(np.arange(classes), each), rng)
             names = {"label_names": json.dumps([f"class {k}" for k in range(classes)])}
             if kind == "joint":
-                names["slot_labels"] = json.dumps(["O", "B-thing", "I-thing"])
+                names["slot_labels"] = json.dumps(SLOTS)
             pq.write_table(table.replace_schema_metadata(names), place / f"{split}.parquet")
     return name
 
@@ -184,7 +186,8 @@ def _rows(kind: str, labels: np.ndarray, rng: np.random.Generator) -> pa.Table:
         return pa.table({"image": [encoded() for _ in labels], "label": labels})
     said = [[f"{word}" for word in rng.choice(WORDS, 6)] + [str(number)] for number in range(len(labels))]
     if kind == "joint":
-        return pa.table({"tokens": said, "slots": [rng.integers(0, 3, len(words)).tolist() for words in said], "intent": labels})
+        slots = [rng.choice(SLOTS, len(words)).tolist() for words in said]
+        return pa.table({"tokens": said, "slots": slots, "intent": [f"class {k}" for k in labels]})
     columns = {"text": [" ".join(words) for words in said]}
     if kind == "pair":
         columns["text_pair"] = [" ".join(words[::-1]) for words in said]

@@ -70,13 +70,14 @@ def tracin(grad_norms, rates=None) -> np.ndarray:
     array([1.25, 5.  ])
     """
     norms = _checks.array("tracin", "grad_norms", grad_norms, {2: "[T, N], time first"}).astype(np.float64)
-    weights = np.ones(len(norms)) if rates is None else _checks.array("tracin", "rates", rates, {1: "[T]"}).astype(np.float64)
+    weights = np.ones(len(norms)) if rates is None else _checks.as_array("scores.tracin", "rates", rates)
     if (norms < 0).any():
         raise InputError(f"scores.tracin: the smallest of the norms is {norms.min():.3g}; a norm is not negative.")
-    if weights.shape != (len(norms),) or not (weights > 0).all():
+    right = weights.shape == (len(norms),) and weights.dtype.kind in "fiu"
+    if not right or not (np.isfinite(weights) & (weights > 0)).all():
         raise InputError(f"scores.tracin: rates of shape {weights.shape} for {len(norms)} checkpoints; give one learning rate "
                          "above 0 for each.")
-    return _checks.finite("tracin", "grad_norms", lambda: weights @ norms**2)
+    return _checks.finite("tracin", "grad_norms", lambda: weights.astype(np.float64) @ norms**2)
 
 
 def forgetting(correct) -> np.ndarray:

@@ -6,6 +6,7 @@ That it runs on a GPU, and what it finds there, no test here can show.
 import os
 import time
 
+import jupytext
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -105,9 +106,14 @@ def test_what_was_not_measured_and_what_failed_is_said():
 
 def sections() -> list[str]:
     """Code cells of the page's section on a GPU."""
-    text = (paths.root() / "chapters" / "what-it-costs.md").read_text().split("## On a GPU")[1].split("\n## ")[0]
-    cells = [cell.split("```")[0] for cell in text.split("{code-cell} ipython3\n")[1:]]
-    return ["\n".join(line for line in cell.splitlines() if not line.startswith(":tags:")) for cell in cells]
+    cells = jupytext.read(paths.root() / "chapters" / "what-it-costs.md").cells
+    start = next(place for place, cell in enumerate(cells) if "## On a GPU" in cell.source)
+    out = []
+    for cell in cells[start + 1 :]:
+        if cell.cell_type == "markdown" and "\n## " in f"\n{cell.source}":
+            return out
+        out += [cell.source] if cell.cell_type == "code" else []
+    return out
 
 
 def shown() -> str:

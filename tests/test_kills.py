@@ -109,7 +109,8 @@ def test_two_sweeps_on_one_store_at_once_both_end_well(words, monkeypatch):  # n
     one, its = table_of(words / "shared", monkeypatch)
     other, theirs = table_of(words / "whole", monkeypatch)
     pd.testing.assert_frame_equal(one, other)
-    assert checked.live(words / "shared") == (len(CONFIGS), [])
+    sources = {runs.key(run) for each in CONFIGS for run in runs.scoring_runs(each)} | {runs.key(run) for run in CONFIGS}
+    assert checked.live(words / "shared") == (len(sources), [])
     for mine, another in zip(its, theirs, strict=True):
         assert all(mine[name].tobytes() == another[name].tobytes() for name in mine)
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from datadiet import chapters, prune, runs
+from datadiet import chapters, paths, prune, runs
 from datadiet.book import render
 from datadiet.chapters.arms import by_seed, kept_positions, pruned
 from datadiet.chapters.parts import interval
@@ -110,13 +110,13 @@ def test_checksums_and_sizes_are_right_and_no_text_is_in_the_files():
         if name.endswith(".parquet"):
             assert not any("string" in str(field.type) for field in pq.read_schema(io.BytesIO(files[name])))
     assert sum(map(len, files.values())) < 8e6
-    assert "index.csv" in downloads.linked().html and "el2n@POINT mean" in downloads.dictionary().html
+    assert "index.csv" in downloads.linked().html and "el2n@POINT mean" in downloads.dictionary().text
 
 
 def test_the_book_holds_the_files(tmp_path):
     (tmp_path / "source").mkdir()
     config: dict = {}
-    render._release(tmp_path / "source", config)
+    render._release(paths.root(), tmp_path / "source", config)
     folder = tmp_path / "source" / config["sphinx"]["config"]["html_extra_path"][0] / "data"
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == released.files()
 
@@ -126,5 +126,5 @@ def test_a_book_without_results_offers_nothing(tmp_path, monkeypatch):
     (tmp_path / "claims.yml").write_text("[]")
     monkeypatch.chdir(tmp_path)
     config: dict = {}
-    render._release(tmp_path, config)
+    render._release(tmp_path, tmp_path, config)
     assert released.files() == {} and released.index().empty and config == {}

@@ -7,6 +7,7 @@ import subprocess
 from functools import cache
 
 from datadiet import __version__, paths
+from datadiet.errors import InputError
 from datadiet.nets import device
 
 RELEASES = ("torch", "transformers", "numpy")
@@ -32,7 +33,7 @@ def commit() -> str:
         git = ["git", "-C", str(paths.root())]
         head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
         changed = subprocess.run([*git, "status", "--porcelain", "--", "datadiet"], capture_output=True, text=True).stdout
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, InputError, subprocess.CalledProcessError):
         return "unknown"
     return head + ("+" if changed.strip() else "")
 

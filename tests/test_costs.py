@@ -199,7 +199,7 @@ def test_a_small_table_on_a_page():
 
 
 def test_a_downloaded_table_runs_in_no_spreadsheet():
-    """A text that a spreadsheet would run has an apostrophe in front; a number has none, and half a letter does not end the page."""
+    """A text that a spreadsheet would run has an apostrophe in front, a number has none; half a letter is named."""
     texts = pd.Series(["=1+1", " @SUM(A1)", "-1", "half \ud83d"], dtype=object)
     page = pages.frame(pd.DataFrame({"=A": texts, "n": [-1.5, 2, 3, 4]}), "Rows", shown=1)
     held = base64.b64decode(re.search(r"base64,([^\"]+)", page.html)[1]).decode()

@@ -42,7 +42,7 @@ def refusal(problem: InputError) -> str:
     """The message of a refusal, which is one paragraph that begins with the operation."""
     said = str(problem)
     assert re.match(r"[A-Za-z_][\w. -]*: \S|--[\w-]+: \S", said), said
-    assert "\n" not in said and "\r" not in said and len(said) < 3000, said
+    assert "\n" not in said and "\r" not in said, said
     return said
 
 
@@ -224,7 +224,8 @@ def ranked(draw):
 @MANY
 def test_what_is_kept(values, fraction, rule, offset, labels, seed, more):
     if isinstance(labels, str) and labels == "own":
-        labels = more.draw(hnp.arrays(np.int8, np.shape(values)[:1] if np.ndim(values) else 1, elements=st.integers(0, 2)))
+        count = len(values) if isinstance(values, list) or np.ndim(values) else 1
+        labels = more.draw(hnp.arrays(np.int8, count, elements=st.integers(0, 2)))
     found = answer(lambda one, two: prune.keep(one, fraction, rule, offset, two, seed), values, labels)
     if found is None:
         return
@@ -574,7 +575,7 @@ ROOT = Path(__file__).resolve().parent.parent
 OURS = 1  # script of a deck without a formula
 
 
-IN_UTF8 = TEXT.map(lambda text: text.encode("utf-8", "ignore").decode())  # as a chapter's file is
+IN_UTF8 = TEXT.map(lambda text: re.sub("[\ud800-\udfff\U00010000-\U0010ffff]", "", text))  # as JSON and YAML both read it
 
 
 @given(IN_UTF8, IN_UTF8, IN_UTF8)

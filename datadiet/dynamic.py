@@ -34,8 +34,8 @@ SETTINGS = {
     "random": CYCLES,
     "soft": {"rule": "soft", "drop": 0.5, "full_last": 0.125},
 }
-# Left out of a config where they are at their default, so that runs from before there was such a setting keep their keys.
-# "reuse": examples of the last epoch are scored by the forward pass that trained on them; only the others by a pass of their own.
+# Left out of a config where they are at their default, so that earlier runs keep their keys. "reuse": examples of the last epoch
+# are scored by the forward pass that trained on them; only the others by a pass of their own.
 LATER = {"hardest": {"reuse": False}}
 
 
@@ -43,7 +43,7 @@ class _Resumable:
     """A schedule whose state goes into a checkpoint; the settings are the caller's to give again."""
 
     def state_dict(self) -> dict:
-        """What the schedule has learned so far, as arrays and numbers: with it another run goes on where this one stopped."""
+        """State of the schedule so far, as arrays and numbers: with it another run goes on where this one stopped."""
         return {name: np.copy(getattr(self, name)) for name in self._STATE}
 
     def load_state_dict(self, state: dict) -> None:
@@ -54,15 +54,12 @@ class _Resumable:
         InputError
             The state of another kind of schedule, or of another number of examples.
         """
-        where, given = f"dynamic.{type(self).__name__}.load_state_dict", state if isinstance(state, Mapping) else {}
-        read = {name: as_array(where, repr(name), value) for name, value in given.items()}
-        expected = {name: np.shape(getattr(self, name)) for name in self._STATE}
-        if {name: value.shape for name, value in read.items()} != expected or any(
-            value.dtype.kind not in "fiu" or np.isnan(value).any() for value in read.values()
-        ):
-            names = ", ".join(sorted(map(repr, given))) or type(state).__name__
-            raise InputError(f"{where}: a state with {names} for a schedule of {self.n} examples; give the state of a schedule "
-                             "of the same rule and number.")
+        where = f"dynamic.{type(self).__name__}.load_state_dict"
+        read = {n: as_array(where, repr(n), value) for n, value in (state.items() if isinstance(state, Mapping) else ())}
+        numbers = all(value.dtype.kind in "fiu" and not np.isnan(value).any() for value in read.values())
+        if not numbers or {n: a.shape for n, a in read.items()} != {n: np.shape(getattr(self, n)) for n in self._STATE}:
+            raise InputError(f"{where}: a state with {', '.join(sorted(map(repr, read))) or 'no names'} for a schedule of "
+                             f"{self.n} examples; give the state of a schedule of the same rule and number.")
         for name, value in read.items():
             setattr(self, name, value.copy() if value.ndim else value.item())
 
@@ -311,9 +308,8 @@ def settings(schedule: dict) -> dict:
     unknown = sorted(set(schedule) - set(known))
     if unknown:
         raise InputError(f"dynamic.settings: rule={rule!r} knows no {', '.join(unknown)}; it knows {', '.join(known)}.")
-    for name in ("reuse", "dropout"):
-        if not isinstance(schedule.get(name, False), bool):
-            raise InputError(f"dynamic.settings: {name}={schedule[name]!r}; say True or False.")
+    if said := [f"{name}={schedule[name]!r}" for name in ("reuse", "dropout") if not isinstance(schedule.get(name, False), bool)]:
+        raise InputError(f"dynamic.settings: {said[0]}; say True or False.")
     if schedule.get("reuse") and schedule.get("dropout"):
         raise InputError("dynamic.settings: reuse=True scores by the training pass, where dropout is on: leave out dropout.")
     return {name: value for name, value in (known | schedule).items() if name not in later or value != later[name]}

@@ -1,7 +1,9 @@
 """What is said about speed: contestants take turns, ratios are taken within a round, and what fails says so."""
 
+import base64
 import os
 import platform
+import re
 import subprocess
 import sys
 
@@ -194,6 +196,14 @@ def test_a_small_table_on_a_page():
     page = pages.frame(pd.DataFrame({"what": ["<a>", "b"], "seconds": [1234.5678, np.nan], "n": [3, 4]}), "A caption", digits=1)
     assert page.text.splitlines() == ["what | seconds | n", "<a> | 1,234.6 | 3", f"b | {pages.DASH} | 4"]
     assert "<caption>A caption</caption>" in page.html and "&lt;a&gt;" in page.html and 'scope="col">seconds' in page.html
+
+
+def test_a_downloaded_table_runs_in_no_spreadsheet():
+    """A text that a spreadsheet would run has an apostrophe in front, a number has none; half a letter is named."""
+    texts = pd.Series(["=1+1", " @SUM(A1)", "-1", "half \ud83d"], dtype=object)
+    page = pages.frame(pd.DataFrame({"=A": texts, "n": [-1.5, 2, 3, 4]}), "Rows", shown=1)
+    held = base64.b64decode(re.search(r"base64,([^\"]+)", page.html)[1]).decode()
+    assert held.splitlines() == ["'=A,n", "'=1+1,-1.5", "' @SUM(A1),2.0", "-1,3.0", "half ⟨U+D83D⟩,4.0"]
 
 
 def test_published_rounds_are_whole():

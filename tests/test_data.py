@@ -314,7 +314,7 @@ def test_symmetric_flips_reach_every_other_class_alike():
     assert (other.train.labels != noisy.train.labels).any()
 
 
-@pytest.mark.parametrize("rate", [-0.1, 1, 1.5, float("nan")])
+@pytest.mark.parametrize("rate", [-0.1, 1, 1.5, float("nan"), None, "0.1", True, np.array([0.1, 0.2])])
 def test_rates_that_cannot_be(rate):
     with pytest.raises(InputError, match="from 0 to below 1"):
         flip_labels(task_of([0, 1]), rate, 0)
@@ -325,6 +325,9 @@ def test_no_flips_upon_flips_and_no_unknown_kind():
         flip_labels(flip_labels(task_of([0, 1, 2] * 5), 0.2, 0), 0.2, 1)
     with pytest.raises(InputError, match="'symmetric' or 'pairwise'"):
         flip_labels(task_of([0, 1]), 0.1, 0, "uniform")
+    for seed in (-1, 0.5, None, "0"):
+        with pytest.raises(InputError, match="seed=.*; it is a whole number"):
+            flip_labels(task_of([0, 1]), 0.1, seed)
 
 
 @settings(max_examples=50, deadline=None)

@@ -85,6 +85,7 @@ def test_positions_want_exactly_the_updates_they_build_on():
 @pytest.mark.parametrize(
     "changes, message",
     [
+        ({"rule": np.arange(2)}, r"rule=array\(\[0, 1\]\); choose"),
         ({"n": 0}, "n=0"), ({"n": 9.5}, "n=9.5"), ({"fraction": 0}, "fraction=0"), ({"fraction": "half"}, "fraction='half'"),
         ({"fraction": 0.01}, "rounds to none"), ({"rule": "easiest"}, "rule='easiest'"), ({"warmup": -1}, "warmup=-1"),
         ({"warmup": True}, "warmup=True"), ({"every": 0}, "every=0"), ({"every": 1.5}, "every=1.5"), ({"offset": 0.7}, "add up"),
@@ -166,6 +167,19 @@ def test_settings_of_a_schedule():
     assert dynamic.settings({})["rule"] == "hardest" and dynamic.settings({"rule": "soft"})["drop"] == 0.5
     with pytest.raises(InputError, match="unknown rule 'easy'"):
         dynamic.settings({"rule": "easy"})
+    with pytest.raises(InputError, match=r"unknown rule \['hardest'\]"):
+        dynamic.settings({"rule": ["hardest"]})
+    with pytest.raises(InputError, match="reuse='yes'; say True or False"):
+        dynamic.settings({"reuse": "yes"})
+
+
+@pytest.mark.parametrize("change", [{"_mean": ["a"] * 3}, {"_mean": [0, np.nan, 1]}, {"_mean": [1, [2], 3]}, {"updates": None}])
+def test_a_state_with_other_values_is_refused(change):
+    schedule = dynamic.Dynamic(3)
+    for state in (schedule.state_dict() | change, None, 3, [1]):
+        with pytest.raises(InputError, match="Dynamic.load_state_dict"):
+            schedule.load_state_dict(state)
+    assert schedule.positions(0).tolist() == [0, 1, 2] and schedule.ranked_by().tolist() == [0, 0, 0]
     with pytest.raises(InputError, match="rule='soft' knows no fraction"):
         runs.config(schedule={"rule": "soft", "fraction": 0.5})
 

@@ -195,6 +195,7 @@ def test_datasets_in_and_out_keeps_features():
     "call, said",
     [
         (lambda: with_scores([1], {"a": [1]}), "of type list"),
+        (lambda: with_scores(pd.DataFrame({"a": [1]}), [0.5]), "scores are of type list; give a dictionary"),
         (lambda: with_scores(pd.DataFrame({"a": [1]}), {"a": [1]}), "already"),
         (lambda: with_scores(pd.DataFrame({"a": [1]}), {"b": [1, 2]}), "1 rows"),
         (lambda: pruned(pd.DataFrame({"a": [1]}), "b", 1.0), "no column 'b'"),
@@ -261,6 +262,9 @@ class Tired(LogisticRegression):
         (lambda: out_of_fold(LogisticRegression(), [[0.0]] * 4, [0, 1, None, 1]), "none missing"),
         (lambda: out_of_fold(LogisticRegression(), [[0.0]] * 4, [0.5, 1, 0, 1]), "type float64"),
         (lambda: out_of_fold(LogisticRegression(), [[0.0]] * 4, ["a"] * 4), "two classes"),
+        (lambda: out_of_fold(LogisticRegression(), None, [0, 1]), "X is of type NoneType, with no rows"),
+        (lambda: out_of_fold(LogisticRegression(), np.float64(1), [0, 1]), "X is of type float64, with no rows"),
+        (lambda: out_of_fold(LogisticRegression(), [[0.0]] * 2, [[0], [1, 2]]), "y cannot be read as an array"),
         (lambda: out_of_fold(LogisticRegression(), [[0.0]] * 4, [0, 1, 0, 1], folds=5), "folds=5"),
         (lambda: out_of_fold(LogisticRegression(), [[0.0]] * 4, [0, 1, 0, 1], folds=2, repeats=0), "repeats=0"),
         (lambda: out_of_fold(Dynamic(3), [[0.0]] * 4, [0, 1, 0, 1]), "no predict_proba"),

@@ -259,6 +259,7 @@ def test_seeds_draw_every_example_equally_often():
     (dict(scores=[]), r"shape \(0,\)"),
     (dict(scores=[[1, 2]]), r"shape \(1, 2\)"),
     (dict(scores=3), r"shape \(\)"),
+    (dict(rule=np.array([["hardest"], ["x"]])), r"rule=array\(\[\['hardest'\], \['x'\]\], dtype='<U7'\); choose one"),
     (dict(scores=["a", "b"]), "type <U1"),
     (dict(scores=[1, np.nan, 2, np.nan]), "at position 1 is nan, as 2 of 4"),
     (dict(scores=[1, -np.inf, 2, 3]), "at position 1 is -inf"),

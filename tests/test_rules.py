@@ -436,4 +436,6 @@ def test_tables_of_scores_do_without_the_first_seed(real):
 
 
 def test_cards_escape_what_they_are_given():
+    assert "<a" not in pages.table([['<a href="javascript:x">']], ["a"], "c")
+    assert "<td><a></td>" in pages.table([[pages.Link("<a>")]], ["a"], "c")
     assert "<b>" not in pages.table([["<b>x</b>"]], ["<i>"], "<u>") and "&lt;b&gt;" in pages.table([["<b>x</b>"]], ["a"], "c")

@@ -325,7 +325,6 @@ def test_bad_features(features, message):
     (lambda: scores.tracin([[1e200]]), "tracin: grad_norms are so large that the score of example 0 is beyond float64"),
     (lambda: scores.aum([[[1e308, -1e308]]], [0]), "aum: logits are so large"),
     (lambda: scores.vog([[[1e308]], [[-1e308]]]), "vog: gradients are so large"),
-    (lambda: scores.of_class([1e308, -1e308], [0, 0]), "of_class: values are so large"),
     (lambda: scores.input_norm([[1.0], [1e200]]), "input_norm: x are so large that the score of example 1"),
     (lambda: scores.ge([[1e308, 0.0]], [[-1e308, 0.0]]), "ge: logits are so large"),
     (lambda: scores.grand_head(GOOD, [0, 1], [[1.0], [1e308]]), "grand_head: features are so large that the score of example 1"),
@@ -336,6 +335,11 @@ def test_bad_features(features, message):
 def test_bad_histories_and_inputs(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+@pytest.mark.parametrize("size", [1e308, 1.0, 1e-300, 5e-324])
+def test_a_score_stands_in_its_class_whatever_its_size(size):
+    np.testing.assert_array_equal(scores.of_class([size, -size, 0.5], [0, 0, 1]), [1, -1, 0])
 
 
 @pytest.mark.parametrize("call, said", [

@@ -307,6 +307,9 @@ def test_an_encoding_may_be_named(file):
     assert table.cells("text")[0] == "日本 0" and saved(table) == content
     no_mark = body(text="é {}").encode("utf-16-le")
     assert tables.read(file(no_mark), encoding="utf-16").cells("text")[0] == "é 0"
+    for bad in ("a\0b", "undefined", "é"):
+        with pytest.raises(InputError, match="--encoding: .* is not known"):
+            tables.read(file(content), encoding=bad)
     for given_, message in (("utf-9", "'utf-9' is not known"), ("ascii", "not ascii throughout"), ("base64", "not known")):
         with pytest.raises(InputError, match=message):
             tables.read(file(content), encoding=given_)

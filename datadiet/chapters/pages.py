@@ -257,8 +257,8 @@ def frame(values: pd.DataFrame, caption: str, digits: int = 2, shown: int = SHOW
     if len(rows) <= shown:
         return Page(table(rows, head, caption), text)
     name = "-".join(re.findall(r"[a-z0-9]+", caption.lower())[:8]) + ".csv"
-    held = values.rename(columns=str).map(lambda value: visible(value) if isinstance(value, str) else value)
-    file = b64encode(held.rename(columns=visible).to_csv(index=False).encode()).decode()
+    held = values.map(lambda value: visible(value) if isinstance(value, str) else value)
+    file = b64encode(held.to_csv(index=False, header=[visible(name) for name in head]).encode()).decode()
     link = f'<a download="{name}" href="data:text/csv;base64,{file}">All {len(rows)} rows as CSV</a>'
     return Page(f'{table(rows[:shown], head, caption)}<p class="dd-more">{shown} of {len(rows)} rows. {link}</p>', text)
 

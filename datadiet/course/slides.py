@@ -29,20 +29,20 @@ tex: {inlineMath: [["\\\\(", "\\\\)"]], displayMath: [["\\\\[", "\\\\]"]]}};"""
 
 
 @cache
-def _markdown() -> MarkdownIt:
-    found = MarkdownIt("commonmark", {"html": True}).enable("table")
+def _markdown(raw: bool) -> MarkdownIt:
+    found = MarkdownIt("commonmark", {"html": raw}).enable("table")
     dollarmath_plugin(found, double_inline=True, renderer=lambda text, options: (
         rf"\[{escape(text)}\]" if options["display_mode"] else rf"\({escape(text)}\)"))  # fmt: skip
     return found
 
 
-def html(markdown: str) -> str:
-    """Markdown with formulas as HTML.
+def html(markdown: str, raw: bool = True) -> str:
+    """Markdown with formulas as HTML; HTML within it stays HTML, or is text where `raw` is False.
 
     >>> html("of $N$")
     '<p>of <span class="math inline">\\\\(N\\\\)</span></p>\\n'
     """
-    return _markdown().render(markdown)
+    return _markdown(raw).render(markdown)
 
 
 class Deck:
@@ -127,14 +127,14 @@ def _quiz(deck: Deck, block: Block, plain: Plain) -> None:
     for place, each in enumerate(yaml.safe_load(block.text), start=1):
         lines, notes = [], []
         for letter, answer in zip("abcdefgh", each["answers"], strict=False):
-            words = html(plain.text(answer["text"])).removeprefix("<p>").removesuffix("</p>\n")
+            words = html(plain.text(answer["text"]), raw=False).removeprefix("<p>").removesuffix("</p>\n")
             lines.append(f"<li>({letter}) {words}</li>")
             notes.append(f"({letter}) {'**right**' if answer.get('right') else 'wrong'}: {plain.text(answer.get('because', ''))}")
         right = [letter for letter, answer in zip("abcdefgh", each["answers"], strict=False) if answer.get("right")]
-        deck.add(f"Quiz {place}", f'<div class="question">{html(plain.text(each["question"]))}</div>'
+        deck.add(f"Quiz {place}", f'<div class="question">{html(plain.text(each["question"]), raw=False)}</div>'
                  f'<ul style="list-style:none">{"".join(lines)}</ul><p class="step right">({", ".join(right)})</p>')
         for each_note in notes:
-            deck.note(each_note)
+            deck.note(html(each_note, raw=False))
 
 
 def slides(notebook, plain: Plain) -> str:

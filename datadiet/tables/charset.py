@@ -150,7 +150,7 @@ def looked_up(encoding: str) -> str:
         found = codecs.lookup(encoding)
         "".encode(found.name)
         return "utf-8" if found.name == "utf-8-sig" else found.name
-    except LookupError:
+    except (LookupError, ValueError):  # a zero byte in the name; an encoding that encodes nothing
         raise InputError(
             f"--encoding: {encoding!r} is not known; examples: utf-8, cp1252, latin-1, utf-16, shift_jis, gb18030."
         ) from None

@@ -305,8 +305,7 @@ def settings(schedule: dict) -> dict:
         raise InputError(f"dynamic.settings: unknown rule {rule!r}; choose one of {', '.join(SETTINGS)}.")
     later = LATER.get(rule, {})
     known = SETTINGS[rule] | later
-    unknown = sorted(set(schedule) - set(known))
-    if unknown:
+    if unknown := sorted(map(str, set(schedule) - set(known))):
         raise InputError(f"dynamic.settings: rule={rule!r} knows no {', '.join(unknown)}; it knows {', '.join(known)}.")
     if said := [f"{name}={schedule[name]!r}" for name in ("reuse", "dropout") if not isinstance(schedule.get(name, False), bool)]:
         raise InputError(f"dynamic.settings: {said[0]}; say True or False.")

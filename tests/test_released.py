@@ -118,7 +118,8 @@ def test_the_book_holds_the_files(tmp_path):
     config: dict = {}
     render._release(paths.root(), tmp_path / "source", config)
     folder = tmp_path / "source" / config["sphinx"]["config"]["html_extra_path"][0] / "data"
-    assert {file.name: file.read_bytes() for file in folder.iterdir()} == released.files()
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == released.files() | {
+        "claims.yml": (paths.root() / "claims.yml").read_bytes()}
 
 
 def test_a_book_without_results_offers_nothing(tmp_path, monkeypatch):
@@ -127,4 +128,5 @@ def test_a_book_without_results_offers_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config: dict = {}
     render._release(tmp_path, tmp_path, config)
-    assert released.files() == {} and released.index().empty and config == {}
+    assert released.files() == {} and released.index().empty
+    assert [file.name for file in (tmp_path / "released" / "data").iterdir()] == ["claims.yml"]

@@ -6,7 +6,7 @@ import pytest
 from small import WORDS
 
 from datadiet import prune, tables
-from datadiet.audit import trained
+from datadiet.audit import engine, trained
 from datadiet.errors import InputError
 from datadiet.tables import pruned
 
@@ -32,7 +32,8 @@ def table(tmp_path):
 
 
 def scored(table, **options):
-    return trained.score(table, **{"text": "text", "label": "kind", "encoder": "tiny", "budget": 1e-6} | options)
+    audit = trained.score(table, **{"text": "text", "label": "kind", "encoder": "tiny", "seconds": 1e-6, "score": "el2n"} | options)
+    return engine.columns(audit, len(table))
 
 
 @pytest.mark.parametrize("score", ["el2n", "margin", "grand_head"])
@@ -62,7 +63,7 @@ def test_scores_follow_their_rows(frame, table):
 
 
 def test_a_budget_buys_runs_and_averages_them(frame, table):
-    assert set(scored(table(frame), budget=5.0)["datadiet_runs"]) == {trained.MOST_RUNS}
+    assert set(scored(table(frame), seconds=30.0)["datadiet_runs"]) == {trained.MOST_RUNS}
 
 
 def test_pairs(frame, table):
@@ -79,7 +80,7 @@ def test_pairs(frame, table):
         ({"kind": "same"}, {}, "one class only"),
         ({}, {"label": "id"}, "does not look like a class"),
         ({}, {"score": "el3n"}, "unknown score 'el3n'; choose one of el2n"),
-        ({}, {"budget": 0}, "budget of 0 minutes"),
+        ({}, {"seconds": 0}, "budget of 0 seconds"),
         ({}, {"precision": "int8"}, "precision 'int8'; choose one of float32, bfloat16"),
         ({}, {"encoder": "no/such-encoder"}, "could not be loaded"),
         ({"text": None}, {}, "no row has both a text in 'text' and a label in 'kind'"),

@@ -17,6 +17,7 @@ from fontTools.ttLib import TTFont
 MATHJAX = ("startup.js", "core.js", "input/tex.js", "output/chtml.js", "output/chtml/fonts/tex.js", "a11y/assistive-mml.js")
 # By those who show links, by scripts, by other books, by the host.
 ASKED = ("_static/card.png", "searchindex.js", "objects.inv", ".nojekyll", "404.html")
+FORMULAS = re.compile(r"<script>window\.MathJax = [^<]*</script>|<script[^>]*/mathjax/startup\.js[^>]*></script>")
 WHOLE = ("data", "_sources", "_static/mathjax/output/chtml/fonts/woff-v2", "_static/mathjax/input/tex/extensions")
 ICON = re.compile(r'(?:"([a-z0-9-]+)"|([a-z0-9]+)):\[\d+,\d+,(\[[^\]]*\]),"[0-9a-f]*",(?:"[^"]*"|\[[^\]]*\])\],?')
 LINKED = re.compile(r"""(?:href|src|poster|data-src|content)=["']([^"'#][^"']*)["']""")
@@ -35,6 +36,10 @@ def slim(html: Path) -> None:
     for notebook in html.glob("_sources/**/*.ipynb"):
         notebook.write_text(_without_outputs(notebook.read_text()))
     texts = {page: page.read_text() for page in html.rglob("*.html") if "_static" not in page.relative_to(html).parts}
+    for page, text in texts.items():
+        if "math notranslate" not in text and "text_latex" not in text:  # and no formula: it need not load what draws them
+            texts[page] = FORMULAS.sub("", text)
+            page.write_text(texts[page])
     scripts = [file for file in _linked(html, texts) if file.suffix == ".js"]
     _icons(html / "_static" / "scripts" / "fontawesome.js", "\n".join([*texts.values(), *_read(scripts, "fontawesome")]))
     words = set(re.findall(r"[\w-]+", "\n".join([*texts.values(), *_read(scripts, "searchindex")])))

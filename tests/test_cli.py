@@ -101,6 +101,14 @@ def test_bad_input_is_one_paragraph_and_exit_code_2(call, arguments, said):
     refused(call(*arguments), *said)
 
 
+@pytest.mark.parametrize("arguments", [["score"], ["store", "check", "--of"], ["store", "merge"]])
+def test_a_name_that_is_too_long_is_refused_in_words(call, arguments):
+    found = call(*arguments, "x" * 3000)
+    assert found.exit_code == 2 and "File name too long" in found.output and "name another file" in found.output
+    assert "Traceback" not in found.output and len(found.output) < 600
+
+
+
 @pytest.mark.parametrize("arguments, said", [
     (["--keep", "0"], ["fraction=0"]),
     (["--keep", "1.5"], ["fraction=1.5"]),

@@ -466,7 +466,12 @@ GIVEN = {
     "course": ["--force"],
 }  # fmt: skip
 FLAGS = ("--force", "--publish", "check", "merge", "export")
-TABLE = "text,label,p_a,p_b,datadiet_el2n\n" + "".join(f"row {i},{'ab'[i % 2]},0.{i + 1},0.{9 - i},0.{i}\n" for i in range(8))
+GOOD = {"--text": ["text"], "--label": ["label"], "--score": ["el2n", "margin", "hard"], "--budget": ["30s"], "--sep": [","],
+        "--max-length": ["8"], "--precision": ["float32"], "--report": ["report.html"], "--encoding": ["utf-8"], "--quotes": ["letters"],
+        "--out": ["out.csv", "out.jsonl", "out.ipynb"], "--keep": ["0.5", "1"], "--rule": list(prune.RULES), "--offset": ["0", "0.2"],
+        "--balanced": ["label"], "--drop-wrong": ["0.9"], "--unscored": ["drop"], "--seed": ["3"], "--profile": ["smoke", "lab"],
+        "-p": ["seeds", "engine"]}  # fmt: skip
+TABLE = "text,label,p_a,p_b,hard\n" + "".join(f"row {i},{'ab'[i % 2]},0.{i + 1},0.{9 - i},0.{i}\n" for i in range(8))
 
 
 def commanded(command: str, arguments: list[str]) -> None:
@@ -485,7 +490,8 @@ def commanded(command: str, arguments: list[str]) -> None:
 def arguments(draw, command):
     found = []
     for option in draw(st.lists(st.sampled_from(GIVEN[command]), max_size=4)):
-        found += [option] if option in FLAGS else [option, draw(WORDS)] + ([draw(WORDS)] if option == "-p" else [])
+        value = draw(WORDS if option not in GOOD or not draw(st.integers(0, 3)) else st.sampled_from(GOOD[option]))
+        found += [option] if option in FLAGS else [option, value] + ([draw(WORDS)] if option == "-p" else [])
     return found
 
 
@@ -494,8 +500,11 @@ def arguments(draw, command):
 @MANY
 def test_commands_for_tables(command, more):
     head = ["t.csv"] if more.draw(st.integers(0, 4)) else [more.draw(WORDS)]
-    probs = ["--probs", more.draw(st.sampled_from(["p_*", "p_a,p_b", "p.npy"]) | WORDS)] if command == "score" else []
-    commanded(command, [*head, *probs, *more.draw(arguments(command))])
+    usual = ["--keep", "0.5", "--score", "hard"]
+    if command == "score":
+        probs = more.draw(WORDS if not more.draw(st.integers(0, 4)) else st.sampled_from(["p_*", "p_a,p_b", "p.npy"]))
+        usual = ["--probs", probs, "--text", "text", "--label", "label"]
+    commanded(command, [*head, *usual, *more.draw(arguments(command))])
 
 
 @pytest.mark.parametrize("command", ["plan", "run", "claims", "store", "course"])

@@ -253,6 +253,14 @@ def test_other_endings(tmp_path, ending):
     assert tables.read(tmp_path / f"out{ending}").cells("datadiet_a") == [0.5, None]
 
 
+@pytest.mark.parametrize("name, why", [("x" * 3000 + ".csv", "File name too long"), ("a\0b.csv", "null (byte|character)")])
+def test_a_name_that_no_system_has_is_refused(tmp_path, file, name, why):
+    with pytest.raises(InputError, match=f"tables.read: .* cannot be looked up: .*{why}; name another file"):
+        tables.read(tmp_path / name)
+    with pytest.raises(InputError, match=f"--out: .* cannot be looked up: .*{why}; name another file"):
+        tables.placed(tmp_path / name, file(body()), "kept")
+
+
 @pytest.mark.parametrize("sep, said", [(";", "a semicolon"), ("\t", "a tab"), ("|", "a bar")])
 def test_the_separator_is_found_and_kept(file, sep, said):
     table = tables.read(file(body(sep=sep, text="great, film; no {}" if sep == "\t" else "great film {}")))

@@ -29,6 +29,12 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except InputError as problem:
             raise Bad(str(problem)) from None
+        except OSError as problem:
+            if not isinstance(problem.filename, str | Path):
+                raise
+            place = str(problem.filename)
+            name = place if len(place) <= 200 else place[:200] + "\N{HORIZONTAL ELLIPSIS}"
+            raise Bad(f"datadiet: {name!r}: {problem.strerror}; name another file or folder, or mend this one.") from None
 
     def resolve_command(self, ctx, args):
         if args and args[0] not in self.commands:

@@ -61,6 +61,8 @@ def read(file, *, sep: str | None = None, encoding: str | None = None, quotes: b
         to that kind of file.
     """
     hub = str(file).startswith(files.HUB)
+    if not hub:
+        files.reachable("tables.read", Path(file))
     if hub or Path(file).is_dir():
         from datadiet.tables import folders
 

@@ -45,6 +45,17 @@ def beside(source: Path, word: str, suffix: str | None = None) -> Path:
     return source.with_name(f"{Path(stem).stem}.{word}{Path(stem).suffix}{packed}")
 
 
+def reachable(operation: str, file: Path) -> None:
+    """Refuse a name that the system cannot look up: too long, a zero byte in it, in a folder that may not be read."""
+    try:
+        file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except (OSError, ValueError) as problem:
+        why = getattr(problem, "strerror", None) or str(problem)
+        raise InputError(f"{operation}: {str(file)[:200]!r} cannot be looked up: {why}; name another file.") from None
+
+
 def known(operation: str, file: Path) -> str:
     """The ending of a table's file, refused where no table has it."""
     found = ending(file)[0]
@@ -117,6 +128,7 @@ def placed(out, source, word: str, force: bool = False, *, suffix: str | None = 
     """
     source = Path(source)
     out = beside(source, word, suffix) if out is None else Path(out)
+    reachable("--out", out)
     if not folder or ending(out)[0] in (*ENDINGS, *EXCEL):
         known("--out", out)
     if not out.parent.is_dir():

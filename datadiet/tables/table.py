@@ -152,6 +152,18 @@ def many(n: int) -> str:
     return f"{n} row{' has' if n == 1 else 's have'}"
 
 
+def way_to_a_number(cell) -> str:
+    """Advice for a cell that is no number but nearly one, to be put behind a message; empty for others.
+
+    >>> way_to_a_number("0,25"), way_to_a_number("90%"), way_to_a_number("x")
+    (', with a point for the decimal comma', ', a share of 1 for per cent', '')
+    """
+    cell = str(cell).strip()
+    if re.fullmatch(r"[-+]?\d*,\d+", cell):
+        return ", with a point for the decimal comma"
+    return ", a share of 1 for per cent" if re.fullmatch(r"[-+]?[\d.,]+\s*%", cell) else ""
+
+
 def plain(value):
     """A value of a new column as Python's own; NaN is None.
 

@@ -87,7 +87,8 @@ def of_table(
     said = list(features.notes)
     if features.cut:
         said.append(
-            f"{features.cut} texts are longer than {max_length} tokens and were read up to there; --max-length changes it."
+            f"{features.cut} text{'s are' if features.cut > 1 else ' is'} longer than {max_length} tokens and read up to there; "
+            "--max-length changes it."
         )
 
     def tune():

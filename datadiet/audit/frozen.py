@@ -72,8 +72,8 @@ def of_texts(texts, pairs=None, *, encoder="minilm", max_length=128, clock=None,
     except _TooLong as late:
         encoded, cut, whole = None, 0, clock.spent + late.rest
         notes.append(
-            f"Encoding {len(texts)} texts would take until second {whole:.0f} of the {clock.budget:g} that there are: words alone "
-            f"were read, and wrong labels are found less well. Give --budget {rounded(whole / SHARE)}."
+            f"Encoding {len(texts)} texts would take until second {whole:.0f} of the {clock.budget:g} that there are: words "
+            f"alone were read, and wrong labels are found less well. Give --budget {rounded(whole / SHARE)}."
         )
     found = (encoded or {}) | ({} if words is None else {"words": words})
     last = max(

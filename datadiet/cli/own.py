@@ -95,7 +95,8 @@ def _score(file, table, out, force, seconds, start, options) -> None:
 
     out, score, probs, report = tables.placed(out, file, "scored", force), options["score"], options["probs"], options["report"]
     if report:
-        report = tables.files.placed(report, Path(str(file)), "report", force, suffix=".html", folder=True)
+        report = tables.files.placed(report, Path(str(file)), "report", force, suffix=".html", folder=True,
+                                      option="--report")  # fmt: skip
     trained = options["trained"] or score in ("grand_head", *training.OVER_TIME)
     if trained and probs:
         by = "--trained" if options["trained"] else f"the score {score}"

@@ -59,9 +59,11 @@ def probabilities(table: Table, asked: str, groups: Classes) -> tuple[np.ndarray
             ) from None
     labelled = groups.of >= 0
     for place, name in enumerate(order):
-        if (holes := np.flatnonzero(labelled & ~np.isfinite(out[:, place]))).size:
+        holes = np.flatnonzero(labelled & ~np.isfinite(out[:, place]))
+        if len(holes):
+            first = table.where(int(holes[0]))
             raise InputError(
-                f"--probs: {many(len(holes))} a label but no probability in {name!r} (the first is {table.where(int(holes[0]))}); "
+                f"--probs: {many(len(holes))} a label but no probability in {name!r} (the first is {first}); "
                 "fill the cell, or empty the label, and the row stays without a score."
             )
     sums = out[labelled].sum(1)

@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +151,15 @@ def many(n: int) -> str:
     ('1 row has', '2 rows have')
     """
     return f"{n} row{' has' if n == 1 else 's have'}"
+
+
+def some(n: int, word: str) -> str:
+    """A number and its noun.
+
+    >>> some(1, "cell"), some(2, "cell")
+    ('1 cell', '2 cells')
+    """
+    return f"{n} {word}{'s' if n != 1 else ''}"
 
 
 def way_to_a_number(cell) -> str:

@@ -239,7 +239,7 @@ def test_predictions_made_elsewhere_and_a_report(made, tmp_path):
 
 @pytest.mark.parametrize(
     "asked, message",
-    [("p_login", "1 columns"), ("p_login,nope", "no probability column 'nope'"), ("p_login,topic", "give numbers"),
+    [("p_login", "1 column (p_login)"), ("p_login,nope", "no probability column 'nope'"), ("p_login,topic", "give numbers"),
      ("none.npy", "there is no file"), ("wrong.npy", "has shape (3, 2)"), ("objects.npy", "could not be read")],
 )  # fmt: skip
 def test_predictions_that_do_not_fit_are_refused(made, tmp_path, asked, message):
@@ -249,3 +249,67 @@ def test_predictions_that_do_not_fit_are_refused(made, tmp_path, asked, message)
     result = call(*["score", "p.csv", "--label", "topic", "--probs", asked])
     assert result.exit_code == 2 and message in result.output, result.output
     assert not (tmp_path / "p.scored.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (["--text", "topic", "--label", "topic"], ["'topic' is named twice", "meaningless"]),
+        (["--text", "question", "--text-pair", "question", "--label", "topic"], ["'question' is named twice"]),
+        (["--precision", "bfloat16"], ["--precision", "--trained"]),
+        (["--report", "no/r.html"], ["--report: there is no folder no"]),
+        (["--report", "a.csv"], ["--report: a.csv is the table that is read"]),
+    ],
+)
+def test_what_means_nothing_is_refused_before_the_work(made, tmp_path, options, said):
+    refused(score(made("a.csv", csv(rows())), *options), *said)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
+def predicted(change=lambda row, first, second: (first, second), topics=("login", "billing"), sep=","):
+    """Predictions of 40 rows; `change` gives both cells of a row."""
+    cells = [change(i, *(("0.9", "0.1") if i % 2 == 0 else ("0.1", "0.9"))) for i in range(40)]
+    return csv([(f"{i:03d}", topics[i % 2], *pair) for i, pair in enumerate(cells)], "id,topic,p_login,p_billing", sep)
+
+
+@pytest.mark.parametrize(
+    "content, options, said",
+    [
+        (predicted(lambda i, a, b: ("" if i == 3 else a, b)), ["p_*"], ["1 row has a label but no probability", "line 5"]),
+        (predicted(lambda i, a, b: ("nan" if i > 37 else a, b)), ["p_*"], ["2 rows have a label but no probability", "line 40"]),
+        (predicted(lambda i, a, b: (str(100 * float(a)), str(100 * float(b)))), ["p_*"], ["sum to 100", "divide them by 100"]),
+        (predicted(lambda i, a, b: (a.replace(".", ","), b.replace(".", ",")), sep=";"), ["p_*"], ["'0,1'", "decimal comma"]),
+        (predicted(lambda i, a, b: ("90%", "10%")), ["p_*"], ["'10%'", "per cent"]),
+        (predicted(lambda i, a, b: ("2.5", "-1.0")), ["p_*"], ["softmax"]),
+        (predicted(), ["q_*"], ["no column begins with 'q_'", "id, topic, p_login, p_billing"]),
+        (predicted(topics=("login", "login")), ["p_*"], ["no column looks like the label"]),
+    ],
+)
+def test_predictions_that_are_none_name_the_cell_and_the_way_on(made, tmp_path, content, options, said):
+    result = call("score", made("p.csv", content), "--probs", *options)
+    assert result.exit_code == 2 and all(each in result.stderr for each in said), result.output
+    assert "could be p_" not in result.stderr and [path.name for path in tmp_path.iterdir()] == ["p.csv"]
+
+
+def test_a_row_without_a_label_needs_no_probability(made, tmp_path):
+    result = call("score", made("p.csv", predicted(lambda i, a, b: ("", b) if i == 3 else (a, b)).replace("003,billing", "003,")),
+                  "--probs", "p_*")  # fmt: skip
+    assert result.exit_code == 0 and "39 rows scored" in result.stdout, result.output
+
+
+@pytest.mark.parametrize("rule", ["hardest", "easiest", "middle"])
+def test_scores_that_are_all_the_same_are_said(made, rule):
+    name = made("a.csv", csv([(*row, "0.5") for row in rows()], "id,question,topic,hardness"))
+    result = call("prune", name, "--keep", "0.5", "--score", "hardness", "--rule", rule)
+    assert result.exit_code == 0 and "All 40 rows have the same hardness" in result.stdout and "--rule random" in result.stdout
+    result = call("prune", name, "--keep", "1", "--score", "hardness", "--rule", rule, "--force")
+    assert result.exit_code == 0 and "have the same" not in result.stdout
+
+
+def test_a_decimal_comma_among_scores_is_named(made):
+    name = made("a.csv", csv([(*row, "0,5") for row in rows()], "id,question,topic,hardness", sep=";"))
+    refused(call("prune", name, "--keep", "0.5", "--score", "hardness"), "'0,5' in line 2", "decimal comma")
+
+
+def test_lines_above_the_names_are_named(made):
+    refused(score(made("a.csv", "# export\n" + csv(rows()))), "3 cells under 1 name (", "take away what stands above them")

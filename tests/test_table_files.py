@@ -397,9 +397,9 @@ def test_trailing_separators(file):
     [
         ("question,topic\n" + "hello, you,billing\n" * 4, "line 2 .* 3 cells under 2 names \\(as every row has"),
         ("question,topic\na,b\n" + "hello, you,billing\n", "line 3 .* 3 cells under 2 names \\(alone"),
-        ("question,topic\na,b\nc\nd,e\n", "line 3 .* 1 cells under 2 names"),
+        ("question,topic\na,b\nc\nd,e\n", "line 3 .* 1 cell under 2 names"),
         ('question,topic\na,b\n"open, text,b\nd,e\n', "line 3 .* 3 cells"),
-        ('question,topic\n"a\n\nb",c\nd\n', "line 5 .* 1 cells"),
+        ('question,topic\n"a\n\nb",c\nd\n', "line 5 .* 1 cell "),
     ],
 )
 def test_rows_of_another_length_are_refused_by_line(file, content, said):
@@ -435,7 +435,7 @@ def test_an_open_quote_swallows_no_rows_of_a_csv(file):
 def test_a_quote_that_never_closes_is_a_letter_and_said(file, sep):
     content = swallowing(sep).replace('5"', "5")
     table = tables.read(file(content, "mine.tsv" if sep == "\t" else "mine.csv"))
-    assert len(table) == 40 and "1 cells begin with a quote" in table.notes[0] and "line 7" in table.notes[0]
+    assert len(table) == 40 and "1 cell with a quote" in table.notes[0] and "line 7" in table.notes[0]
 
 
 def test_letters_with_commas_in_cells_of_two_lines_are_no_rows(file):

@@ -1,10 +1,12 @@
 """A budget of time: how much is left, and which work still fits."""
 
+import math
 import re
 import time
 
 from datadiet.errors import InputError
 
+OVER = 0.2  # of a budget, by which it may be passed
 UNITS = {
     "s": 1,
     "sec": 1,
@@ -49,11 +51,31 @@ def seconds(budget) -> float:
     return found
 
 
-class Clock:
-    """Seconds since it was made, and those left of `budget`."""
+def rounded(needed: float) -> str:
+    """A budget of at least `needed` seconds, as one gives it: tens of seconds, minutes, then hours.
 
-    def __init__(self, budget: float):
-        self.budget, self.start = budget, time.monotonic()
+    >>> rounded(31.0), rounded(90.0), rounded(95.0), rounded(4000.0), rounded(8000.0)
+    ('40s', '90s', '2min', '67min', '3h')
+    """
+    for most, unit, word in ((90, 10, "s"), (7200, 60, "min"), (float("inf"), 3600, "h")):
+        if needed <= most:
+            return f"{math.ceil(needed / unit) * (10 if word == 's' else 1)}{word}"
+    raise InputError(f"datadiet score: {needed} is no time.")
+
+
+class Clock:
+    """Seconds since it was made, or since `start`, and those left of `budget`.
+
+    Parameters
+    ----------
+    budget : float
+        Seconds.
+    start : float, optional
+        Reading of ``time.monotonic()`` at the start of the command, whose imports count as well.
+    """
+
+    def __init__(self, budget: float, start: float | None = None):
+        self.budget, self.start = budget, time.monotonic() if start is None else start
 
     @property
     def spent(self) -> float:
@@ -62,3 +84,8 @@ class Clock:
     @property
     def left(self) -> float:
         return self.budget - self.spent
+
+    @property
+    def bound(self) -> float:
+        """Seconds until the budget is passed by a fifth, which is as far as a budget is promised to be kept."""
+        return self.left + OVER * self.budget

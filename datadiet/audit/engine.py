@@ -10,7 +10,7 @@ import numpy as np
 
 from datadiet import __version__, scores
 from datadiet.audit import doubt, frozen, members, planted, pool
-from datadiet.audit.clock import Clock
+from datadiet.audit.clock import Clock, rounded
 from datadiet.audit.folds import deal
 from datadiet.audit.found import Audit
 from datadiet.audit.kept import Kept, identity
@@ -38,6 +38,7 @@ def of_table(
     seed=0,
     keep=False,
     progress=False,
+    start=None,
 ) -> Audit:
     """Audit of the rows of a table that have a text and a label.
 
@@ -57,6 +58,8 @@ def of_table(
         Tokens that are read of a text.
     keep : bool
         Keep finished steps in the live store until the audit is through, so that a call after a killed one goes on.
+    start : float, optional
+        Reading of ``time.monotonic()`` from which the budget runs; that of this call where not given.
 
     Raises
     ------
@@ -65,7 +68,7 @@ def of_table(
     """
     from datadiet.audit.trained import as_task
 
-    clock = Clock(budget)
+    clock = Clock(budget, start)
     task, _, rows = as_task(table, text, label, text_pair)
     known(score)
     if isinstance(max_length, bool) or not isinstance(max_length, int) or not 8 <= max_length <= 8192:
@@ -84,7 +87,8 @@ def of_table(
     said = list(features.notes)
     if features.cut:
         said.append(
-            f"{features.cut} texts are longer than {max_length} tokens and were read up to there; --max-length changes it."
+            f"{features.cut} text{'s are' if features.cut > 1 else ' is'} longer than {max_length} tokens and read up to there; "
+            "--max-length changes it."
         )
 
     def tune():
@@ -142,9 +146,9 @@ def examine(
     k, rng = len(names), np.random.default_rng(seed)
     fold = deal(given, min(members.FOLDS, len(given)), rng)
     start = clock.spent
-    made, skipped = _made(matrices, given, k, fold, clock, seed, kept)
+    made, skipped, needed = _made(matrices, given, k, fold, clock, seed, kept)
     if skipped:
-        said.append(f"For want of time these features were left out: {', '.join(skipped)}. Give more with --budget.")
+        said.append(f"For want of time these features were left out: {', '.join(skipped)}. Give --budget {rounded(needed)}.")
     tuned = None
     try:
         if tune is not None and clock.left > COPIES[1] * (clock.spent - start):  # what the copies will take stays in hand
@@ -211,8 +215,9 @@ class Member:
     probs: np.ndarray
 
 
-def _made(matrices: dict, given, k: int, fold, clock: Clock, seed: int, kept) -> tuple[dict, list]:
-    """Members by name, as many as fit into their share of the time left, and the names of those that do not; one always does."""
+def _made(matrices: dict, given, k: int, fold, clock: Clock, seed: int, kept) -> tuple[dict, list, float]:
+    """Members by name, as many as fit into their share of the time left; the names of those that do not, one always does; and
+    the budget in seconds with which all would have fitted."""
     made, skipped, longest = {}, [], 0.0
     start, share = clock.spent, clock.left / (2 + COPIES[0])  # a pass over all members, with their strengths, and the copies
     for name in matrices:
@@ -233,7 +238,8 @@ def _made(matrices: dict, given, k: int, fold, clock: Clock, seed: int, kept) ->
         found = kept.step(f"member {name}", fitted)
         made[name] = Member(matrix, float(found["strength"]), int(found["most"]), found["probs"])
         longest = max(longest, clock.spent - before)
-    return made, skipped
+    pass_of_all = clock.spent - start + longest * len(skipped)
+    return made, skipped, max(start + (2 + COPIES[0]) * pass_of_all, 1.2 * clock.budget)
 
 
 def of_probs(probs, given, names, rows, *, score=None, seed=0, said=(), how=None) -> Audit:

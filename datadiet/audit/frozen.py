@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from datadiet.audit.clock import Clock
+from datadiet.audit.clock import Clock, rounded
 from datadiet.audit.kept import Kept
 
 BATCH = 32  # texts encoded at once, of similar length
 BLOCK = 32  # batches that are kept together
-SHARE = 0.8  # of the time left that encoding may take; beyond it the words alone are read
+SHARE = 0.8  # of the time until the budget is passed by a fifth, that encoding may take; beyond it the words alone are read
 PATIENCE = 4.0  # seconds before the time it takes is judged
 WIDTH = 200  # principal components that a regression sees
 SAMPLE = 5000  # rows that the components are read off
@@ -24,7 +24,11 @@ WORDS = 150  # components of the words
 
 
 class _TooLong(Exception):
-    """Encoding all texts would take longer than there is time."""
+    """Encoding the texts that are left would take `rest` seconds, longer than there is time."""
+
+    def __init__(self, rest: float):
+        super().__init__(rest)
+        self.rest = rest
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,8 @@ def of_texts(texts, pairs=None, *, encoder="minilm", max_length=128, clock=None,
     max_length : int
         Tokens read of a text.
     clock : Clock, optional
-        Where the encoder would take most of the time that is left, the words alone are read, and a note says so.
+        Where the encoder would take most of the time until the budget is passed by a fifth, the words alone are read, and a note
+        says how long it would take.
     kept : Kept, optional
         Where encoded blocks of texts are kept until the audit is through.
 
@@ -62,9 +67,14 @@ def of_texts(texts, pairs=None, *, encoder="minilm", max_length=128, clock=None,
     clock, kept = clock or Clock(float("inf")), kept or Kept()
     columns = [texts] if pairs is None else [texts, pairs]
     notes, words = [], _words(columns)
-    encoded, cut = _encoded(columns, encoder, max_length, clock, kept, progress)
-    if encoded is None:
-        notes.append(f"Encoding {len(texts)} texts would take longer than the budget: words alone were read. Give more time.")
+    try:
+        encoded, cut = _encoded(columns, encoder, max_length, clock, kept, progress)
+    except _TooLong as late:
+        encoded, cut, whole = None, 0, clock.spent + late.rest
+        notes.append(
+            f"Encoding {len(texts)} texts would take until second {whole:.0f} of the {clock.budget:g} that there are: words "
+            f"alone were read, and wrong labels are found less well. Give --budget {rounded(whole / SHARE)}."
+        )
     found = (encoded or {}) | ({} if words is None else {"words": words})
     last = max(
         (name for name in found if name != "words"),
@@ -103,7 +113,7 @@ def _words(columns) -> np.ndarray | None:
 
 
 def _encoded(columns, encoder: str, max_length: int, clock: Clock, kept: Kept, progress: bool):
-    """(matrices by name, texts cut), or (None, 0) where the clock forbids it."""
+    """(matrices by name, texts cut); raises _TooLong where the clock forbids it."""
     import torch
 
     from datadiet.nets import device, encoders
@@ -145,16 +155,14 @@ def _encoded(columns, encoder: str, max_length: int, clock: Clock, kept: Kept, p
             if start is not None:
                 done += len(columns) * length[some[0]] * len(some)
                 took = time.monotonic() - start
-                if took > PATIENCE and took * (work - done) / done > SHARE * clock.left:
-                    raise _TooLong
+                rest = took * (work - done) / done
+                if took > PATIENCE and rest > SHARE * clock.bound:
+                    raise _TooLong(rest)
             start = start or time.monotonic()  # the first batch pays for what is made once
         return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
     with tqdm(total=len(order), disable=not progress, desc="encoding", unit="row", leave=False) as bar, torch.inference_mode():
-        try:
-            parts = [kept.step(f"encoded {i}", lambda i=i: encoded(i)) for i in range(0, len(order), BLOCK * BATCH)]
-        except _TooLong:
-            return None, 0
+        parts = [kept.step(f"encoded {i}", lambda i=i: encoded(i)) for i in range(0, len(order), BLOCK * BATCH)]
     out = {}
     for key in parts[0]:
         out[key] = np.empty((len(order), parts[0][key].shape[1]), np.float32)

@@ -9,7 +9,7 @@ import numpy as np
 from datadiet import scores, tables
 from datadiet.audit.found import Audit
 from datadiet.errors import InputError
-from datadiet.tables import folders, guess, tagged
+from datadiet.tables import folders, guess, predicted, tagged
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,6 +18,7 @@ class Asked:
 
     score: str | None
     seconds: float
+    start: float
     encoder: str | None
     max_length: int
     precision: str
@@ -71,7 +72,7 @@ def way(table, options: dict, trained: bool) -> Way:
         found = guess.Guess(pair[0], label, pair[1], "")
         return Way("tags", found, groups, audits.NAMES, shown, f"no tokens, no tags{' or no label' if label else ''}")
     if probs and text is None:
-        known = label or guess.label(table)
+        known = label or guess.label(table, predicted.columns(table, probs))
         found = guess.Guess(None, known, None, "" if label else f"Column found: the label {known!r}. Name another with --label.")
     elif isinstance(table, folders.Pictures):
         refuse("a folder of images", trained=trained, text=text, label=label)
@@ -127,14 +128,13 @@ def audited(table, way: Way, asked: Asked) -> tuple:
 
             audit = trained.score(table, **columns, **how, seconds=asked.seconds, precision=asked.precision)
         else:
-            audit = engine.of_table(table, **columns, **how, budget=asked.seconds, keep=True)
+            audit = engine.of_table(table, **columns, **how, budget=asked.seconds, start=asked.start, keep=True)
     return audit, engine.columns(audit, len(table)), f"datadiet_{audit.used}"
 
 
 def by_predictions(table, way: Way, asked: Asked) -> Audit:
     """The audit by probabilities in columns of the table, or in an array file."""
     from datadiet.audit import engine
-    from datadiet.tables import predicted
 
     groups = way.groups
     values, told = predicted.probabilities(table, way.probs, groups)

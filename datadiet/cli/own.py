@@ -1,5 +1,6 @@
 """Commands for anybody's table: score its rows, and keep those worth keeping."""
 
+import time
 from pathlib import Path
 
 import click
@@ -68,7 +69,7 @@ def score(file, sep, encoding, quotes, out, force, **options):
     from datadiet.audit import clock
     from datadiet.errors import InputError
 
-    seconds = clock.seconds(options["budget"])
+    start, seconds = time.monotonic(), clock.seconds(options["budget"])
     if options["engine"]:
         from datadiet.cli import parted
 
@@ -81,10 +82,10 @@ def score(file, sep, encoding, quotes, out, force, **options):
         return
     if bool(options["tokens"]) != bool(options["tags"]):
         raise InputError("datadiet score: --tokens and --tags go together; name the column of the tokens and that of their tags.")
-    _score(file, opened(file, sep, encoding, quotes), out, force, seconds, options)
+    _score(file, opened(file, sep, encoding, quotes), out, force, seconds, start, options)
 
 
-def _score(file, table, out, force, seconds, options) -> None:
+def _score(file, table, out, force, seconds, start, options) -> None:
     """Score the rows of a table that fits into memory, write it, and say what was found."""
     from datadiet import tables
     from datadiet.audit import trained as training
@@ -94,12 +95,15 @@ def _score(file, table, out, force, seconds, options) -> None:
 
     out, score, probs, report = tables.placed(out, file, "scored", force), options["score"], options["probs"], options["report"]
     if report:
-        report = tables.files.placed(report, Path(str(file)), "report", force, suffix=".html", folder=True)
+        report = tables.files.placed(report, Path(str(file)), "report", force, suffix=".html", folder=True,
+                                      option="--report")  # fmt: skip
     trained = options["trained"] or score in ("grand_head", *training.OVER_TIME)
     if trained and probs:
         by = "--trained" if options["trained"] else f"the score {score}"
         raise InputError(f"datadiet score: {by} reads models that train on the rows; it does not go with --probs.")
-    asked = doors.Asked(score, seconds, options["encoder"], options["max_length"], options["precision"])
+    if options["precision"] != "float32" and not trained:
+        raise InputError("datadiet score: --precision is that of the scoring passes of --trained; add that, or leave it away.")
+    asked = doors.Asked(score, seconds, start, options["encoder"], options["max_length"], options["precision"])
     way = doors.way(table, options, trained)
     taken = ("wrong", "class", "runs", *([score] if score else way.scores))
     table.refuse_taken([f"datadiet_{name}" for name in (*taken, *(("tags", "word") if way.kind == "tags" else ()))])

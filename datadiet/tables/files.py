@@ -103,7 +103,8 @@ def content(file: Path) -> bytes:
         raise InputError(f"tables.read: {file.name} could not be read: {problem}.") from None
 
 
-def placed(out, source, word: str, force: bool = False, *, suffix: str | None = None, folder: bool = False) -> Path:
+def placed(out, source, word: str, force: bool = False, *, suffix: str | None = None, folder: bool = False,
+           option: str = "--out") -> Path:  # fmt: skip
     """Where a result goes; all that can forbid to write there is found now, before anything is computed.
 
     Parameters
@@ -120,6 +121,8 @@ def placed(out, source, word: str, force: bool = False, *, suffix: str | None = 
         Ending of a result beside its source, where the source is no file with an ending.
     folder : bool
         Whether the result may be a folder (of ``datasets``), for which any name will do.
+    option : str
+        Option that names the file, for the messages.
 
     Raises
     ------
@@ -130,29 +133,29 @@ def placed(out, source, word: str, force: bool = False, *, suffix: str | None = 
     out = beside(source, word, suffix) if out is None else Path(out)
     reachable("--out", out)
     if not folder or ending(out)[0] in (*ENDINGS, *EXCEL):
-        known("--out", out)
+        known(option, out)
     if not out.parent.is_dir():
-        raise InputError(f"--out: there is no folder {out.parent}; make it first.")
+        raise InputError(f"{option}: there is no folder {out.parent}; make it first.")
     if out.resolve() == source.resolve():
-        raise InputError(f"--out: {out} is the table that is read; name another file.")
-    refuse_existing(out, force)
+        raise InputError(f"{option}: {out} is the table that is read; name another file.")
+    refuse_existing(out, force, option)
     probe = hidden(out)
     try:
         probe.touch(exist_ok=False)
         probe.unlink()
     except OSError as problem:
         raise InputError(
-            f"--out: nothing can be written to the folder {out.parent} ({problem.strerror}); name a file elsewhere."
+            f"{option}: nothing can be written to the folder {out.parent} ({problem.strerror}); name a file elsewhere."
         ) from None
     return out
 
 
-def refuse_existing(out: Path, force: bool) -> None:
+def refuse_existing(out: Path, force: bool, option: str = "--out") -> None:
     """Error for a file that is there already and may not be replaced."""
     if out.is_dir() and (not force or any(out.iterdir()) and not (out / "dataset_info.json").is_file()):
-        raise InputError(f"--out: {out} is a folder that is there already; name another place.")
+        raise InputError(f"{option}: {out} is a folder that is there already; name another place.")
     if out.exists() and not force:
-        raise InputError(f"--out: {out} is there already; name another file, or give --force to replace it.")
+        raise InputError(f"{option}: {out} is there already; name another file, or give --force to replace it.")
 
 
 def hidden(out: Path) -> Path:

@@ -137,6 +137,12 @@ def columns(table: Table, text: str | None = None, label: str | None = None, tex
     for name, kind in ((text, "text "), (label, "label "), (text_pair, "second text ")):
         if name is not None:
             table.require("datadiet score", name, kind)
+    named_twice = [name for name in (text, label) if name is not None and (text, text_pair, label).count(name) > 1]
+    if named_twice:
+        raise InputError(
+            f"datadiet score: the column {named_twice[0]!r} is named twice among --text, --text-pair and --label; a text that is "
+            "the label, or its own pair, would make every score meaningless. Name a column of its own for each."
+        )
     if text is not None and label is not None:
         return Guess(text, label, text_pair, "")
     free = [name for name in named(table) if name not in (text, label, text_pair)]
@@ -158,9 +164,10 @@ def columns(table: Table, text: str | None = None, label: str | None = None, tex
     return Guess(text, label, text_pair, f"Columns found: {', '.join(said)}. Name others with --text, --text-pair and --label.")
 
 
-def label(table: Table) -> str:
-    """Column of the label alone, where no text is read."""
-    return chosen(table, "label", [name for name in named(table) if looks(table, name)[1]], LABELS, "--label")
+def label(table: Table, beside: list[str]) -> str:
+    """Column of the label alone, where no text is read; `beside` are columns that are read as something else."""
+    free = [name for name in named(table) if name not in beside]
+    return chosen(table, "label", [name for name in free if looks(table, name)[1]], LABELS, "--label")
 
 
 def pair_of(found: list[str]) -> tuple[str, str] | None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from datadiet.errors import InputError
 from datadiet.tables.labels import Classes
-from datadiet.tables.table import Table, listed
+from datadiet.tables.table import Table, listed, many, way_to_a_number
 
 ARRAYS = (".npy", ".npz")
 
@@ -35,12 +35,14 @@ def probabilities(table: Table, asked: str, groups: Classes) -> tuple[np.ndarray
                 f"({listed(groups.names, 10)}): give [{len(table)}, {classes}]."
             )
         return found, f"Columns of {Path(asked).name} are the classes in this order: {listed(groups.names, 10)}."
-    names = [name for name in table.columns if name.startswith(asked[:-1])] if asked.endswith("*") else asked.split(",")
+    names = columns(table, asked)
+    if not names:
+        raise InputError(f"--probs: no column begins with {asked[:-1]!r}; the table has {listed(table.columns)}.")
     for name in names:
         table.require("--probs", name, "probability ")
     if len(names) != classes:
         raise InputError(
-            f"--probs: {len(names)} columns ({listed(names, 10) or asked}) for {classes} classes "
+            f"--probs: {len(names)} column{'s' * (len(names) > 1)} ({listed(names, 10) or asked}) for {classes} classes "
             f"({listed(groups.names, 10)}); give a column for each class."
         )
     order, said = _matched(names, groups)
@@ -52,9 +54,29 @@ def probabilities(table: Table, asked: str, groups: Classes) -> tuple[np.ndarray
         except (TypeError, ValueError):
             bad = next(row for row, cell in enumerate(cells) if not _number(cell))
             raise InputError(
-                f"--probs: the column {name!r} holds {str(cells[bad])[:40]!r} in {table.where(bad)}; give numbers."
+                f"--probs: the column {name!r} holds {str(cells[bad])[:40]!r} in {table.where(bad)}; give numbers"
+                f"{way_to_a_number(cells[bad])}."
             ) from None
+    labelled = groups.of >= 0
+    for place, name in enumerate(order):
+        holes = np.flatnonzero(labelled & ~np.isfinite(out[:, place]))
+        if len(holes):
+            first = table.where(int(holes[0]))
+            raise InputError(
+                f"--probs: {many(len(holes))} a label but no probability in {name!r} (the first is {first}); "
+                "fill the cell, or empty the label, and the row stays without a score."
+            )
+    sums = out[labelled].sum(1)
+    if len(sums) and (out[labelled] >= 0).all() and np.allclose(sums, 100, atol=1.5):
+        raise InputError("--probs: the numbers of a row sum to 100, so they are per cent; divide them by 100.")
     return out, said
+
+
+def columns(table: Table, asked: str) -> list[str]:
+    """Names of the columns that `asked` means; none where it names an array file."""
+    if Path(asked).suffix.lower() in ARRAYS:
+        return []
+    return [name for name in table.columns if name.startswith(asked[:-1])] if asked.endswith("*") else asked.split(",")
 
 
 def _matched(names, groups: Classes) -> tuple[list, str]:

@@ -8,7 +8,7 @@ from datadiet import prune
 from datadiet.errors import InputError
 from datadiet.tables import guess
 from datadiet.tables.labels import Classes, classes, shown_name
-from datadiet.tables.table import Table, blank, listed, many
+from datadiet.tables.table import Table, blank, listed, many, way_to_a_number
 
 BESIDE = ("datadiet_runs", "datadiet_class", "datadiet_wrong")  # columns of `datadiet score` that are no score
 ENDS = {
@@ -18,6 +18,7 @@ ENDS = {
     "random": "Rows are kept at random, whatever their {}.",
     "stratified": "Rows are kept from all over the range of {}, drawn at random within each part of it.",
 }
+BY_RANK = ("hardest", "easiest", "middle")  # rules that the order of the scores decides
 MOVED = 0.03  # change of a class's share that is remarked upon
 MOST = 30  # classes shown one by one
 SUSPICIOUS = 10
@@ -72,9 +73,15 @@ def numbers(table: Table, name: str) -> np.ndarray:
         except (ValueError, TypeError, OverflowError):
             raise InputError(
                 f"datadiet prune: the column {name!r} holds {str(cell)[:40]!r} in {table.where(row)}, not "
-                f"numbers; name the score column with --score."
+                f"numbers; name the score column with --score{or_write(cell)}."
             ) from None
     return out
+
+
+def or_write(cell) -> str:
+    """The other way on, where a cell is nearly a number."""
+    way = way_to_a_number(cell)
+    return f", or write its numbers{way.removeprefix(',')}" if way else ""
 
 
 def rows(
@@ -148,6 +155,11 @@ def rows(
             )
         labels = None if balanced is None else every_class(table, groups, scored)
         chosen = scored[prune.keep(scores[scored], keep, rule, offset=offset, labels=labels, seed=seed)]
+        if rule in BY_RANK and len(chosen) < len(scored) and np.ptp(scores[scored]) == 0:
+            said.append(
+                f"All {len(scored)} rows have the same {column}, so their order in the file alone decided which are kept: take "
+                "another score, or --rule random."
+            )
         without = stays & np.isnan(scores)
         if without.any():
             said.append(

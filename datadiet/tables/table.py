@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +151,27 @@ def many(n: int) -> str:
     ('1 row has', '2 rows have')
     """
     return f"{n} row{' has' if n == 1 else 's have'}"
+
+
+def some(n: int, word: str) -> str:
+    """A number and its noun.
+
+    >>> some(1, "cell"), some(2, "cell")
+    ('1 cell', '2 cells')
+    """
+    return f"{n} {word}{'s' if n != 1 else ''}"
+
+
+def way_to_a_number(cell) -> str:
+    """Advice for a cell that is no number but nearly one, to be put behind a message; empty for others.
+
+    >>> way_to_a_number("0,25"), way_to_a_number("90%"), way_to_a_number("x")
+    (', with a point for the decimal comma', ', a share of 1 for per cent', '')
+    """
+    cell = str(cell).strip()
+    if re.fullmatch(r"[-+]?\d*,\d+", cell):
+        return ", with a point for the decimal comma"
+    return ", a share of 1 for per cent" if re.fullmatch(r"[-+]?[\d.,]+\s*%", cell) else ""
 
 
 def plain(value):

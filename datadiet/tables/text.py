@@ -12,7 +12,7 @@ import numpy as np
 from datadiet.errors import InputError
 from datadiet.tables import charset, files, joined, scan
 from datadiet.tables.found import SEPARATORS, declared, headless, line_end, repeated, separator
-from datadiet.tables.table import Table, listed
+from datadiet.tables.table import Table, listed, some
 
 BLANK = b" \t\r\n"
 
@@ -194,8 +194,8 @@ def parse(out: Text, name: str, start: int, end: bytes, quotes, notes) -> None:
         odd = scan.literal_quotes(data, out.sep, end, start)
         if odd:
             notes.append(
-                f"{name}: {len(odd)} cells begin with a quote that does not close at the end of a cell (first: line "
-                f"{line_of(data, odd[0], end)}); there it is read as a letter."
+                f"{name}: {some(len(odd), 'cell')} with a quote at the beginning that does not close at the end of a cell "
+                f"(first: line {line_of(data, odd[0], end)}); there it is read as a letter."
             )
     starts = np.concatenate([[start], ends[:-1]])
     stops = content_ends(data, starts, ends, end)
@@ -206,7 +206,8 @@ def parse(out: Text, name: str, start: int, end: bytes, quotes, notes) -> None:
     if not len(rows):
         raise InputError(f"tables.read: {name} holds no rows below its names; give a file with a row an example.")
     if spaces[first:].any() and spaces[rows[-1] :].sum() < spaces[first:].sum():
-        notes.append(f"{name}: {spaces[first : rows[-1]].sum()} blank lines are no rows; they stay with the row above them.")
+        empty = some(spaces[first : rows[-1]].sum(), "blank line")
+        notes.append(f"{name}: {empty}, read as no row; each stays with the row above it.")
     cuts = np.concatenate([[0], np.searchsorted(seps, ends)])
     header = slices(data, starts[first], stops[first], seps[cuts[first] : cuts[first + 1]])
     names = [unquoted(how_named(out, name, cell), out.quotes) for cell in header]
@@ -271,9 +272,9 @@ def refuse_row(out, name, names, rows, counts, starts, extra, end, first):
     else:
         what = "add the cells that are missing, and look for a line end within a cell, or a quote that is not closed"
     if len(bad) == len(rows):
-        what += "; or see whether the first line holds the names, one for each column"
+        what += "; or see whether the first line holds the names, one for each column, and take away what stands above them"
     raise InputError(
-        f"tables.read: line {at} of {name} has {found} cells under {len(names)} names ({others}; the names are "
+        f"tables.read: line {at} of {name} has {some(found, 'cell')} under {some(len(names), 'name')} ({others}; the names are "
         f"{listed(names)}, the separator is {sep}). Nothing was read, so that no cell moves under another name: "
         f"{what}."
     )

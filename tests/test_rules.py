@@ -387,7 +387,6 @@ def test_tidy_tables_rules_cards_and_figures_on_real_runs(real):
         for draw in drawn:
             figure = getattr(figures, draw)(views)
             assert len([ax for ax in figure.axes if ax.get_title() or ax.texts]) >= 2
-            figure.clear()
         stored, published = (part.split(" | ") for part in pages.provenance(views).text.splitlines()[1:3])
         assert stored[1] == f"{len(views[0].table)} of {len(views[0].table)}" and published[0] == "hardware"
         assert f"papermill - {name}.ipynb -f profiles/lab/{name}.yml" in pages.rerun(name, views).text

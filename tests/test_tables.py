@@ -32,8 +32,8 @@ def table(tmp_path):
 
 
 def scored(table, **options):
-    audit = trained.score(table, **{"text": "text", "label": "kind", "encoder": "tiny", "seconds": 1e-6, "score": "el2n"} | options)
-    return engine.columns(audit, len(table))
+    asked = {"text": "text", "label": "kind", "encoder": "tiny", "seconds": 1e-6, "score": "el2n"} | options
+    return engine.columns(trained.score(table, **asked), len(table))
 
 
 @pytest.mark.parametrize("score", ["el2n", "margin", "grand_head"])

@@ -467,8 +467,10 @@ GIVEN = {
 }  # fmt: skip
 FLAGS = ("--force", "--publish", "check", "merge", "export")
 GOOD = {"--text": ["text"], "--label": ["label"], "--score": ["el2n", "margin", "hard"], "--budget": ["30s"], "--sep": [","],
-        "--max-length": ["8"], "--precision": ["float32"], "--report": ["report.html"], "--encoding": ["utf-8"], "--quotes": ["letters"],
-        "--out": ["out.csv", "out.jsonl", "out.ipynb"], "--keep": ["0.5", "1"], "--rule": list(prune.RULES), "--offset": ["0", "0.2"],
+        "--max-length": ["8"], "--precision": ["float32"], "--report": ["report.html"], "--encoding": ["utf-8"],
+        "--quotes": ["letters"],
+        "--out": ["out.csv", "out.jsonl", "out.ipynb"], "--keep": ["0.5", "1"], "--rule": list(prune.RULES),
+        "--offset": ["0", "0.2"],
         "--balanced": ["label"], "--drop-wrong": ["0.9"], "--unscored": ["drop"], "--seed": ["3"], "--profile": ["smoke", "lab"],
         "-p": ["seeds", "engine"]}  # fmt: skip
 TABLE = "text,label,p_a,p_b,hard\n" + "".join(f"row {i},{'ab'[i % 2]},0.{i + 1},0.{9 - i},0.{i}\n" for i in range(8))

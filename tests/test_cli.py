@@ -119,6 +119,7 @@ def test_a_name_that_is_too_long_is_refused_in_words(call, arguments):
     (["--keep", "0.5", "--score", "loss"], ["'loss'", "datadiet_el2n"]),
     (["--keep", "0.5", "--score", "text"], ["'text'", "not numbers"]),
     (["--keep", "0.5", "--balanced", "label"], ["'label'", "topic"]),
+    (["--keep", "0.5", "--balanced", ""], ["no", "column ''", "topic"]),
     (["--keep", "0.5", "--out", "kept.xlsx"], [".xlsx"]),
     (["--keep", "0.5", "--out", "no/such/folder/kept.csv"], ["no/such/folder"]),
 ])

@@ -54,11 +54,24 @@ def test_runs_are_the_same_however_a_number_was_written():
     ("fractions: [0.5, half]", "fractions="), ("encoder: 3", "encoder=3"),
     ("per_task: {docstrings: {learning_rate: fast}}", "learning_rate='fast'"),
     ("per_task: {docstrings: {learning_rat: 0.1}}", "'learning_rat': 0.1"), ("per_task: {docstrings: 0.1}", "'docstrings': 0.1"),
+    ("seeds: null", "seeds=None"), ("seeds: 0", "seeds=0"), ("score_at: []", "score_at=[]"), ("batch_size: 0", "batch_size=0"),
+    ("tasks: [[1]]", "tasks=[[1]]"),
 ])
 def test_a_word_where_a_number_belongs_is_refused(line, said):
     with pytest.raises(InputError, match="settings: ") as problem:
         settings.checked(settings.settings_of("smoke", CHAPTER) | papermill(line), CHAPTER)
     assert said in str(problem.value)
+
+
+@pytest.mark.parametrize("chapter, name, value", [
+    ("healthy-diet", "mixes", ["x"]), ("healthy-diet", "mixes", [0.5, 0.5]), ("healthy-diet", "mixes", [[1]]),
+    ("grand-at-init", "probes", {"convnet": 1}), ("grand-at-init", "inits", 0), ("grand-at-init", "inits", None),
+])
+def test_a_value_of_another_shape_is_refused(chapter, name, value):
+    right = settings.settings_of("standard", chapter)
+    assert settings.checked(right, chapter) == right
+    with pytest.raises(InputError, match=f"settings: {name}=.* in '{chapter}'"):
+        settings.checked(right | {name: value}, chapter)
 
 
 def test_a_name_that_looks_like_a_number_stays_a_name():

@@ -23,6 +23,9 @@ _EXPONENT = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)[eE][-+]?[0-9]+$")
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
 
 
+UNLIMITED = ("size", "layers", "grand_size")  # settings of which none at all means everything
+
+
 def parsed(text: str):
     """A YAML value; 1e-3 is a number."""
     return yaml.load(text, _Loader)
@@ -93,8 +96,13 @@ def checked(settings: dict, chapter: str) -> dict:
                              f"values, of {', '.join(models)}.")
         own = {name: _of_kind(value, models, name, chapter) for name, value in own.items()}
         settings["per_task"] = settings["per_task"] | {task: own}
-    if settings.get("seeds", 1) < 1:
-        raise InputError(f"settings: seeds={settings['seeds']} in {chapter!r}; at least one run of each arm is needed.")
+    for name in ("seeds", "inits", "batch_size"):
+        if settings.get(name, 1) < 1:
+            why = "a batch holds an example or more" if name == "batch_size" else "at least one run of each arm is needed"
+            raise InputError(f"settings: {name}={settings[name]} in {chapter!r}; {why}.")
+    for name in ("score_at", "fractions"):
+        if settings.get(name) == [] and models.get(name):
+            raise InputError(f"settings: {name}=[] in {chapter!r}; give one or more, as the standard profile: {models[name]!r}.")
     return settings
 
 
@@ -103,7 +111,7 @@ def _of_kind(value, models: dict, name: str, chapter: str):
     model = models[name]
     value = [_number(each, model[0]) for each in value] if isinstance(value, list) and model and isinstance(model, list) else (
         _number(value, model))
-    if not _alike(value, model):
+    if not _alike(value, model) or value is None and model is not None and name not in UNLIMITED:
         raise InputError(f"settings: {name}={value!r} in {chapter!r}; give a value like that of the standard profile, {model!r}.")
     return value
 
@@ -120,12 +128,23 @@ def _alike(value, model) -> bool:
         return isinstance(model, bool) and isinstance(value, bool)
     if isinstance(model, list):
         numbers = model and all(isinstance(each, (int, float)) for each in model)
-        return isinstance(value, list) and (not numbers or all(_alike(each, 0.0) and each is not None for each in value))
+        return isinstance(value, list) and (not numbers or all(_alike(each, 0.0) and each is not None for each in value)) and (
+            not model or all(_of_the_shape(each, model) for each in value))
+    if isinstance(model, dict) and model and all(isinstance(each, list) for each in model.values()):
+        return isinstance(value, dict) and all(_of_the_shape(each, list(model.values())) for each in value.values())
     if value is None or model is None:
         return not isinstance(value, (list, dict, str)) and not isinstance(model, (list, dict, str))
     if isinstance(model, float):
         return isinstance(value, (int, float))
     return isinstance(value, type(model))
+
+
+def _of_the_shape(value, models: list) -> bool:
+    """Whether an element is a single value among single values, or a list as long as one of the others."""
+    lengths = {len(each) for each in models if isinstance(each, list)}
+    if isinstance(value, list):
+        return len(value) in lengths
+    return not lengths and (isinstance(value, dict) if isinstance(models[0], dict) else value is not None)
 
 
 def of_notebook(namespace: dict, chapter: str) -> dict:

@@ -142,7 +142,8 @@ def rows(
         if not stays.any():
             raise InputError(f"datadiet prune: --drop-wrong {drop_wrong:g} would drop all {n} rows; raise it.")
     found, text = guess.shown(table)
-    groups = counted(table, found) if balanced is None and label is None else classes(table, label if balanced is None else balanced)
+    asked = label if balanced is None else balanced
+    groups = counted(table, found) if asked is None else classes(table, asked)
     label = None if groups is None else groups.column
     if keep is not None:
         column = column or score_column(table)

@@ -66,15 +66,15 @@ def show(driver, address):
     driver.execute_async_script("(window.MathJax ? MathJax.startup.promise : Promise.resolve()).then(arguments[0])")
 
 
-# Contrast of every text with the nearest background that is not transparent; those below the limit come back.
+# Contrast of every text with the ground behind it, tints laid over each other as a browser does; those below the limit come back.
 PALE = """
-const light = c => { const [r, g, b] = c.match(/[\\d.]+/g).slice(0, 3).map(x => x / 255)
+const parts = c => { const [r, g, b, a = 1] = c.match(/[\\d.]+/g).map(Number); return [[r, g, b], a]; };
+const over = (c, ground) => { const [colour, a] = parts(c); return colour.map((x, i) => a * x + (1 - a) * ground[i]); };
+const light = c => { const [r, g, b] = c.map(x => x / 255)
     .map(x => x <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
-const clear = c => /, 0\\)$|transparent/.test(c), style = e => getComputedStyle(e);
+const ground = e => e ? over(getComputedStyle(e).backgroundColor, ground(e.parentElement)) : [255, 255, 255];
 return [...document.querySelectorAll(arguments[0])].filter(e => e.offsetParent && e.innerText.trim()).map(e => {
-    let behind = e;
-    while (behind !== document.body && clear(style(behind).backgroundColor)) behind = behind.parentElement;
-    const [low, high] = [light(style(e).color), light(style(behind).backgroundColor)].sort((x, y) => x - y);
+    const behind = ground(e), [low, high] = [light(over(getComputedStyle(e).color, behind)), light(behind)].sort((x, y) => x - y);
     return [(high + 0.05) / (low + 0.05), e.innerText.slice(0, 60)];
 }).filter(([ratio]) => ratio < arguments[1]);
 """

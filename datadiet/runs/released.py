@@ -108,19 +108,22 @@ COLUMNS = {
 VALIDATION = re.compile("validation_.+")  # numbers on the validation split: nothing in the book is decided by them
 NESTED = ("errors", "spawn_epochs", "velocity")  # lists of numbers, which no row holds
 
+# Bits of the numbers in the files of scores, or five and three digits: a spread over five seeds is not known to more. The ranks,
+# by which runs were chosen, are exact.
+DIGITS = {"mean": 17, "sd": 10}
 SHARED = ("el2n", "grand_head", "margin", "entropy", "cross_entropy", "grand")
 # A row of scores-NAME.parquet is a training example, in the public order of the set. POINT is a scoring point.
 SCORE_COLUMNS = {
     "id": Column("of the example in its set, which its publisher's files give", COUNT),
     "label": Column("place of its class in label_names, in the file's metadata; flipped where noise was asked for", COUNT),
     "truth": Column("the label before flips, where there were any", COUNT),
-    "el2n@POINT mean": Column("length of the error vector, mean over seeds", "0 to 1.41", "high"),
+    "el2n@POINT mean": Column("length of the error vector, mean over seeds, five digits as all means", "0 to 1.41", "high"),
     "grand_head@POINT mean": Column("length of the gradient of the last layer", "loss per unit of weight", "high"),
     "margin@POINT mean": Column("largest probability of another class less that of the label", "-1 to 1", "high"),
     "entropy@POINT mean": Column("of the predicted probabilities", "nats", "high"),
     "cross_entropy@POINT mean": Column("loss of the label", "nats", "high"),
     "grand@POINT mean": Column("length of the gradient over all weights, where recorded for all", "as grand_head", "high"),
-    "SCORE@POINT sd": Column("standard deviation over seeds of each score above, n - 1 in the denominator", "as its score"),
+    "SCORE@POINT sd": Column("standard deviation over seeds of each score above, n - 1 below, three digits", "as its score"),
     "rank@POINT without SEED": Column("place from the hardest, 0 first, by EL2N, mean over all seeds but SEED: what the run of "
                                       "that seed was ranked by", COUNT, "low"),
 }  # fmt: skip
@@ -213,9 +216,9 @@ def score_table(keys: list[str]) -> pa.Table:
             if name == "grand" and len(recorded[0].get("grand_positions", ())) < len(columns["id"]):
                 continue
             values = np.array([values_from(arrays, name, t) for arrays in recorded])
-            columns[f"{name}@{at} mean"] = values.mean(0).astype(np.float32)
+            columns[f"{name}@{at} mean"] = _rounded(values.mean(0), DIGITS["mean"])
             if len(keys) > 1:
-                columns[f"{name}@{at} sd"] = values.std(0, ddof=1).astype(np.float32)
+                columns[f"{name}@{at} sd"] = _rounded(values.std(0, ddof=1), DIGITS["sd"])
             if name == "el2n" and place == 0 and len(keys) > 1:
                 ranked = {f"rank@{at} without {each['seed']}": _ranks(np.mean(np.delete(values, own, axis=0), axis=0))
                           for own, each in enumerate(configs)}  # fmt: skip
@@ -230,6 +233,12 @@ def score_table(keys: list[str]) -> pa.Table:
         "data_checksum": said["data_checksum"],
     }
     return pa.table(columns).replace_schema_metadata({name: json.dumps(value, sort_keys=True) for name, value in facts.items()})
+
+
+def _rounded(values: np.ndarray, bits: int) -> np.ndarray:
+    """Numbers whose binary mantissas have so many bits: the zeros after them take no room in a file."""
+    mantissas, exponents = np.frexp(values)
+    return np.ldexp(np.round(mantissas * 2**bits) / 2**bits, exponents).astype(np.float32)
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:

@@ -8,7 +8,19 @@ import click
 import pandas as pd
 
 from benchmarks import (
-    architectures, bounded, cluster, flips, gpu, gradients, growth, harness, labs, longuse, million, tables, training,
+    architectures,
+    bounded,
+    cluster,
+    flips,
+    gpu,
+    gradients,
+    growth,
+    harness,
+    labs,
+    longuse,
+    million,
+    tables,
+    training,
 )  # fmt: skip
 from datadiet import paths
 from datadiet.audit import clock, simulated

@@ -70,7 +70,10 @@ def question(what: str, stored: int):
         store._published.cache_clear()
         store._read.cache_clear()
         table = runs.sweep(wanted, engine="stored")
-        found = ledger.decide(CLAIM, settings, table) if what == "verdict" else room(CHAPTER, "runs").misclassified(settings, table)
+        if what == "verdict":
+            found = ledger.decide(CLAIM, settings, table)
+        else:
+            found = room(CHAPTER, "runs").misclassified(settings, table)
         assert len(table) and (table["origin"] == "here").all() and found is not None
         return {"answered": len(table)}
 

@@ -7,7 +7,21 @@ import tempfile
 import click
 import pandas as pd
 
-from benchmarks import architectures, bounded, cluster, flips, gpu, gradients, growth, harness, labs, million, tables, training
+from benchmarks import (
+    architectures,
+    bounded,
+    cluster,
+    flips,
+    gpu,
+    gradients,
+    growth,
+    harness,
+    labs,
+    longuse,
+    million,
+    tables,
+    training,
+)  # fmt: skip
 from datadiet import paths
 from datadiet.audit import clock, simulated
 from datadiet.chapters.what_all_runs_say import flips as found
@@ -18,7 +32,7 @@ from datadiet.runs import process, sealed
 
 SUITES = {  # name -> (suite, rounds)
     "tables": (tables, 15), "gradients": (gradients, 9), "architectures": (architectures, 9), "growth": (growth, 2),
-    "training": (training, 5), "cluster": (cluster, 5), "labs": (labs, 1), "million": (million, 3),
+    "training": (training, 5), "cluster": (cluster, 5), "labs": (labs, 1), "million": (million, 3), "longuse": (longuse, 3),
 }  # fmt: skip
 
 

@@ -7,10 +7,10 @@ A sweep of stubs is a whole sweep, from keys to the stored rows, of which only t
 once. Memory is that of the process when so many runs were stored.
 """
 
+import dataclasses
+import functools
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.harness import MIB, Contestant
-from datadiet import paths
 
 CHAPTER, CLAIM = "pruning-fractions", "BDD-5"
 STORED = (1_000, 10_000, 100_000)
@@ -88,54 +87,44 @@ def _in_use() -> float:
     return psutil.Process().memory_info().rss / MIB
 
 
-def swept(engine: str, sizes: tuple[int, ...]) -> dict:
-    """Of a sweep in this process: memory in use, and milliseconds a run since the last look, at each of `sizes` runs."""
+def stubs(sizes: tuple[int, ...]):
+    """A sweep; memory in use, and seconds a run since the last look, at each of `sizes` runs."""
     from datadiet import runs
     from datadiet.runs import store
     from datadiet.training import loop
 
-    ids, seen, looked, save, trained = np.arange(16), {}, [0, time.perf_counter()], store.save, loop.fit
     configs = [runs.config(task="feedback", encoder="tiny", max_length=8, size=16, seed=seed, epochs=0, score_at=[])
                for seed in range(max(sizes))]  # fmt: skip
-
-    def noted(*run):
-        save(*run)
-        noted.stored += 1
-        if noted.stored in sizes:
-            now = time.perf_counter()
-            seen[f"mib_{noted.stored}"] = _in_use()
-            seen[f"ms_a_run_{noted.stored}"] = 1000 * (now - looked[1]) / (noted.stored - looked[0])
-            looked[:] = noted.stored, time.perf_counter()
-
-    noted.stored, store.save = 0, noted
-    if engine == "here":
-        loop.fit = lambda *run, **how: loop.Fit({"test_accuracy": 0.5, "parameters": 1}, {"ids": ids, "labels": ids})
-    try:
-        table = runs.sweep(configs, engine=engine)
-    finally:
-        store.save, loop.fit = save, trained
-    assert len(table) == max(sizes) == noted.stored
-    return seen
-
-
-def stubs(engine: str, sizes: tuple[int, ...]):
-    """The sweep in a process of its own, which may have workers."""
-    command = [sys.executable, "-c", "from benchmarks import longuse; longuse.main()", engine, *map(str, sizes)]
+    ids = np.arange(16)
+    fit = loop.Fit({"test_accuracy": 0.5, "parameters": 1}, {"ids": ids, "labels": ids})
 
     def once(number):
+        seen, looked, save = {}, [0, time.perf_counter()], store.save
+
+        @functools.wraps(save)
+        def noted(*run):
+            save(*run)
+            noted.stored += 1
+            if noted.stored in sizes:
+                now = time.perf_counter()
+                seen[f"mib_{noted.stored}"] = _in_use()
+                seen[f"ms_a_run_{noted.stored}"] = 1000 * (now - looked[1]) / (noted.stored - looked[0])
+                looked[:] = noted.stored, time.perf_counter()
+
+        noted.stored, before, trained = 0, os.environ.get("DATADIET_STORE"), loop.fit
         with tempfile.TemporaryDirectory() as folder:
-            ran = subprocess.run(command, cwd=paths.root(), capture_output=True, text=True,
-                                 env=os.environ | {"DATADIET_STORE": folder})  # fmt: skip
-        if ran.returncode:
-            raise RuntimeError(ran.stderr.strip()[-200:])
-        return json.loads(ran.stdout)
+            os.environ["DATADIET_STORE"], store.save = folder, noted
+            loop.fit = lambda *run, **how: dataclasses.replace(fit)
+            try:
+                table = runs.sweep(configs, engine="here")
+            finally:
+                store.save, loop.fit = save, trained
+                os.environ.pop("DATADIET_STORE")
+                os.environ |= {} if before is None else {"DATADIET_STORE": before}
+        assert len(table) == max(sizes) == noted.stored
+        return seen
 
     return once
-
-
-def main() -> None:
-    """Print what a sweep of stubs shows, as JSON: the engine and the sizes are the arguments."""
-    print(json.dumps(swept(sys.argv[1], tuple(map(int, sys.argv[2:])))))
 
 
 def contestants(quick: bool) -> list[Contestant]:

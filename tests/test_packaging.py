@@ -24,9 +24,18 @@ EXTRAS = {name: extra for name, extra in PROJECT["optional-dependencies"].items(
 WANTED = [Requirement(line) for line in [*PROJECT["dependencies"], *(each for extra in EXTRAS.values() for each in extra)]]
 
 
-def pins(python: str) -> dict[str, str]:
-    """Package -> pinned version, for a Python."""
-    env = default_environment() | {"python_version": python, "python_full_version": f"{python}.0"}
+SYSTEMS = {"linux": {"sys_platform": "linux", "platform_system": "Linux", "platform_machine": "x86_64"},
+           "macos": {"sys_platform": "darwin", "platform_system": "Darwin", "platform_machine": "arm64"}}  # fmt: skip
+
+
+def asks(python: str, system: str) -> dict[str, str]:
+    """What markers of packages are evaluated with, for a Python and a system."""
+    return default_environment() | {"python_version": python, "python_full_version": f"{python}.9"} | SYSTEMS[system]
+
+
+def pins(python: str, system: str = "linux") -> dict[str, str]:
+    """Package -> pinned version, for a Python and a system."""
+    env = asks(python, system)
     chosen = [pin for pin in LOCK if pin.marker is None or pin.marker.evaluate(env)]
     return {canonical(pin.name): str(pin.specifier).removeprefix("==") for pin in chosen}
 
@@ -43,11 +52,12 @@ def test_what_pyproject_asks_for_is_pinned_within_its_range(wanted):
     assert pinned and wanted.specifier.contains(pinned, prereleases=True)
 
 
-@pytest.mark.parametrize("python", ["3.11", "3.12"])
-def test_the_lock_holds_all_that_its_packages_need(python):
+@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
+def test_the_lock_holds_all_that_its_packages_need(python, system):
     """Walks from what pyproject asks for, as that Python would; packages missing here, for another Python, end the walk."""
-    env = default_environment() | {"python_version": python, "python_full_version": f"{python}.0"}
-    held, seen, problems, todo = pins(python), set(), [], list(WANTED)
+    env = asks(python, system)
+    held, seen, problems, todo = pins(python, system), set(), [], list(WANTED)
     while todo:
         need = todo.pop()
         name, extras = canonical(need.name), frozenset(need.extras)

@@ -41,7 +41,7 @@ def averaging(views: list[View]):
         pairs = runs.averaging(settings, table)
         pairs = pairs[pairs["task"] == task]
         if len(pairs):
-            sns.stripplot(pairs, x="k", y="rho", ax=ax, color=sns.color_palette("colorblind")[0], alpha=0.5, size=4)
+            sns.stripplot(pairs, x="k", y="rho", ax=ax, color=sns.color_palette("colorblind")[0], alpha=0.5, size=4, jitter=False)
             sns.pointplot(pairs, x="k", y="rho", ax=ax, errorbar=None, color="0.3", markers="_", linestyles="--")
         ax.set(xlabel="runs in each average", ylabel="Spearman's rho")
     return chart

@@ -21,7 +21,7 @@ from benchmarks import (
     million,
     tables,
     training,
-)  # fmt: skip
+)
 from datadiet import paths
 from datadiet.audit import clock, simulated
 from datadiet.chapters.what_all_runs_say import flips as found

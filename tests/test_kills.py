@@ -89,7 +89,7 @@ def test_a_sweep_killed_at_random_moments_ends_as_one_never_killed(words, engine
             os.killpg(child.pid, signal.SIGKILL)
         child.communicate()
         if child.returncode == 0:  # ended before its kill, as workers that are warm do: sooner, and from the start
-            took /= 2
+            took, killed = took / 2, 0
             shutil.rmtree(words / "killed")
             continue
         assert child.returncode == -signal.SIGKILL

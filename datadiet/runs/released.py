@@ -108,9 +108,9 @@ COLUMNS = {
 VALIDATION = re.compile("validation_.+")  # numbers on the validation split: nothing in the book is decided by them
 NESTED = ("errors", "spawn_epochs", "velocity")  # lists of numbers, which no row holds
 
-# Bits of the numbers in the files of scores, or five and three digits: a spread over five seeds is not known to more. The ranks,
-# by which runs were chosen, are exact.
-DIGITS = {"mean": 17, "sd": 10}
+# Bits of the mantissas in the files of scores, that is five and three digits: a spread over five seeds is not known to more. The
+# ranks, by which runs were chosen, are exact.
+BITS = {"mean": 17, "sd": 10}
 SHARED = ("el2n", "grand_head", "margin", "entropy", "cross_entropy", "grand")
 # A row of scores-NAME.parquet is a training example, in the public order of the set. POINT is a scoring point.
 SCORE_COLUMNS = {
@@ -123,7 +123,8 @@ SCORE_COLUMNS = {
     "entropy@POINT mean": Column("of the predicted probabilities", "nats", "high"),
     "cross_entropy@POINT mean": Column("loss of the label", "nats", "high"),
     "grand@POINT mean": Column("length of the gradient over all weights, where recorded for all", "as grand_head", "high"),
-    "SCORE@POINT sd": Column("standard deviation over seeds of each score above, n - 1 below, three digits", "as its score"),
+    "SCORE@POINT sd": Column("standard deviation over seeds of each score above, n - 1 in the denominator, three "
+                               "digits", "as its score"),
     "rank@POINT without SEED": Column("place from the hardest, 0 first, by EL2N, mean over all seeds but SEED: what the run of "
                                       "that seed was ranked by", COUNT, "low"),
 }  # fmt: skip
@@ -216,9 +217,9 @@ def score_table(keys: list[str]) -> pa.Table:
             if name == "grand" and len(recorded[0].get("grand_positions", ())) < len(columns["id"]):
                 continue
             values = np.array([values_from(arrays, name, t) for arrays in recorded])
-            columns[f"{name}@{at} mean"] = _rounded(values.mean(0), DIGITS["mean"])
+            columns[f"{name}@{at} mean"] = _rounded(values.mean(0), BITS["mean"])
             if len(keys) > 1:
-                columns[f"{name}@{at} sd"] = _rounded(values.std(0, ddof=1), DIGITS["sd"])
+                columns[f"{name}@{at} sd"] = _rounded(values.std(0, ddof=1), BITS["sd"])
             if name == "el2n" and place == 0 and len(keys) > 1:
                 ranked = {f"rank@{at} without {each['seed']}": _ranks(np.mean(np.delete(values, own, axis=0), axis=0))
                           for own, each in enumerate(configs)}  # fmt: skip

@@ -1,7 +1,7 @@
 """Mends what others' directives write into a page and a screen reader stumbles over.
 
-Every exercise and every solution of sphinx-exercise has the same id, where an id may stand once in a page. docutils gives entries of
-a bibliography a role that WAI-ARIA has withdrawn, within a list that then has no items.
+Every exercise and every solution of sphinx-exercise has the same id, where an id may stand once in a page. docutils gives entries
+of a bibliography a role that WAI-ARIA has withdrawn, within a list that then has no items.
 """
 
 import re

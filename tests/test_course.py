@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from conftest import ROOT
 
 from datadiet import cli
+from datadiet.chapters import NAMES
 from datadiet.chapters.answers import Said
 from datadiet.course import blocks, check, keys, write
 from datadiet.course.notebooks import written
@@ -157,6 +158,14 @@ def notebook_of(page):
 def student(page):
     source = ROOT / f"{page}.md"
     return written(jupytext.read(source), Plain(ROOT, KNOWN, source.read_text()), False)
+
+
+def test_every_chapter_that_asks_for_runs_is_in_the_course():
+    assert {f"chapters/{name}" for name in NAMES} - set(COURSE) == set()
+
+
+def test_the_first_page_leads_readers_with_their_own_data_to_their_chapter():
+    assert "](my-csv.md)" in (ROOT / "chapters" / "index.md").read_text()
 
 
 # --- Students' and instructors' copies

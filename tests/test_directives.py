@@ -77,7 +77,7 @@ def page(tmp_path):
         (source / "index.md").write_text(HEAD + text)
         (source / "conf.py").write_text(
             f"import sys\nsys.path.insert(0, {str(ROOT / '_ext')!r})\n"
-            "extensions = ['myst_nb', 'sphinx_togglebutton', 'sphinx_exercise', 'quiz', 'pipeline']\n"
+            "extensions = ['myst_nb', 'sphinx_togglebutton', 'sphinx_exercise', 'quiz', 'pipeline', 'accessible']\n"
             f"myst_enable_extensions = ['dollarmath', 'colon_fence']\nnb_execution_mode = {execute!r}\n")
         said = io.StringIO()
         with contextlib.redirect_stderr(said), patch_docutils(), docutils_namespace():
@@ -155,3 +155,15 @@ def test_a_solution_is_executed_and_lies_in_a_fold(page):
     assert "warm-up" in exercise["class"] and "answer" in exercise.text and exercise.find("p", class_="admonition-title")
     assert "dropdown" in solution["class"] and "executed 3" in solution.text
     assert "executed 3" not in exercise.text and solution.find("a", href=f"#{exercise['id']}")
+
+
+def test_an_id_stands_once_in_a_page_of_several_exercises(page):
+    body = page(EXERCISE + EXERCISE.replace("ex-page-1", "ex-page-2"), execute="force")
+    ids = [each["id"] for each in body.find_all(id=True)]
+    assert len(body.find_all("div", class_="exercise")) == 2 and sorted(set(ids)) == sorted(ids)
+
+
+def test_entries_of_a_bibliography_are_items_of_their_list(page):
+    body = page("```{eval-rst}\n.. [ONE] Paul.\n.. [TWO] Kirsch.\n\nBy [ONE]_ and [TWO]_.\n```\n")
+    entries = body.find_all(class_="citation")
+    assert [each["role"] for each in entries] == ["listitem"] * 2 and all(each.parent["role"] == "list" for each in entries)

@@ -4,6 +4,7 @@ import functools
 import http.server
 import shutil
 import threading
+from importlib.resources import files
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlparse
 
@@ -115,6 +116,29 @@ def test_text_is_readable_in_both_colour_modes(page, browser, site):
         browser.execute_script("document.documentElement.dataset.theme = arguments[0]", mode)
         wait(browser, "document.getAnimations().every(a => a.playState === 'finished')")
         assert browser.execute_script(PALE, TEXTS, AA) == [], mode
+
+
+# What axe-core, set to the rules of WCAG 2 A and AA, finds wrong with a page: rule -> the first elements that break it.
+AXE = """
+const done = arguments[arguments.length - 1];
+const some = v => [v.id, v.nodes.slice(0, 5).map(n => n.html.slice(0, 160))];
+axe.run(document, { runOnly: ["wcag2a", "wcag2aa"], resultTypes: ["violations"] }).then(
+    ({ violations }) => done(Object.fromEntries(violations.map(some))), e => done({ error: [String(e)] }));
+"""
+THEMES = {}  # rule -> the reason why a violation is the theme's and stays
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_axe_finds_no_violation(page, browser, site):
+    source = files("axe_core_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+    show(browser, f"{site}/{page}.html")
+    browser.set_script_timeout(120)
+    browser.execute_script(source)
+    for mode in ("light", "dark"):
+        browser.execute_script("document.documentElement.dataset.theme = arguments[0]", mode)
+        wait(browser, "document.getAnimations().every(a => a.playState === 'finished')")
+        found = browser.execute_async_script(AXE)
+        assert {rule: where for rule, where in found.items() if rule not in THEMES} == {}, mode
 
 
 def test_colour_mode_can_be_switched(browser, site):

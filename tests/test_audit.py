@@ -190,6 +190,48 @@ def test_without_time_the_words_alone_are_read(monkeypatch):
     assert list(found.matrices) == ["words"] and "alone were read" in found.notes[0] and "Give --budget" in found.notes[0]
 
 
+def test_in_little_time_fewer_tokens_are_read(monkeypatch):
+    """Whole texts take 128 s: as much of each is read as there is time for, and the note says how much."""
+    texts = [" ".join([f"{word} thing {number % 7} here"] * 32) for number in range(200) for word in ("good", "bad")]
+    whole = frozen.of_texts(texts, encoder="tiny", max_length=128).matrices
+    for budget, most in ((1000.0, 128), (100.0, 64), (60.0, 32), (40.0, 16), (25.0, None)):
+        tokens = _Tokens(budget)
+        monkeypatch.setattr(frozen.time, "monotonic", tokens)
+        monkeypatch.setattr(frozen, "_single", tokens.counted(frozen._single))
+        found = frozen.of_texts(texts, encoder="tiny", max_length=128, clock=tokens.clock())
+        monkeypatch.undo()
+        assert ("layer 2" in found.matrices) == (most is not None), budget
+        assert bool(found.notes) == (most != 128)
+        if most is None:
+            assert "words alone were read" in found.notes[0]
+        elif most == 128:
+            np.testing.assert_array_equal(found.matrices["layer 2"], whole["layer 2"])
+        else:
+            assert f"at most {most} tokens of a text were read" in found.notes[0] and "Give --budget" in found.notes[0]
+            short = frozen.of_texts(texts, encoder="tiny", max_length=most).matrices["layer 2"]
+            np.testing.assert_array_equal(found.matrices["layer 2"], short)
+
+
+class _Tokens:
+    """A time in which a token takes 2.5 ms to encode, and nothing else takes any."""
+
+    def __init__(self, budget: float):
+        self.now, self.budget = 100.0, budget
+
+    def __call__(self) -> float:
+        return self.now
+
+    def counted(self, single):
+        def single_and_time(layers, states, mask):
+            self.now += 0.0025 * mask.numel()
+            return single(layers, states, mask)
+
+        return single_and_time
+
+    def clock(self) -> clock.Clock:
+        return clock.Clock(self.budget, self.now)
+
+
 def test_encoding_may_pass_the_budget_by_a_fifth(monkeypatch):
     """A cold start has used up the budget of 30 s but for one; what takes a few of the 6 s beyond it is read all the same."""
     monkeypatch.setattr(frozen, "PATIENCE", 0.0)

@@ -16,7 +16,8 @@ from datadiet.audit.kept import Kept
 
 BATCH = 32  # texts encoded at once, of similar length
 BLOCK = 32  # batches that are kept together
-SHARE = 0.8  # of the time until the budget is passed by a fifth, that encoding may take; beyond it the words alone are read
+SHARE = 0.8  # of the time until the budget is passed by a fifth, that encoding may take; beyond it less is read
+SHORTER = (64, 32, 16)  # tokens of a text that are read where there is no time for more; below them the words alone
 PATIENCE = 4.0  # seconds before the time it takes is judged
 WIDTH = 200  # principal components that a regression sees
 SAMPLE = 5000  # rows that the components are read off
@@ -24,11 +25,11 @@ WORDS = 150  # components of the words
 
 
 class _TooLong(Exception):
-    """Encoding the texts that are left would take `rest` seconds, longer than there is time."""
+    """Encoding the texts that are left would take `rest` seconds, longer than there is time; a token takes `each`."""
 
-    def __init__(self, rest: float):
-        super().__init__(rest)
-        self.rest = rest
+    def __init__(self, rest: float, each: float):
+        super().__init__(rest, each)
+        self.rest, self.each = rest, each
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ def of_texts(texts, pairs=None, *, encoder="minilm", max_length=128, clock=None,
     max_length : int
         Tokens read of a text.
     clock : Clock, optional
-        Where the encoder would take most of the time until the budget is passed by a fifth, the words alone are read, and a note
-        says how long it would take.
+        Where the encoder would take most of the time until the budget is passed by a fifth, fewer tokens of a text are read,
+        or the words alone, and a note says how long it would take to read all.
     kept : Kept, optional
         Where encoded blocks of texts are kept until the audit is through.
 
@@ -66,16 +67,9 @@ def of_texts(texts, pairs=None, *, encoder="minilm", max_length=128, clock=None,
     """
     clock, kept = clock or Clock(float("inf")), kept or Kept()
     columns = [texts] if pairs is None else [texts, pairs]
-    notes, words = [], _words(columns)
-    try:
-        encoded, cut = _encoded(columns, encoder, max_length, clock, kept, progress)
-    except _TooLong as late:
-        encoded, cut, whole = None, 0, clock.spent + late.rest
-        notes.append(
-            f"Encoding {len(texts)} texts would take until second {whole:.0f} of the {clock.budget:g} that there are: words "
-            f"alone were read, and wrong labels are found less well. Give --budget {rounded(whole / SHARE)}."
-        )
-    found = (encoded or {}) | ({} if words is None else {"words": words})
+    words = _words(columns)
+    found, cut, note = _encoded(columns, encoder, max_length, clock, kept, progress)
+    found |= {} if words is None else {"words": words}
     last = max(
         (name for name in found if name != "words"),
         key=lambda name: int(name.split()[-1]) if " " in name else -1,
@@ -83,7 +77,7 @@ def of_texts(texts, pairs=None, *, encoder="minilm", max_length=128, clock=None,
     )
     first = ["match", last, "words" if pairs is None else "both"]
     order = sorted(found, key=lambda name: first.index(name) if name in first else len(first))
-    return Features({name: found[name] for name in order}, cut, tuple(notes))
+    return Features({name: found[name] for name in order}, cut, (note,) if note else ())
 
 
 def _words(columns) -> np.ndarray | None:
@@ -113,7 +107,7 @@ def _words(columns) -> np.ndarray | None:
 
 
 def _encoded(columns, encoder: str, max_length: int, clock: Clock, kept: Kept, progress: bool):
-    """(matrices by name, texts cut); raises _TooLong where the clock forbids it."""
+    """(matrices by name, texts longer than `max_length`, note): of as many tokens as there is time for, or of none."""
     import torch
 
     from datadiet.nets import device, encoders
@@ -130,13 +124,19 @@ def _encoded(columns, encoder: str, max_length: int, clock: Clock, kept: Kept, p
         ids.append([len(each) for each in whole])
     length = np.max([np.minimum(each, limit) for each in ids], axis=0)
     order = np.argsort(-length, kind="stable")  # the longest first: the time they take bounds that of the rest
-    work = sum(len(columns) * length[order[i]] * len(order[i : i + BATCH]) for i in range(0, len(order), BATCH))
+
+    def work(most: int) -> int:
+        """Tokens of all batches, with their padding, where `most` of a text are read."""
+        batches = [order[i : i + BATCH] for i in range(0, len(order), BATCH)]
+        return sum(len(columns) * min(length[some[0]], most) * len(some) for some in batches)
+
     depth = model.config.num_hidden_layers
     layers = sorted({depth, (2 * depth + 2) // 3, (depth + 2) // 3} if len(columns) == 1 else {0, depth // 2, depth})
-    done, start = 0, None
+    done, start, bar = 0, None, None
 
-    def encoded(first: int) -> dict:
-        """Features of a block of batches; stops where the rest would take too long."""
+    @torch.inference_mode()
+    def encoded(first: int, most: int) -> dict:
+        """Features of a block of batches, by the first `most` tokens of a text; stops where the rest would take too long."""
         nonlocal done, start
         parts = []
         for i in range(first, min(first + BLOCK * BATCH, len(order)), BATCH):
@@ -144,7 +144,7 @@ def _encoded(columns, encoder: str, max_length: int, clock: Clock, kept: Kept, p
             hidden = []
             for column in columns:
                 batch = tokenizer(
-                    [column[row] for row in some], truncation=True, max_length=limit, padding=True, return_tensors="pt"
+                    [column[row] for row in some], truncation=True, max_length=most, padding=True, return_tensors="pt"
                 )
                 batch = {key: value.to(place) for key, value in batch.items()}
                 states = model(**batch, output_hidden_states=True).hidden_states
@@ -153,21 +153,39 @@ def _encoded(columns, encoder: str, max_length: int, clock: Clock, kept: Kept, p
             parts.append({key: value.cpu().numpy() for key, value in found.items()})
             bar.update(len(some))
             if start is not None:
-                done += len(columns) * length[some[0]] * len(some)
+                done += len(columns) * min(length[some[0]], most) * len(some)
                 took = time.monotonic() - start
-                rest = took * (work - done) / done
+                rest = took * (work(most) - done) / done
                 if took > PATIENCE and rest > SHARE * clock.bound:
-                    raise _TooLong(rest)
+                    raise _TooLong(rest, took / done)
             start = start or time.monotonic()  # the first batch pays for what is made once
         return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
-    with tqdm(total=len(order), disable=not progress, desc="encoding", unit="row", leave=False) as bar, torch.inference_mode():
-        parts = [kept.step(f"encoded {i}", lambda i=i: encoded(i)) for i in range(0, len(order), BLOCK * BATCH)]
-    out = {}
-    for key in parts[0]:
+    def every(most: int) -> list[dict]:
+        nonlocal bar
+        with tqdm(total=len(order), disable=not progress, desc="encoding", unit="row", leave=False) as bar:
+            firsts = range(0, len(order), BLOCK * BATCH)
+            return [kept.step(f"encoded {first}, {most} tokens", lambda first=first: encoded(first, most)) for first in firsts]
+
+    parts, out, note = [], {}, ""
+    within = [limit, *(shorter for shorter in SHORTER if shorter < limit)]
+    while within and not parts:
+        most = within.pop(0)
+        try:
+            parts = every(most)
+        except _TooLong as late:
+            until = clock.spent + late.rest
+            within = [shorter for shorter in within if late.each * work(shorter) < SHARE * clock.bound]
+            note = note or (
+                f"Encoding {len(order)} texts would take until second {until:.0f} of the {clock.budget:g} that there are: "
+                f"{{}}, and wrong labels are found less well. Give --budget {rounded(until / SHARE)}."
+            )
+            done, start = 0, None
+    note = note.format(f"at most {most} tokens of a text were read" if parts else "words alone were read")
+    for key in parts[0] if parts else ():
         out[key] = np.empty((len(order), parts[0][key].shape[1]), np.float32)
         out[key][order] = np.concatenate([part[key] for part in parts])
-    return out, cut
+    return out, cut if parts else 0, note
 
 
 def _single(layers, states, mask) -> dict:

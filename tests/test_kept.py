@@ -58,7 +58,7 @@ def test_a_killed_call_goes_on_with_the_same_answer(folder):
     (folder / "rows.csv").write_text("text,label\n" + "\n".join(rows), encoding="utf-8")
     whole = json.loads(call(folder, 999, "a.npz").stdout)
     assert whole["epochs"] == 5 and not any("earlier call" in said for said in whole["said"])
-    assert {"encoded 0", "member words", "epochs", "fold 1 of 5 epochs"} <= set(whole["made"])
+    assert {"encoded 0, 128 tokens", "member words", "epochs", "fold 1 of 5 epochs"} <= set(whole["made"])
     at = whole["made"].index("fold 2 of 5 epochs")
     for die in (2, at - 2):
         assert call(folder, die, "b.npz").returncode == -signal.SIGKILL

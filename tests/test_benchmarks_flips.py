@@ -113,9 +113,21 @@ def test_part_of_the_rows_is_enough():
     assert len(one) == 3 and one["low"].isna().all() and one["ahead"].notna().all()
     without = found.compared(rows[rows["peer"] != "datadiet 30s"])
     assert without["ahead"].isna().all() and len(found.best(without)) == 2
-    page = found.shown(rows)
-    assert page["datadiet 30s is ahead by"].str.contains("[", regex=False).sum() == 2
-    assert found.shown(rows[rows["seed"] == 0])["datadiet 30s is ahead by"].str.contains("[", regex=False).sum() == 0
+    assert found.shown(rows[rows["seed"] == 0])["30s ahead"].str.contains("[", regex=False).sum() == 0
+
+
+def test_the_page_has_a_row_a_set_against_the_best_of_the_others():
+    seed = np.random.default_rng().integers(1_000_000)
+    rows = table(seed)
+    page = found.shown(rows).set_index("set")
+    assert list(page.columns) == ["datadiet 30s", flips.FROZEN, "30s ahead"]
+    means = rows.groupby(["set", "score"])["auc"].mean().unstack()
+    strongest = means[["x", "y"]].max(axis=1)
+    np.testing.assert_allclose(page[flips.FROZEN], strongest, err_msg=f"seed {seed}")
+    ahead = page["30s ahead"].str.split().str[0].astype(float)
+    np.testing.assert_allclose(ahead, means["el2n"] - strongest, atol=5e-4, err_msg=f"seed {seed}")
+    assert (found.shown(rows[rows["peer"] == "datadiet 30s"])["30s ahead"] == found.DASH).all()
+    assert "not measured yet" in found.shown(rows[:0]).columns
 
 
 def test_the_command_prints_what_it_found(monkeypatch, tmp_path):

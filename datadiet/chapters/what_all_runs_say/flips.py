@@ -69,17 +69,29 @@ def counts(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:
-    """A row a set and peer, at the best of its scores, with columns in words; a sentence where nothing was measured."""
+    """A row a set: areas under the curve, peers at the best of their scores, and how far ours is ahead of the best of the others.
+
+    Returns
+    -------
+    DataFrame
+        ``set``, a column a peer, and for each budget of ours a column "BUDGET ahead": mean of the paired differences with its
+        95 % interval, or without one where the two share one draw. A sentence where nothing was measured.
+    """
     if not len(table):
         return pd.DataFrame({"not measured yet": ["python -m benchmarks flips"]})
+    peers = list(table["peer"].unique())
+    ours = [peer for peer in peers if peer.startswith("datadiet")]
     top = best(compared(table))
-    ahead = [
-        DASH if pd.isna(row.ahead) or row.peer == "datadiet 30s" else
-        f"{row.ahead:+.3f}" + (f" [{row.low:+.3f}, {row.high:+.3f}]" if pd.notna(row.low) else "")
-        for row in top.itertuples()
-    ]  # fmt: skip
-    return pd.DataFrame({
-        "set": top["set"], "who": top["peer"], "score": top["score"].replace("", DASH), "draws": top["draws"],
-        "area under the curve": top["auc"], "precision": top["precision"], "datadiet 30s is ahead by": ahead,
-        "seconds": top["seconds"].round().astype(int),
-    })  # fmt: skip
+    out = top.pivot(index="set", columns="peer", values="auc").reindex(index=top["set"].unique(), columns=peers)
+    for own in ours:
+        others = best(compared(table, own))
+        others = others[~others["peer"].isin(ours) & others["ahead"].notna()]
+        strongest = others.loc[others.groupby("set", sort=False)["auc"].idxmax()].set_index("set")
+        ahead = strongest.apply(_ahead, axis=1) if len(strongest) else pd.Series(dtype=object)
+        out[f"{own.removeprefix('datadiet ')} ahead"] = ahead.reindex(out.index).fillna(DASH)
+    out.columns.name = None
+    return out.reset_index()
+
+
+def _ahead(row: pd.Series) -> str:
+    return f"{row['ahead']:+.3f}" + (f" [{row['low']:+.3f}, {row['high']:+.3f}]" if pd.notna(row["low"]) else "")

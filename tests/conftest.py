@@ -18,6 +18,16 @@ CHAPTERS = [page for page in render.pages(ROOT) if render.is_notebook((ROOT / f"
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "gpu: needs a CUDA GPU")
+    config.addinivalue_line("markers", "xdist_group: tests that share a process of `make test`")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Of the two processes of `make test`, one executes the book, which takes longest; the other begins with the other files."""
+    book = [item for item in items if "executed" in getattr(item, "fixturenames", ())]
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("book" if item in book else item.path.name))
+    items.sort(key=lambda item: item not in book)
 
 
 @pytest.fixture(autouse=True)

@@ -479,7 +479,7 @@ def test_names_that_come_again_are_said(file):
     "content, said",
     [
         (b"PK\x03\x04", "a workbook or a zip archive"),
-        (gzip.compress(b"a,b\n1,2\n"), "ends in .gz"),
+        (gzip.compress(b"a,b\n1,2\n", mtime=0), "ends in .gz"),
         (b"PAR1", "ends in .parquet"),
         (b"<!doctype html>", "a web page"),
         (b'{"a": 1}\n', "ends in .jsonl"),

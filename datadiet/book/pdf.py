@@ -12,6 +12,7 @@ from datadiet.book.render import pages
 from datadiet.errors import InputError
 
 SECONDS = 600  # to print
+MATHS = "script[src*=mathjax]"
 
 
 def one_page(html: Path, names: list[str]) -> str:
@@ -32,7 +33,8 @@ def one_page(html: Path, names: list[str]) -> str:
     whole, articles = None, []
     for name in names:
         soup = BeautifulSoup((html / f"{name}.html").read_text(), "html.parser")
-        whole = whole or soup
+        if whole is None or not whole.select_one(MATHS) and soup.select_one(MATHS):  # a page without formulas does not load them
+            whole = soup
         article, page = soup.select_one("article"), Path(name).name
         for each in article.select("[id]"):
             each["id"] = f"{page}--{each['id']}"
@@ -88,7 +90,7 @@ def write(root: Path | None = None) -> Path:
     whole = html / Path(names[0]).parent / "whole-book.html"
     whole.write_text(one_page(html, names))
     out.unlink(missing_ok=True)
-    flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files", "--no-pdf-header-footer",
+    flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files", "--no-pdf-header-footer", "--generate-pdf-document-outline",
              "--virtual-time-budget=120000", f"--print-to-pdf={out}"]  # fmt: skip
     try:
         done = subprocess.run([chromium, *flags, whole.as_uri()], capture_output=True, text=True, timeout=SECONDS)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -546,3 +547,11 @@ def test_publishing_runs_publishes_the_classes_of_their_sets(tmp_path, monkeypat
             assert facts.test_shares("assistant") is None
     finally:
         facts._counts.cache_clear()
+
+
+def test_two_profiles_with_one_task_are_told_apart():
+    one, other = made_up("partly", inside=False), made_up("agrees", inside=False)
+    tasks = [replace(one, task="t", profile="gpu"), replace(other, task="t", profile="news"), replace(other, task="u")]
+    said = ledger.Verdict("X", "reduced setting: partly", tuple(tasks)).which
+    assert said.startswith("t (gpu) agrees in: ") and said.endswith("; t (news) agrees; u agrees")
+    assert ledger.Verdict("X", "reduced setting: agrees", tuple(tasks)).which == ""

@@ -90,8 +90,8 @@ def write(root: Path | None = None) -> Path:
     whole = html / Path(names[0]).parent / "whole-book.html"
     whole.write_text(one_page(html, names))
     out.unlink(missing_ok=True)
-    flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files", "--no-pdf-header-footer", "--generate-pdf-document-outline",
-             "--virtual-time-budget=120000", f"--print-to-pdf={out}"]  # fmt: skip
+    flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files", "--no-pdf-header-footer",
+             "--generate-pdf-document-outline", "--virtual-time-budget=120000", f"--print-to-pdf={out}"]  # fmt: skip
     try:
         done = subprocess.run([chromium, *flags, whole.as_uri()], capture_output=True, text=True, timeout=SECONDS)
     finally:

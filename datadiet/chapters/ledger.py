@@ -18,7 +18,7 @@ from datadiet.chapters.settings import has, parsed, settings_of
 from datadiet.errors import InputError
 
 # Profiles whose published runs decide claims; one without published runs of a chapter says nothing about it.
-EVIDENCE = ("standard", "news", "gpu", "gpu-windows", "gpu-every-1", "gpu-every-4")
+EVIDENCE = ("standard", "gpu", "news", "gpu-windows", "gpu-every-1", "gpu-every-4")
 
 # key in references.bib -> the abbreviation that its claims' ids begin with, its name, and by whom
 PAPERS = {
@@ -89,8 +89,13 @@ class Verdict:
 
     @property
     def which(self) -> str:
-        """Where it agrees partly: which experiments agree, and in which parts."""
-        return "; ".join(f"{each.task} {each.said}" for each in deciding(self.experiments)) if "partly" in self.verdict else ""
+        """Where it agrees partly: which experiments agree, and in which parts; a task of several profiles is named with them."""
+        if "partly" not in self.verdict:
+            return ""
+        counted = deciding(self.experiments)
+        tasks = [each.task for each in counted]
+        names = [f"{each.task} ({each.profile})" if tasks.count(each.task) > 1 else each.task for each in counted]
+        return "; ".join(f"{name} {each.said}" for name, each in zip(names, counted, strict=True))
 
     def frame(self) -> pd.DataFrame:
         """The parts as a table, one row each."""

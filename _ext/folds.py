@@ -1,6 +1,6 @@
 """Exercises as folds: number, title and level in the line that is seen, and within it the text, the stub and the solution's fold.
 
-A fold is a `details` element: it opens by a click or a key without a script, and search engines, prints and the PDF have its text.
+A fold is a `details` element: it opens by a click or a key without a script. The search, prints and the PDF have its text.
 """
 
 from docutils import nodes

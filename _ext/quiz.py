@@ -80,7 +80,7 @@ class Quiz(SphinxDirective):
         return [quiz]
 
     def question(self, each: dict, place: int, name: str) -> nodes.Node:
-        """A fold named by the question; the feedback of an answer stands behind its button, and CSS shows it while the button is down."""
+        """A fold; the feedback of an answer stands behind its button, and CSS shows it while the button is down."""
         asked = nodes.container(classes=["dd-question"])
         asked += html(f'<details class="dd-work"><summary id="{escape(name)}">')
         line = nodes.inline()

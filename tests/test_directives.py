@@ -107,7 +107,7 @@ def test_a_quiz_has_a_button_an_answer_and_its_feedback_beside_it(page):
         assert answer.find(class_="dd-because").text.startswith("Right. " if "dd-right" in answer["class"] else "No. ")
     assert [button.parent.find("label").text for button in buttons] == ["No", "Yes", "A", "B", "C"]  # texts, no booleans
     assert len(quiz.find_all(class_="dd-right")) == 2
-    assert [line.text for line in quiz.find("details", class_="dd-key").find_all("li")] == ["Yes: the large end </fieldset>.", "A: so"]
+    assert [line.text for line in quiz.select(".dd-key li")] == ["Yes: the large end </fieldset>.", "A: so"]
 
 
 def test_markdown_of_a_quiz_is_shown_and_its_html_is_text(page):

@@ -1,4 +1,4 @@
-"""A quiz in a page: questions with radio buttons whose feedback the page shows by CSS alone, without script or server.
+"""A quiz in a page: a fold a question, with radio buttons whose feedback the page shows by CSS alone, without script or server.
 
 The body of the directive is YAML: a list of `{question, answers: [{text, right: true, because}]}`, one answer of each right.
 Markdown within a text (code, formulas, emphasis) is shown; HTML within a text is shown as it is written.
@@ -80,12 +80,12 @@ class Quiz(SphinxDirective):
         return [quiz]
 
     def question(self, each: dict, place: int, name: str) -> nodes.Node:
-        """A fieldset; the feedback of an answer stands behind its button, and CSS shows it while the button is down."""
+        """A fold; the feedback of an answer stands behind its button, and CSS shows it while the button is down."""
         asked = nodes.container(classes=["dd-question"])
-        asked += html("<fieldset><legend>")
+        asked += html(f'<details class="dd-work"><summary id="{escape(name)}">')
         line = nodes.inline()
         line += [nodes.Text(f"{place}. "), *self.inline(each["question"])]
-        asked += [line, html("</legend>")]
+        asked += [line, html(f'</summary><fieldset aria-labelledby="{escape(name)}">')]
         for number, answer in enumerate(each["answers"], start=1):
             right, button = "right" in answer, f"{name}-{number}"
             asked += html(f'<div class="dd-answer {"dd-right" if right else "dd-wrong"}">'
@@ -95,7 +95,7 @@ class Quiz(SphinxDirective):
             asked += html('</label><div class="dd-feedback" aria-live="polite"><p class="dd-because">')
             said = nodes.strong("", "Right. " if right else "No. ")
             asked += [said, *self.inline(answer["because"]), html("</p></div></div>")]
-        asked += html("</fieldset>")
+        asked += html("</fieldset></details>")
         return asked
 
     def inline(self, text: str) -> list:

@@ -450,6 +450,7 @@ def test_a_check_names_the_exercise_that_it_does_not_know(monkeypatch):
 
 
 def test_every_key_is_of_an_exercise_and_its_names_stand_in_the_stub():
+    """Names to fill in stand in the code of the stub; a name that the page gives before may stand in a comment."""
     stubs = {}
     for page in COURSE:
         for block in blocks.blocks(notebook_of(page)):
@@ -457,7 +458,8 @@ def test_every_key_is_of_an_exercise_and_its_names_stand_in_the_stub():
                 stubs[block.label] = stubs.get(block.label, "") + block.text
     assert keys.KEYS.keys() <= stubs.keys()
     for label, key in keys.KEYS.items():
-        assert all(re.search(rf"^[^#]*\b{name}\b", stubs[label], re.M) for name in key.names), label
+        assert re.search(rf"^[^#]*\b{key.names[0]}\b", stubs[label], re.M), label
+        assert all(re.search(rf"\b{name}\b", stubs[label]) for name in key.names), label
 
 
 @pytest.mark.parametrize("label", keys.KEYS)

@@ -77,7 +77,7 @@ def page(tmp_path):
         (source / "index.md").write_text(HEAD + text)
         (source / "conf.py").write_text(
             f"import sys\nsys.path.insert(0, {str(ROOT / '_ext')!r})\n"
-            "extensions = ['myst_nb', 'sphinx_togglebutton', 'sphinx_exercise', 'quiz', 'pipeline', 'accessible']\n"
+            "extensions = ['myst_nb', 'sphinx_togglebutton', 'sphinx_exercise', 'quiz', 'pipeline', 'folds', 'accessible']\n"
             f"myst_enable_extensions = ['dollarmath', 'colon_fence']\nnb_execution_mode = {execute!r}\n")
         said = io.StringIO()
         with contextlib.redirect_stderr(said), patch_docutils(), docutils_namespace():
@@ -95,6 +95,10 @@ def test_a_quiz_has_a_button_an_answer_and_its_feedback_beside_it(page):
     assert [len(each.find_all("input", type="radio")) for each in asked] == [2, 3]
     names = [{button["name"] for button in each.find_all("input")} for each in asked]
     assert [len(each) for each in names] == [1, 1] and names[0] != names[1]
+    for each in asked:  # a fold a question, whose line names the group of buttons
+        fold = each.parent
+        assert fold.name == "details" and not fold.has_attr("open")
+        assert fold.find("summary", recursive=False)["id"] == each["aria-labelledby"]
     buttons = quiz.find_all("input")
     assert len({button["id"] for button in buttons}) == 5
     for button in buttons:
@@ -103,14 +107,14 @@ def test_a_quiz_has_a_button_an_answer_and_its_feedback_beside_it(page):
         assert answer.find(class_="dd-because").text.startswith("Right. " if "dd-right" in answer["class"] else "No. ")
     assert [button.parent.find("label").text for button in buttons] == ["No", "Yes", "A", "B", "C"]  # texts, no booleans
     assert len(quiz.find_all(class_="dd-right")) == 2
-    assert [line.text for line in quiz.find("details").find_all("li")] == ["Yes: the large end </fieldset>.", "A: so"]
+    assert [line.text for line in quiz.select(".dd-key li")] == ["Yes: the large end </fieldset>.", "A: so"]
 
 
 def test_markdown_of_a_quiz_is_shown_and_its_html_is_text(page):
     quiz = page(QUIZ).find("div", class_="dd-quiz")
-    legend = quiz.find("legend")
-    assert legend.find("code").text == "hard" and legend.find(class_="math") and quiz.find("em").text == "large"
-    assert not quiz.find("script") and "<script>alert(1)</script>" in legend.text
+    line = quiz.find("summary")
+    assert line.find("code").text == "hard" and line.find(class_="math") and quiz.find("em").text == "large"
+    assert not quiz.find("script") and "<script>alert(1)</script>" in line.text
 
 
 @pytest.mark.parametrize("old, new, said", [
@@ -149,18 +153,36 @@ def test_a_drawing_that_cannot_be_read_stops_the_build(page, body, said):
     assert said in str(raised.value)
 
 
-def test_a_solution_is_executed_and_lies_in_a_fold(page):
-    body = page(EXERCISE, execute="force")
-    exercise, solution = body.find("div", class_="exercise"), body.find("div", class_="solution")
-    assert "warm-up" in exercise["class"] and "answer" in exercise.text and exercise.find("p", class_="admonition-title")
-    assert "dropdown" in solution["class"] and "executed 3" in solution.text
-    assert "executed 3" not in exercise.text and solution.find("a", href=f"#{exercise['id']}")
+def test_an_exercise_is_a_closed_fold_and_its_executed_solution_another_within(page, tmp_path):
+    body = page(EXERCISE + "Behind it, {ref}`ex-page-1`.\n", execute="force")
+    exercise = body.find("details", class_="exercise")
+    line, solution = exercise.find("summary", recursive=False), exercise.find("details", class_="solution", recursive=False)
+    assert exercise["id"] == "ex-page-1" and not exercise.has_attr("open") and not solution.has_attr("open")
+    assert line.text.split() == ["Exercise", "1", "(Count)", "warm-up"] and line.find("span", class_="dd-level").text == "warm-up"
+    assert solution.find("summary").text == "Solution" and not exercise.select("summary a, summary p")
+    assert "executed 3" in solution.text
+    solution.extract()
+    assert "How much is one and two?" in exercise.text and "answer" in exercise.text and "executed 3" not in exercise.text
+    assert exercise.find_next_sibling("p").text == "Behind it, Exercise 1." and body.find("a", href="#ex-page-1")
+    index = (tmp_path / "html" / "searchindex.js").read_text()
+    assert '"much"' in index and '"execut"' in index  # text of exercise and solution, stems of its words
+
+
+@pytest.mark.parametrize("old, new, said", [
+    (":class: warm-up\n", "", r"the exercise ex-page-1 in index has the levels \[\]"),
+    (":class: warm-up\n", ":class: core open\n", r"has the levels \['core', 'open'\]"),
+    (EXERCISE[:EXERCISE.index("```{solution-start}")], "", "is not in the page of ex-page-1"),
+])
+def test_an_exercise_that_cannot_be_a_fold_stops_the_build(page, old, new, said):
+    assert old in EXERCISE
+    with pytest.raises(ExtensionError, match=f"folds: .*{said}"):
+        page(EXERCISE.replace(old, new))
 
 
 def test_an_id_stands_once_in_a_page_of_several_exercises(page):
     body = page(EXERCISE + EXERCISE.replace("ex-page-1", "ex-page-2"), execute="force")
     ids = [each["id"] for each in body.find_all(id=True)]
-    assert len(body.find_all("div", class_="exercise")) == 2 and sorted(set(ids)) == sorted(ids)
+    assert len(body.find_all("details", class_="exercise")) == 2 and sorted(set(ids)) == sorted(ids)
 
 
 def test_entries_of_a_bibliography_are_items_of_their_list(page):

@@ -67,6 +67,8 @@ def show(driver, address):
     driver.execute_async_script("(window.MathJax ? MathJax.startup.promise : Promise.resolve()).then(arguments[0])")
 
 
+UNFOLD = "document.querySelectorAll('.bd-article details').forEach(each => { each.open = true; })"
+
 # Contrast of every text with the ground behind it, tints laid over each other as a browser does; those below the limit come back.
 PALE = """
 const parts = c => { const [r, g, b, a = 1] = c.match(/[\\d.]+/g).map(Number); return [[r, g, b], a]; };
@@ -104,6 +106,7 @@ def test_page_fits_a_phone(page, browser, site):
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
     try:
         show(browser, f"{site}/{page}.html")
+        browser.execute_script(UNFOLD)
         assert browser.execute_script("return document.documentElement.scrollWidth") <= 392
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
@@ -112,6 +115,7 @@ def test_page_fits_a_phone(page, browser, site):
 @pytest.mark.parametrize("page", PAGES)
 def test_text_is_readable_in_both_colour_modes(page, browser, site):
     show(browser, f"{site}/{page}.html")
+    browser.execute_script(UNFOLD)
     for mode in ("light", "dark"):
         browser.execute_script("document.documentElement.dataset.theme = arguments[0]", mode)
         wait(browser, "document.getAnimations().every(a => a.playState === 'finished')")
@@ -134,6 +138,7 @@ def test_axe_finds_no_violation(page, browser, site):
     show(browser, f"{site}/{page}.html")
     browser.set_script_timeout(120)
     browser.execute_script(source)
+    browser.execute_script(UNFOLD)
     for mode in ("light", "dark"):
         browser.execute_script("document.documentElement.dataset.theme = arguments[0]", mode)
         wait(browser, "document.getAnimations().every(a => a.playState === 'finished')")
@@ -182,6 +187,51 @@ def test_charts_follow_the_colour_mode_and_open_at_full_size(browser, site):
     assert len(inks) == 2
     browser.execute_script("document.querySelector('.dd-figure .dd-full').click()")
     assert browser.execute_script("return document.querySelector('dialog.dd-whole[open] svg') !== null")
+
+
+OPEN = "return [...document.querySelectorAll('.dd-work')].filter(each => each.open).map(each => each.id)"
+AT = "const top = document.getElementById(arguments[0]).getBoundingClientRect().top; return top >= 0 && top < innerHeight / 2"
+
+
+def test_exercises_are_closed_until_a_link_or_a_key_opens_them(browser, site):
+    from selenium.webdriver.common.keys import Keys
+
+    page = f"{site}/chapters/label-noise.html"
+    show(browser, page)
+    assert browser.execute_script(OPEN) == []
+    show(browser, f"{page}?#ex-label-noise-3")
+    assert browser.execute_script(OPEN) == ["ex-label-noise-3"]
+    assert browser.execute_script(AT, "ex-label-noise-3")
+    browser.execute_script("document.getElementById('ex-label-noise-3').open = false; location.hash = '#ex-label-noise-2'")
+    wait(browser, "document.getElementById('ex-label-noise-2').open")
+    line = browser.find_element("css selector", "#ex-label-noise-2 > .solution > summary")
+    answer = browser.find_element("css selector", "#ex-label-noise-2 > .solution > p")
+    assert not answer.is_displayed()
+    line.send_keys(Keys.ENTER)
+    assert answer.is_displayed() and line.find_element("xpath", "..").get_attribute("open")
+
+
+def test_an_exercise_is_printed_open(browser, site):
+    show(browser, f"{site}/chapters/label-noise.html")
+    seen = "return document.querySelector('.solution > p').checkVisibility()"
+    assert not browser.execute_script(seen)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        assert browser.execute_script(seen)
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+def test_a_quiz_says_beside_an_answer_whether_it_is_right(browser, site):
+    from selenium.webdriver.common.keys import Keys
+
+    show(browser, f"{site}/chapters/label-noise.html")
+    question = browser.find_element("css selector", ".dd-question details")
+    question.find_element("css selector", "summary").send_keys(Keys.ENTER)
+    for kind, word in (("dd-wrong", "No."), ("dd-right", "Right.")):
+        question.find_element("css selector", f".{kind} input").send_keys(Keys.SPACE)
+        said = [each.text for each in question.find_elements("css selector", ".dd-because") if each.is_displayed()]
+        assert len(said) == 1 and said[0].startswith(word)
 
 
 def test_a_first_visit_is_light_and_so_is_the_folder(browser, site, html):

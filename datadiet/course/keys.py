@@ -1,7 +1,4 @@
-"""Keys of exercises: the names of a student's answers, and the function that checks them. The notebook shows no truth.
-
-A function that a student writes is tried on fresh input, beside the true one and beside the functions of common mistakes.
-"""
+"""Keys of exercises: the names of a student's answers, and the function that checks them. The notebook shows no truth."""
 
 import math
 from collections.abc import Callable
@@ -9,84 +6,23 @@ from typing import NamedTuple
 
 import numpy as np
 
-from datadiet import scores
+from datadiet import prune, scores
 from datadiet.chapters import checks
-from datadiet.chapters.answers import Said, no, yes
+from datadiet.chapters.answers import Said, as_array, checking, no, same, yes
+from datadiet.course import published
+from datadiet.course.tried import draws, each_of, tried
 
 
 class Key(NamedTuple):
-    """Names that the stub of an exercise leaves to be filled in, and the check of their values."""
+    """Names of the stub of an exercise, most of them to be filled in, and the check of their values."""
 
     names: tuple[str, ...]
     check: Callable[..., Said]
 
 
-def tried(answer, truth: Callable, inputs: list[tuple], wrong: dict[str, Callable] | None = None) -> Said:
-    """A function, compared with the true one on each of some inputs; a mistake is named where it explains every wrong result.
-
-    Parameters
-    ----------
-    answer, truth : function
-    inputs : list of tuple
-        Arguments. What the answer changes in them it does not share with the truth.
-    wrong : dict
-        Sentence -> the function of a common mistake.
-    """
-    if answer is ... or answer is None:
-        return no("nothing is filled in; put your function where the three dots stand.")
-    if not callable(answer):
-        return no(f"the answer is a {type(answer).__name__}; give the function itself, without calling it.")
-    results = []
-    for arguments in inputs:
-        copies = [each.copy() if hasattr(each, "copy") else each for each in arguments]
-        try:
-            results.append(answer(*copies))
-        except Exception as problem:  # of the student's own code, whatever it is
-            return no(f"the function raised {type(problem).__name__}: {problem}")
-    if all(result is None or result is ... for result in results):
-        return no("nothing is filled in: the function returns nothing.")
-    for sentence, mistake in (wrong or {}).items():
-        theirs = [mistake(*arguments) for arguments in inputs]
-        right = [truth(*arguments) for arguments in inputs]
-        if all(map(_alike, results, theirs)) and not all(map(_alike, theirs, right)):
-            return no(sentence)
-    for arguments, result in zip(inputs, results, strict=True):
-        said = _compared(result, truth(*arguments))
-        if not said:
-            return no(f"for {_shown(arguments)}: {said.sentence}")
-    return yes(f"the same as the true one on {len(inputs)} inputs.")
-
-
-def _compared(result, right) -> Said:
-    if np.ndim(right) == 0:
-        return checks.number(result, float(right), within=1e-6 * max(1.0, abs(float(right))))
-    return checks.values(result, right)
-
-
-def _alike(result, other) -> bool:
-    return bool(_compared(result, other))
-
-
-def _shown(arguments: tuple) -> str:
-    short = (f"an array of {np.size(each)}" if np.ndim(each) else repr(each) for each in arguments)
-    return ", ".join(short)
-
-
-def each_of(*said: tuple[str, Said]) -> Said:
-    """Several answers: the first that is not right, with its name."""
-    for name, one in said:
-        if not one:
-            return no(f"{name}: {one.sentence}")
-    return yes("all answers are.")
-
-
-def _draws() -> np.random.Generator:
-    return np.random.default_rng()  # fresh input every time: an answer is not to fit the last one
-
-
 def redrawn(answer) -> Said:
     """Labels of which a share is drawn anew from all classes: fewer than the share are wrong."""
-    rng, said = _draws(), []
+    rng, said = draws(), []
     for classes in (2, 6):
         labels, rate = rng.integers(0, classes, 40_000), 0.3
         before = labels.copy()
@@ -113,7 +49,7 @@ def redrawn(answer) -> Said:
 
 def share_wrong(answer) -> Said:
     """Precision among the first n."""
-    rng = _draws()
+    rng = draws()
     inputs = [(rng.random(200), rng.random(200) < 0.3, n) for n in (50, 20, 7)]
 
     def first(values, wrong, n):
@@ -167,7 +103,7 @@ def uses(answer) -> Said:
 
 def seeds_needed(answer) -> Said:
     """Paired seeds for an interval of a half-width."""
-    rng = _draws()
+    rng = draws()
     inputs = [(rng.normal(0, 0.02, 5), width) for width in (0.01, 0.005, 0.003)]
     return tried(answer, lambda d, width: math.ceil((2 * np.std(d, ddof=1) / width) ** 2), inputs, {
         "the half-width falls with the root of the number of seeds, so square the ratio.":
@@ -180,7 +116,7 @@ def seeds_needed(answer) -> Said:
 
 def holm(answer) -> Said:
     """Holm's step-down method."""
-    rng = _draws()
+    rng = draws()
 
     def stepped(p, level=0.05):
         order, out = np.argsort(p), np.zeros(len(p), bool)
@@ -250,7 +186,7 @@ def prior(values) -> Said:
 
 def forms(answer) -> Said:
     """Four forms of the joint score, in a dict."""
-    rng = _draws()
+    rng = draws()
     inputs = [(float(rng.random()), rng.random(n)) for n in (1, 3, 20)]
 
     def four(intent, words):
@@ -274,7 +210,92 @@ def forms(answer) -> Said:
     })  # fmt: skip
 
 
+def in_common(margin, common, el2n) -> Said:
+    """Margins of the examples, and the share of the hardest tenth that they have in common with EL2N of the same page."""
+    read = _margins(margin, el2n)
+    if not read:
+        return no(f"margin: {read.sentence}")
+    chosen = {end: [set(prune.keep(each, 0.1, end)) for each in (margin, el2n)] for end in ("hardest", "easiest")}
+    (one, other), (low, lower) = chosen.values()
+    both, size = len(one & other), len(one)
+    return each_of(("common", checks.number(common, both / size, 0.005, {
+        "these are the easiest; the hardest have the highest scores.": len(low & lower) / size,
+        "this is the share of all that either has; divide by the size of one of the two tenths.": both / len(one | other),
+        "this is the number of examples in common; divide it by the size of a tenth.": both,
+    })))  # fmt: skip
+
+
+@checking
+def _margins(margin, el2n) -> Said:
+    given, own = (as_array(each, "fiu", "one number an example")[0] for each in (margin, el2n))
+    if given.shape != own.shape:
+        return no(f"it has shape {given.shape} where {own.shape} is asked for; give one number an example, the mean over runs.")
+    if same(given, own):
+        return no("this is EL2N once more.")
+    if np.abs(given).max() > 1:
+        return no("a margin lies between -1 and 1; average over the runs, and give probabilities to scores.margin.")
+    if np.corrcoef(np.argsort(np.argsort(given)), np.argsort(np.argsort(own)))[0, 1] < 0:
+        return no("the order is turned: here higher means harder.")
+    return yes("one margin an example.")
+
+
+def found(answer) -> Said:
+    """Share of the flipped labels among the first of an order."""
+    rng = draws()
+    inputs = [(rng.permutation(200), rng.permutation(200) < 30, share) for share in (0.1, 0.2, 0.5)]
+
+    def first(order, share):
+        return order[: round(share * len(order))]
+
+    return tried(answer, lambda order, flipped, share: flipped[first(order, share)].sum() / flipped.sum(), inputs, {
+        "this divides by the number of examples read; divide by the number of all flipped labels.":
+            lambda order, flipped, share: flipped[first(order, share)].mean(),
+        "this divides by the number of all examples; divide by the number of flipped labels.":
+            lambda order, flipped, share: flipped[first(order, share)].sum() / len(order),
+        "this is the number of flipped labels found; divide it by the number of all flipped labels.":
+            lambda order, flipped, share: flipped[first(order, share)].sum(),
+        "these are the first examples of the set; read them in the order that is given.":
+            lambda order, flipped, share: flipped[: round(share * len(order))].sum() / flipped.sum(),
+        "this reads from the end of the order; its first entry is the first to be read.":
+            lambda order, flipped, share: flipped[first(order[::-1], share)].sum() / flipped.sum(),
+        "order holds the position of the example that is read first, and so on; it is not the rank of example i.":
+            lambda order, flipped, share: flipped[order < round(share * len(order))].sum() / flipped.sum(),
+    })  # fmt: skip
+
+
+def barrier(answer) -> Said:
+    """Largest height of errors above the straight line between the first and the last."""
+    from datadiet.training import landscape
+
+    rng = draws()
+    dip, hill = [0.3, 0.1, 0.0, 0.2, 0.5], [0.1, 0.5, 0.4, 0.3, 0.2]
+    inputs = [(line,) for line in (hill, dip, [0.1, 0.2, 0.3], [0.1, 0.3, 0.3], [float(each) for each in rng.random(5)])]
+
+    def heights(errors):
+        return np.asarray(errors) - np.linspace(errors[0], errors[-1], len(errors))
+
+    return tried(answer, landscape.barrier, inputs, {
+        "this is the height above the better end; a future that is merely worse than the other makes no barrier.":
+            lambda errors: max(errors) - min(errors[0], errors[-1]),
+        "this is the height above the worse end; the straight line between the two ends is lower.":
+            lambda errors: max(errors) - max(errors[0], errors[-1]),
+        "this is the height above the mean of the two ends; take the straight line between them, at each place its own height.":
+            lambda errors: max(errors) - (errors[0] + errors[-1]) / 2,
+        "this is the error at the highest place; take away the straight line between the two ends.": max,
+        "this is the mean height; the largest one was asked for.": lambda errors: heights(errors).mean(),
+        "this is the height in the middle of the line; look for the largest one at all places.":
+            lambda errors: heights(errors)[len(errors) // 2],
+        "a line that lies below has the barrier 0; the two ends are places on the line as well.":
+            lambda errors: heights(errors)[1:-1].max(),
+    })  # fmt: skip
+
+
 KEYS: dict[str, Key] = {
+    "ex-quickstart-1": Key(("margin", "common", "el2n"), in_common),
+    "ex-quickstart-2": Key(("found",), found),
+    "ex-loss-landscape-1": Key(("my_barrier",), barrier),
+    "ex-loss-landscape-2": Key(("outside",), published.outside),
+    "ex-loss-landscape-3": Key(("epochs_by_height",), published.heights),
     "ex-label-noise-1": Key(("redrawn",), redrawn),
     "ex-label-noise-2": Key(("correlation",), lambda answer: checks.number(answer, 1.0, 1e-6)),
     "ex-label-noise-3": Key(("share_wrong",), share_wrong),

@@ -77,6 +77,19 @@ def test_runs_rebuilt_here_are_folded_away_beside_published_ones_only():
     assert not BeautifulSoup(drawn([here])._repr_html_(), "html.parser").select("details")
 
 
+def test_sets_put_aside_fold_away_unless_there_are_no_others():
+    view, page = View("Published", SETTINGS, RUNS), {}
+    for aside in (("mnli",), ("mnli", "trec6"), ()):
+        chart = panels([view], aside=aside)
+        for ax, *_ in chart:
+            line(ax, [0], [[1.0]], "made")
+        page[aside] = BeautifulSoup(chart._repr_html_(), "html.parser")
+        assert len(page[aside].select("svg.dd-drawing")) == 2
+    assert [each.text for each in page["mnli",].select("details .dd-panel-title")] == ["Published: mnli, standard"]
+    assert page["mnli",].summary.text == "More sets: mnli"
+    assert not page["mnli", "trec6"].select("details") and not page[()].select("details")
+
+
 def test_a_drawing_is_well_formed_follows_the_mode_and_shares_no_name_with_another():
     page = drawn([View("Published", SETTINGS, RUNS), View("Published, larger", SETTINGS, RUNS)])._repr_html_()
     names = re.findall(r' id="(\w+)"', page)

@@ -479,8 +479,11 @@ def test_the_runs_the_account_and_the_figures_on_real_runs(words):  # noqa: F811
     first = runs.key(scoring(chosen, "words")[0])
     views = [View("This machine", chosen, table), View("In part", chosen, table[table["key"] != first]),
              View("Published", chosen, none)]
-    for draw in (figures.frontier, figures.frontier_in_seconds, figures.against_random, figures.one_change):
+    for draw in (figures.frontier, figures.frontier_in_seconds, figures.one_change):
         assert len(draw(views).axes) == 3
+    gains = figures.against_random(views).axes
+    assert len(gains) == 3 * len(chosen["fractions"])
+    assert [len(ax.texts) for ax in gains] == [0, 0, 0, 0, 1, 1]  # the last view has no runs, and says so
     assert all("no runs yet" in pages.verdict(f"NDD-{i}", views).text for i in range(1, 6))
     reached = chapter.runs.accuracy(views[1], "words", "full", 1.0)
     assert list(reached.index) == [1] and reached[1] == chapter.runs.accuracy(views[0], "words", "full", 1.0)[1]
@@ -500,7 +503,7 @@ def test_one_change_names_every_arm_that_changes_something():
     axes = figures.one_change([View("Made", FIVE, made_up(FIVE, {}))]).axes[0]
     assert [text.get_text() for text in axes.get_xticklabels()] == [
         "as it is", "random", "full data", "no first phase", "equal updates", "first phase of 2", "cycles of 1", "smoothed too",
-        "dropout in scoring", "scored in training", "constant rate", "random", "full data"]
+        "dropout in scoring", "scored in training", "constant rate", "constant rate, random", "constant rate, full data"]
     bare = of_words(warmups=[], ablations=[])
     assert len(figures.one_change([View("Made", bare, made_up(bare, {}))]).axes[0].texts) == 1  # nothing to draw, said in words
 

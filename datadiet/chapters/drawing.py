@@ -48,7 +48,8 @@ class Chart:
 
     def __init__(self):
         self.axes = []
-        self.folded = set()  # places of panels that a page folds away
+        self.folded = set()  # places of panels of rebuilt runs, which a page folds away
+        self.aside = {}  # place of a panel of a set that is folded away as well -> the set
         self.places = []
 
     def panel(self, title: str = "", height: float = HEIGHT, folded: bool = False):
@@ -67,7 +68,9 @@ class Chart:
     def __iter__(self):
         """Axes, settings as the task has them, table of runs and task, of each place that the chart was made for."""
         with mpl.rc_context(svg.STYLE):
-            for view, task, height, folded in self.places:
+            for view, task, height, folded, aside in self.places:
+                if aside:
+                    self.aside[len(self.axes)] = task
                 ax = self.panel(f"{view.name}: {task}, {view.settings['profile']}" if task else view.name, height, folded)
                 if task is not None:
                     yield ax, alone(view.settings, task), view.table, task
@@ -93,22 +96,27 @@ class Chart:
 
     def _repr_html_(self) -> str:
         drawn = [self._panel(ax) for ax in self.axes]
-        shown = "".join(panel for place, panel in enumerate(drawn) if place not in self.folded)
-        hidden = "".join(panel for place, panel in enumerate(drawn) if place in self.folded)
         names = "".join(f"<li>{svg.swatch(handle)} {escape(name)}</li>" for name, handle in self.legend().items())
         legend = f'<ul class="dd-legend">{names}</ul>' if names else ""
-        rebuilt = (
-            f'<details class="dd-rebuilt"><summary>{escape(HINT)}</summary><div class="dd-panels">{hidden}</div></details>'
-            if hidden
-            else ""
-        )
-        return f'<div class="dd-figure">{legend}<div class="dd-panels">{shown}</div>{rebuilt}</div>'
+        aside = {place: task for place, task in self.aside.items() if place not in self.folded}
+        shown = [panel for place, panel in enumerate(drawn) if place not in self.folded and place not in aside]
+        more = _folded(f"More sets: {', '.join(dict.fromkeys(aside.values()))}", [drawn[place] for place in aside])
+        hint = _folded(HINT, [drawn[place] for place in sorted(self.folded)])
+        return f'<div class="dd-figure">{legend}<div class="dd-panels">{"".join(shown)}</div>{more}{hint}</div>'
 
     def __repr__(self) -> str:
         return "\n".join(f"{ax.get_title()}. {said_of(ax)}" for ax in self.axes)
 
 
-def panels(views: list[View], wanted=lambda settings, task: True, height=HEIGHT) -> Chart:
+def _folded(summary: str, drawn: list[str]) -> str:
+    """Panels behind a line that opens them; nothing where there are none."""
+    if not drawn:
+        return ""
+    inside = f'<div class="dd-panels">{"".join(drawn)}</div>'
+    return f'<details class="dd-rebuilt"><summary>{escape(summary)}</summary>{inside}</details>'
+
+
+def panels(views: list[View], wanted=lambda settings, task: True, height=HEIGHT, aside=()) -> Chart:
     """A chart with a panel for each view and task that is `wanted`, rebuilt views last; a view without runs says so in its panel.
 
     Parameters
@@ -119,6 +127,8 @@ def panels(views: list[View], wanted=lambda settings, task: True, height=HEIGHT)
         Of settings and a task: whether there is something to draw of it.
     height : float
         Pixels of a panel on a phone.
+    aside : sequence of str
+        Sets whose panels fold away below the others, such as those that are not learned; shown where a view has no other set.
     """
     if not views:
         raise InputError("drawing.panels: no view to draw; give at least one View.")
@@ -126,8 +136,10 @@ def panels(views: list[View], wanted=lambda settings, task: True, height=HEIGHT)
     for folded, some in ((False, views), (True, rebuilt(views))):
         for view in some:
             tasks = view.settings["tasks"] if len(view.table) else [None]
-            chart.places += [(view, task, height, folded) for task in tasks if task is None or wanted(view.settings, task)]
-    chart.places = chart.places or [(views[0], None, height, False)]
+            tasks = [task for task in tasks if task is None or wanted(view.settings, task)]
+            apart = set(aside) if set(tasks) - set(aside) else set()
+            chart.places += [(view, task, height, folded, task in apart) for task in tasks]
+    chart.places = chart.places or [(views[0], None, height, False, False)]
     return chart
 
 

@@ -3,11 +3,11 @@
 import seaborn as sns
 
 from datadiet.chapters.arms import by_seed
-from datadiet.chapters.drawing import judged_by, line, panels, t95
+from datadiet.chapters.drawing import Chart, judged_by, line, panels, t95
 from datadiet.chapters.dynamic_pruning import runs
 from datadiet.chapters.parts import difference
 from datadiet.chapters.settings import of_task
-from datadiet.chapters.views import View
+from datadiet.chapters.views import View, rebuilt
 
 ARMS = {  # arm -> its name in a legend
     "dynamic": "dynamic EL2N",
@@ -32,8 +32,8 @@ CHANGES = {  # arms whose place on the axis of changes is called otherwise
 }
 
 
-def _frontier(views, cost, xlabel):
-    chart = panels(views)
+def _frontier(views, cost, xlabel, aside):
+    chart = panels(views, aside=aside)
     for ax, settings, table, task in chart:
         found = runs.account(settings, table, task)
         for name in ARMS:
@@ -44,29 +44,42 @@ def _frontier(views, cost, xlabel):
     return chart
 
 
-def frontier(views: list[View]):
+def frontier(views: list[View], aside=()):
     """Test accuracy against the whole cost, scoring included, in forward units, as a share of training on everything."""
-    return _frontier(views, "cost", "forward units, scoring included (full data: 1)")
+    return _frontier(views, "cost", "forward units, scoring included (full data: 1)", aside)
 
 
-def frontier_in_seconds(views: list[View]):
+def frontier_in_seconds(views: list[View], aside=()):
     """Test accuracy against the seconds of training and scoring."""
-    return _frontier(views, "seconds", "seconds of training and scoring")
+    return _frontier(views, "seconds", "seconds of training and scoring", aside)
 
 
 def against_random(views: list[View]):
-    """Gain of choosing by EL2N over a random subset with the same sizes, updates and schedule, seed by seed."""
+    """Gain of choosing by EL2N over random examples with the same sizes, updates and schedule; a panel for each kept fraction."""
     pairs = {"dynamic": "random dynamic", "static": "random static", "static, one run": "random static"}
-    chart = panels(views)
-    for ax, settings, table, task in chart:
-        fractions, arms = sorted(settings["fractions"]), runs.arms(settings, task)
-        for place, (name, random) in enumerate(pairs.items()):
-            gains = [difference(by_seed(table, arms[name, f]), by_seed(table, arms[random, f])) for f in fractions]
-            line(ax, [at + 0.1 * (place - 1) for at in range(len(fractions))], gains, ARMS[name], **STYLE[name], ls="none")
-        ax.axhline(0, color="0.6", lw=0.8)
-        ax.set_xticks(range(len(fractions)), [f"{f:.0%}" for f in fractions])
-        ax.set(xlim=(-0.5, len(fractions) - 0.5), xlabel="kept fraction", ylabel=f"{judged_by(task)},\nminus random")
+    chart = Chart()
+    for folded, some in ((False, views), (True, rebuilt(views))):
+        for view in some:
+            for fraction in sorted(view.settings["fractions"]):
+                ax = chart.panel(f"{view.name}: {fraction:.0%} kept, {view.settings['profile']}", 320, folded)
+                _gains(ax, view, fraction, pairs)
     return chart
+
+
+def _gains(ax, view: View, fraction: float, pairs: dict[str, str]):
+    """One panel: the sets along the axis, the gain of each arm over its random one upwards."""
+    tasks = [task for task in view.settings["tasks"] if fraction in of_task(view.settings, task)["fractions"]]
+    for place, (name, random) in enumerate(pairs.items()):
+        gains = [difference(*(runs.accuracy(view, task, arm, fraction) for arm in (name, random))) for task in tasks]
+        line(ax, [at + 0.15 * (place - 1) for at in range(len(tasks))], gains, ARMS[name], **STYLE[name], ls="none")
+    if not ax.containers:
+        ax.set_axis_off()
+        ax.text(0.5, 0.5, "no runs stored yet", ha="center", va="center", transform=ax.transAxes)
+        return
+    ax.axhline(0, color="0.6", lw=0.8)
+    ax.set_xticks(range(len(tasks)), tasks, rotation=30, ha="right")
+    ax.set(xlim=(-0.5, len(tasks) - 0.5), ylabel="test accuracy (cola: Matthews'),\nminus random" if "cola" in tasks
+           else "test accuracy, minus random")
 
 
 def _changed(settings: dict, task: str) -> bool:
@@ -90,8 +103,9 @@ def one_change(views: list[View]):
             style = STYLE.get(bare, STYLE["dynamic"])
             line(ax, [place], [by_seed(table, arms[arm])], None, **style)
             names.append(CHANGES.get(bare, bare))
-            if arm[0] == "other rate, dynamic":
-                names[-1] = "constant rate" if settings["decay"] else "decaying rate"
+            if bare != arm[0]:
+                rate = "constant rate" if settings["decay"] else "decaying rate"
+                names[-1] = rate if bare == "dynamic" else f"{rate}, {names[-1]}"
         ax.set_xticks(range(len(names)), names, rotation=90, fontsize=10.5)
         ax.set(ylabel=f"{judged_by(task)}, {fraction:.0%} kept", xlim=(-0.6, len(names) - 0.4))
     return chart

@@ -8,9 +8,9 @@ from datadiet.chapters.score_timing import runs
 from datadiet.chapters.views import View
 
 
-def _by_point(views, tidy, columns: dict, ylabel):
+def _by_point(views, tidy, columns: dict, ylabel, aside=()):
     """Lines over the scoring points, one a column of a tidy table with a row a seed."""
-    chart = panels(views)
+    chart = panels(views, aside=aside)
     for ax, settings, table, task in chart:
         points, rows = scoring_points(ax, settings), tidy(settings, table)
         rows = rows[rows["task"] == task]
@@ -28,15 +28,15 @@ def agreement(views: list[View]):
     return _by_point(views, runs.agreement, names, "Spearman's rho")
 
 
-def approximation(views: list[View]):
+def approximation(views: list[View], aside=()):
     """How close EL2N comes to GraNd, by scoring point."""
     names = {"head_rho": "GraNd of the head", "full_rho": "GraNd of all parameters"}
-    return _by_point(views, runs.approximation, names, "rho with EL2N")
+    return _by_point(views, runs.approximation, names, "rho with EL2N", aside)
 
 
-def averaging(views: list[View]):
+def averaging(views: list[View], aside=()):
     """What averaging over runs buys: agreement of two disjoint averages of k runs, at one epoch. Dots are ways to draw them."""
-    chart = panels(views)
+    chart = panels(views, aside=aside)
     for ax, settings, table, task in chart:
         pairs = runs.averaging(settings, table)
         pairs = pairs[pairs["task"] == task]
@@ -60,9 +60,9 @@ def class_shares(views: list[View]):
     return chart
 
 
-def accuracy_by_point(views: list[View]):
+def accuracy_by_point(views: list[View], aside=()):
     """Test accuracy after keeping the hardest, by scoring point, beside random subsets of the same size and the full data."""
-    chart = panels(views)
+    chart = panels(views, aside=aside)
     for ax, settings, table, task in chart:
         points = scoring_points(ax, settings)
         for balanced, name in ((False, "hardest"), (True, "hardest of each class")):

@@ -89,9 +89,10 @@ def table(rows: list[list[str]], head: list[str], caption: str) -> str:
     )
 
 
-def folded(page: Page, summary: str = HINT) -> Page:
-    """A page behind a line that opens it."""
-    return Page(f'<details class="dd-fold"><summary>{escape(summary)}</summary>{page.html}</details>', f"{summary}\n{page.text}")
+def folded(page, summary: str = HINT) -> Page:
+    """A page or a chart behind a line that opens it."""
+    html = f'<details class="dd-fold"><summary>{escape(summary)}</summary>{page._repr_html_()}</details>'
+    return Page(html, f"{summary}\n{page!r}")
 
 
 def of_views(make, views: list[View]) -> Page:
@@ -177,8 +178,10 @@ def _rule(claim: str, views: list[View]) -> str:
 
 
 def provenance(views: list[View]) -> Page:
-    """Where the runs of each view come from: hardware, versions, commit, time, data."""
-    return of_views(_provenance, views)
+    """Where the runs of each view come from: the stored ones counted in a line, which opens hardware, versions, commit, data."""
+    page = of_views(_provenance, views)
+    counts = ", ".join(f"{view.name}: {_origin(view)[1]} runs stored" for view in views)
+    return Page(folded(page, f"Where the runs on this page come from ({counts})").html, page.text)
 
 
 def _provenance(views: list[View]) -> Page:

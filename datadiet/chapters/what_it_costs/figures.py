@@ -114,4 +114,4 @@ def compared(rounds: pd.DataFrame, reference: str, caption: str) -> pages.Page:
             + [f"{row['peak_mib']:,.0f}" if "peak_mib" in row else pages.DASH, pages.DASH if pd.isna(error) else f"{error:.0e}"]
         )
     head = ["what", "by", f"time over {reference} [least, greatest]", "seconds", "MiB more", "largest error"]
-    return pages.Page(pages.table(rows, head, caption), "\n".join(" | ".join(row) for row in rows))
+    return pages.frame(pd.DataFrame(rows, columns=head), caption)

@@ -171,6 +171,15 @@ def test_progress_bars_are_told_from_warnings(text, is_bar):
     assert gate.is_progress(text) is is_bar
 
 
+def test_prints_that_follow_each_other_are_one_output():
+    def said(text, name="stdout"):
+        return nbformat.v4.new_output("stream", name=name, text=text)
+
+    shown = nbformat.v4.new_output("display_data", {"text/plain": "x"})
+    found = build.joined([said("a\n"), said("b\n"), said("c", "stderr"), said("d"), shown, shown, said("e"), said("f")])
+    assert [each.get("text") for each in found] == ["a\nb\n", "c", "d", None, None, "ef"]
+
+
 def test_problems_sees_order_errors_and_stderr():
     cell = nbformat.v4.new_code_cell
     error = nbformat.v4.new_output("error", ename="ValueError", evalue="no", traceback=[])

@@ -252,6 +252,20 @@ def test_plan_prints_counts_where_the_device_is_not_here(call, monkeypatch):
     assert result.stdout.count("not timed here") > 1 and "runs ask for cuda, which this machine has not" in result.stdout
 
 
+def test_plan_names_the_encoders_without_a_pinned_commit(call, monkeypatch):
+    from datadiet.runs import bill
+
+    monkeypatch.setattr(bill, "of", lambda wanted: [])
+    free = "The encoder google/bert_uncased_L-4_H-512_A-8 has no pinned commit"
+    result = call("plan", "--profile", "paper")
+    assert result.exit_code == 0 and result.stdout.count("no pinned commit") == result.stdout.count(free) == 1
+    assert result.stdout.startswith(free) and "all runs" in result.stdout.lower()
+    pinned = call("plan", "influence-scores", "--profile", "paper", "-p", "encoder", "some/encoder@1f2e3d4c")
+    assert pinned.exit_code == 0 and "no pinned commit" not in pinned.stdout
+    moved = call("plan", "influence-scores", "--profile", "paper", "-p", "encoder", "some/encoder")
+    assert "The encoder some/encoder has no pinned commit" in moved.stdout
+
+
 def test_doctor_says_how_to_mend(monkeypatch, tmp_path):
     monkeypatch.setenv("DATADIET_DATA", str(tmp_path))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

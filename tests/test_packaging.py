@@ -74,7 +74,7 @@ def test_the_lock_holds_all_that_its_packages_need(python, system):
             continue
         for line in requires:
             each = Requirement(line)
-            cuda = canonical(each.name).startswith(("nvidia-", "cuda-", "triton"))  # PyPI's torch pins its own, exactly
+            cuda = canonical(each.name).startswith(OF_CUDA)
             if not cuda and (each.marker is None or any(each.marker.evaluate(env | {"extra": extra}) for extra in ("", *extras))):
                 todo.append(each)
     assert problems == []
@@ -82,7 +82,31 @@ def test_the_lock_holds_all_that_its_packages_need(python, system):
     assert unneeded <= FOR_AIOHTTP, "pinned, but nothing asks for it"
 
 
+OF_CUDA = ("nvidia-", "cuda-", "triton")  # PyPI's torch for Linux pins its own, exactly
 FOR_AIOHTTP = {"aiohappyeyeballs", "aiosignal", "frozenlist", "multidict", "propcache", "yarl"}  # papermill on Python 3.12
+
+
+TRIPLES = {"linux": "x86_64-unknown-linux-gnu", "macos": "aarch64-apple-darwin"}
+
+
+@pytest.mark.skipif("DATADIET_REGISTRY" not in os.environ, reason="asks the registry: DATADIET_REGISTRY, as weekly")
+@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("python", ["3.11.5", "3.12", "3.13"])
+def test_the_registry_has_the_lock_as_wheels_for_every_python_and_system(python, system, tmp_path):
+    """What pyproject.toml asks for, held to the versions of the lock, resolves to the lock, by wheels of that system alone.
+
+    The markers are those of that Python and system; wheels are not downloaded, only what they say of themselves.
+    """
+    found, extras = tmp_path / "found.txt", [f"--extra={name}" for name in EXTRAS]
+    command = ["uv", "pip", "compile", ROOT / "pyproject.toml", *extras, "--constraint", ROOT / "requirements.lock",
+               "--only-binary=:all:", f"--python-platform={TRIPLES[system]}", f"--python-version={python}", "--no-config",
+               "--no-header", "--no-annotate", "--quiet", "--output-file", found]  # fmt: skip
+    env = os.environ | {"MACOSX_DEPLOYMENT_TARGET": "14.0"}  # the oldest that the wheels of torch are for
+    ran = subprocess.run(list(map(str, command)), env=env, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    resolved = dict(line.split("==") for line in found.read_text().split())
+    held = pins(".".join(python.split(".")[:2]), system)
+    assert {name: version for name, version in resolved.items() if not name.startswith(OF_CUDA)} == held
 
 
 def test_peers_of_the_benchmarks_are_pinned_where_the_command_says_how_to_install_them():
@@ -95,6 +119,24 @@ def test_installed_is_what_the_lock_says():
     here = pins(f"{sys.version_info.major}.{sys.version_info.minor}")
     found = {name: distribution(name).version.split("+")[0] for name in here}
     assert found == here
+
+
+def test_what_workflows_call_is_there():
+    """The files of tests that a job runs, and the switches that it sets for them, which a renaming would leave without effect."""
+    files = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+    jobs = [job for file in files for job in yaml.safe_load(file.read_text())["jobs"].values()]
+    commands = [step["run"] for job in jobs for step in job["steps"] if "run" in step]
+    commands += [line for job in jobs for line in job.get("strategy", {}).get("matrix", {}).get("what", [])]
+    switched = 0
+    for command in commands:
+        for tests in re.findall(r"\btests/\S+", command):
+            text = (ROOT / tests).read_text()
+            for switch in re.findall(r"\bDATADIET_[A-Z]+(?==)", command):
+                assert f'"{switch}"' in text, command
+                switched += 1
+            if chosen := re.search(r" -k (\w+)", command):
+                assert re.search(rf"def test_\w*{chosen[1]}", text), command
+    assert switched >= 3
 
 
 def test_conda_installs_the_lock_and_the_package_in_place():

@@ -98,10 +98,21 @@ def execute(source: Path, output: Path, parameters: dict, cwd: Path, progress: b
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.metadata.tags.append("hide-input")
         if cell.cell_type == "code":
-            cell.outputs = [each for each in cell.outputs if not (each.get("name") == "stderr" and is_progress(each.text))]
+            cell.outputs = joined(each for each in cell.outputs if not (each.get("name") == "stderr" and is_progress(each.text)))
     notebook.metadata["datadiet"] = status.about() | {"profile": parameters.get("profile")}
     nbformat.write(notebook, output)
     return notebook
+
+
+def joined(outputs) -> list:
+    """Outputs of a cell, prints that follow each other as one: into how many they were cut depends on the moment alone."""
+    out = []
+    for each in outputs:
+        if out and each.output_type == out[-1].output_type == "stream" and each.name == out[-1].name:
+            out[-1].text += each.text
+        else:
+            out.append(each)
+    return out
 
 
 def _surroundings(root: Path) -> str:

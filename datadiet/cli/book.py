@@ -82,11 +82,14 @@ def run(chapter, profile, changes, out):
 def plan(names, profile, changes, queued, publish, rehearse):
     """Say what the runs of CHAPTERS (default: all) would cost here: runs, updates, and minutes from a timed sample.
 
+    Encoders that the hub gives as they are on the day, without a pinned commit, are named first.
     The sample is timed on the device that the runs ask for. Where that is not here, the runs are counted and not timed.
 
     \b
     Example: datadiet plan pruning-fractions --profile standard -p seeds 10
     """
+    from datadiet import runs
+    from datadiet.nets import encoders, images
     from datadiet.runs import bill
 
     if publish and not queued:
@@ -101,6 +104,9 @@ def plan(names, profile, changes, queued, publish, rehearse):
             queue.publish(found)
         return
     _, wanted = asked(names, profile, parsed(changes))
+    used = {run["encoder"] for each in wanted for run in (each, *runs.scoring_runs(each))}
+    for name in encoders.unpinned(used.difference(images.PICTURE_NETS)):
+        click.echo(f"The encoder {name} has no pinned commit: the hub gives it as it is on the day, and each run says which.")
     if rehearse:
         from datadiet.runs import rehearsal
 

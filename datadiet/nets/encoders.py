@@ -75,6 +75,16 @@ def _source(encoder: str) -> tuple[str, str | None]:
     return name, revision or REVISIONS.get(name, "main")
 
 
+def unpinned(encoders) -> list[str]:
+    """Encoders of text among `encoders`, in the order of their names, that the hub gives as they are on the day: no commit is
+    pinned.
+
+    >>> unpinned(["minilm", "bert-base-cased", "some/encoder", "some/encoder@1f2e3d4c"])
+    ['some/encoder']
+    """
+    return sorted(name for name in set(encoders) if _source(name)[1] == "main")
+
+
 def fetched(cls, encoder: str, operation: str = "encoders.classifier", **options):
     """``cls.from_pretrained`` of transformers, whose many ways to fail offline become one readable error."""
     place, revision = _source(encoder)

@@ -22,6 +22,7 @@ REPEATS = 4  # draws of the folds that are averaged, at most
 REPEATED = 1000  # stream of their draws
 TUNED = 0.55  # share of the time left that fine-tuned models may take
 LEARNED = 0.02  # by which the accuracy out of fold has to pass the share of the largest class
+KNOWN = 0.995  # share of the labels beyond which predictions made elsewhere look as if their model had trained on the rows
 BETWEEN = 0.9  # share of a score's variance between classes beyond which it is little more than the class
 
 
@@ -256,6 +257,12 @@ def of_probs(probs, given, names, rows, *, score=None, seed=0, said=(), how=None
     known(score)
     probs, given = np.asarray(probs), np.asarray(given)
     scores.el2n(probs, given)  # refuses what are no probabilities
+    agreed, said = (probs.argmax(1) == given).mean(), list(said)
+    if agreed > KNOWN and len(given) >= 100:
+        said.append(
+            f"The predictions agree with {agreed:.1%} of the labels, as those of a model do that trained on these rows. Where it "
+            "did, they find no wrong label, whatever the check says: predict each row by a model that did not see it."
+        )
     clock, trials = Clock(float("inf")), []
     for number in range(COPIES[len(given) < LARGE]):
         copy, where = planted.plant(given, len(names), np.random.default_rng([seed, number + 1]))
@@ -312,7 +319,7 @@ def _warnings(probs, given, counts, values, accuracy, majority, check, used) -> 
             f"largest class would be in {majority:.0%}. The scores say little more than which class a row has."
         )
     means = np.bincount(given, values, minlength=len(counts)) / np.maximum(counts, 1)
-    if values.var() > 0 and ((means[given] - values.mean()) ** 2).mean() / values.var() > BETWEEN:
+    if np.ptp(values) > 1e-9 and ((means[given] - values.mean()) ** 2).mean() / values.var() > BETWEEN:
         out.append(
             "The score is little more than the class: nearly all of its variance lies between classes. Prune with "
             "--balanced, or the shares of the classes will move."

@@ -7,6 +7,7 @@ import click
 import numpy as np
 
 from datadiet import scores, tables
+from datadiet.audit import clock
 from datadiet.audit.found import Audit
 from datadiet.errors import InputError
 from datadiet.tables import folders, guess, predicted, tagged
@@ -39,7 +40,7 @@ class Way:
     scores : tuple of str
         Scores among which one is chosen.
     shown : list of str
-        Columns to show beside a suspicious row.
+        Columns to show beside a suspicious row and its label.
     lacks : str
         Lack of a row without a score, in words.
     """
@@ -68,10 +69,12 @@ def way(table, options: dict, trained: bool) -> Way:
             click.echo("\n".join([str(groups), *groups.warnings]))
         from datadiet.audit import tagged as audits
 
-        shown = [*([label] if label else []), *reversed(pair)]
+        shown = [*reversed(pair)]
         found = guess.Guess(pair[0], label, pair[1], "")
         return Way("tags", found, groups, audits.NAMES, shown, f"no tokens, no tags{' or no label' if label else ''}")
     if probs and text is None:
+        if probs == "*" and label is None:
+            raise InputError("datadiet score: --probs '*' means every column but the label; name that with --label.")
         known = label or guess.label(table, predicted.columns(table, probs))
         found = guess.Guess(None, known, None, "" if label else f"Column found: the label {known!r}. Name another with --label.")
     elif isinstance(table, folders.Pictures):
@@ -83,11 +86,11 @@ def way(table, options: dict, trained: bool) -> Way:
         click.echo(found.said)
     groups = tables.classes(table, found.label)
     click.echo("\n".join([str(groups), *groups.warnings]))
-    shown = [found.label] + ([found.text] if found.text else [])
+    shown = [name for name in (found.text, found.text_pair) if name]
     if probs:
         return Way("probs", found, groups, tuple(scores.SCORES), shown, "no label", probs)
     if isinstance(table, folders.Pictures):
-        return Way("pictures", found, groups, tuple(scores.SCORES), ["label", "path"], "no image that can be read")
+        return Way("pictures", found, groups, tuple(scores.SCORES), ["path"], "no image that can be read")
     if trained:
         from datadiet.audit import trained as training
 
@@ -149,6 +152,11 @@ def by_predictions(table, way: Way, asked: Asked) -> Audit:
 def said(audit) -> list[str]:
     """What was found, in sentences."""
     out = list(audit.warnings)
+    if audit.how.get("seconds", 0) > (1 + clock.OVER) * audit.how.get("budget", float("inf")):
+        out.append(
+            f"It took {audit.how['seconds']:.0f} s, and --budget was {audit.how['budget']:g} s: on this machine the least that "
+            "there is to do was not done sooner."
+        )
     row = audit.check[audit.check["score"] == audit.used]
     if len(row):
         row = row.iloc[0]

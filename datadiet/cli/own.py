@@ -29,6 +29,15 @@ def reading(command):
     return command
 
 
+def not_empty(context, parameter, value):
+    """Refuse an option that was given without a value, as by a variable of the shell that is not set."""
+    from datadiet.errors import InputError
+
+    if value is not None and (value == "" or value == Path("")):
+        raise InputError(f"datadiet {context.command.name}: {parameter.opts[0]} names nothing; give a value, or leave it away.")
+    return value
+
+
 def opened(file, sep, encoding, quotes):
     """The table in a file."""
     from datadiet import tables
@@ -114,7 +123,7 @@ def _score(file, table, out, force, seconds, start, options) -> None:
     audit, new, name = doors.audited(table, way, asked)
     target.with_columns(new).write(out, force)
     values = [float("nan") if value is None else value for value in new[name]]
-    click.echo(pruned.suspicious(table, name, values, way.shown))
+    click.echo(pruned.suspicious(table, name, values, way.found.label, way.shown))
     click.echo("\n".join(doors.said(audit)))
     if report:
         doors.send(audit, table, way.found, report, file, force)
@@ -176,3 +185,9 @@ def prune(file, fraction, column, rule, offset, balanced, drop_wrong, unscored, 
     tables.like(done.table, out).write(out, force)
     click.echo("\n".join([*table.notes, *done.said]))
     click.echo(f"{len(done.table)} of {len(table)} rows kept -> {out}")
+
+
+for command in (score, prune):
+    for each in command.params:
+        if isinstance(each, click.Option) and not each.is_flag:
+            each.callback = not_empty

@@ -50,7 +50,7 @@ def named(parts, probs: str) -> list[str]:
     import pyarrow.parquet as pq
 
     if not probs.endswith("*"):
-        return probs.split(",")
+        return [name.strip() for name in probs.split(",")]
     there = pq.read_schema(parts[0].file).names
     found = [name for name in there if name.startswith(probs[:-1])]
     if len(found) < 2:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from datadiet.errors import InputError
-from datadiet.tables.table import Table, blank, listed
+from datadiet.tables.table import Table, blank, listed, some
 
 TEXTS = (
     "text",
@@ -195,7 +195,44 @@ def chosen(table: Table, kind: str, found: list[str], names: tuple[str, ...], op
             f"{listed(table.columns)}."
         )
     if not found:
+        why = doubted(table, kind, names)
         raise InputError(
-            f"datadiet score: no column looks like the {kind}; name it with {option}. The table has {listed(table.columns)}."
+            f"datadiet score: no column looks like the {kind}; name it with {option}.{why} The table has {listed(table.columns)}."
         )
-    raise InputError(f"datadiet score: the {kind} could be {listed(found)}; name one with {option}.")
+    spread = one_a_row(table, found) if kind == "label" else ""
+    raise InputError(f"datadiet score: the {kind} could be {listed(found)}; name one with {option}.{spread}")
+
+
+def doubted(table: Table, kind: str, names: tuple[str, ...]) -> str:
+    """Why no column was taken: a sentence for the column that has the name of such columns, or for all; empty without one."""
+    if len(table.columns) == 1:
+        return " There is one column only: where the cells of a row stand behind each other, name their separator with --sep."
+    known = [simple(name) for name in names]
+    by_name = sorted((name for name in named(table) if simple(name) in known), key=lambda name: known.index(simple(name)))
+    if by_name:
+        cells = [cell for cell in table.cells(by_name[0]) if not blank(cell)]
+        odd = next((cell for cell in cells if isinstance(cell, list | dict | bytes)), None)
+        different = len(set(map(str, cells)))
+        if odd is not None:
+            return (
+                f" {by_name[0]!r} holds a {type(odd).__name__} ({str(odd)[:40]}), where a {kind} is one word or number or text."
+            )
+        return (
+            f" {by_name[0]!r} is named like one, but has {different} different values in {some(len(cells), 'row')} that have any."
+        )
+    part = table.take(np.arange(min(SAMPLE, len(table))))
+    deep = [name for name in named(table) if any(isinstance(cell, dict) for cell in part.cells(name))]
+    if deep:
+        return f" {listed(deep)} holds objects, whose values are not looked at: put the {kind} into a column of its own."
+    return ""
+
+
+def one_a_row(table: Table, found: list[str]) -> str:
+    """A sentence where the candidates are classes themselves, with a 1 or true in the cell of the class of a row."""
+    cells = [[str(cell).strip().lower() for cell in table.cells(name)] for name in found]
+    if not all(set(column) <= {"0", "1", "0.0", "1.0", "true", "false", ""} for column in cells):
+        return ""
+    counts = np.sum([[cell in ("1", "1.0", "true") for cell in column] for column in cells], axis=0)
+    if (counts == 1).all():
+        return " Each row has a 1 in just one of them: they are the classes. Put the name of that one into a column of its own."
+    return " They hold a 1 where a label applies, several in a row: a row has one class here, so take one of them at a time."

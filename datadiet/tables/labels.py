@@ -98,7 +98,12 @@ def classes(table: Table, column: str) -> Classes:
     place = {name: c for c, name in enumerate(every)}
     of = np.array([-1 if cell is None else place[names[type(cell), cell]] for cell in kept], np.int64)
     counts = np.bincount(of[of >= 0], minlength=len(every))
-    return Classes(column, every, of, counts, tuple(warnings(every, counts)))
+    typed = [name for (kind, cell), name in names.items() if kind is not str and name != named(cell)]
+    said = [
+        f"{', '.join(map(repr, typed[:5]))}: the same letters are there as a text and as a number or truth value, and are kept "
+        "apart. Where they are one, write them alike."
+    ] if typed else []  # fmt: skip
+    return Classes(column, every, of, counts, tuple(said + warnings(every, counts)))
 
 
 def folded(name: str) -> str:
@@ -147,8 +152,23 @@ def warnings(names: tuple[str, ...], counts: np.ndarray) -> list[str]:
     parts = [
         name for name in names if any(all(part.strip() in known for part in name.split(sep)) for sep in ",;|+" if sep in name)
     ]
+    parts = parts or combined(names)
     if parts:
         out.append(
             f"{', '.join(map(repr, parts[:3]))} look like several labels in one cell; each such cell is a class of its own here."
         )
     return out
+
+
+def combined(names: tuple[str, ...]) -> list[str]:
+    """Names that are put together out of fewer words than there are such names.
+
+    >>> combined(("a|b", "a|c", "b|c", "none")), combined(("Lima, PE", "Cusco, PE", "Quito, EC"))
+    (['a|b', 'a|c', 'b|c'], [])
+    """
+    for sep in ",;|+":
+        joined = [name for name in names if sep in name.strip(sep)]
+        words = {word.strip() for name in joined for word in name.split(sep)}
+        if len(joined) > 2 and len(words) <= len(joined):
+            return joined
+    return []

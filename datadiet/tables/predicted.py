@@ -1,14 +1,18 @@
 """Predictions made elsewhere: probabilities in columns of a table, or in an array file beside it."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 
 from datadiet.errors import InputError
-from datadiet.tables.labels import Classes
-from datadiet.tables.table import Table, listed, many, way_to_a_number
+from datadiet.scores._checks import ROW_SUM_TOLERANCE
+from datadiet.tables.labels import Classes, folded, shown_name
+from datadiet.tables.table import Table, listed, many, some, way_to_a_number
 
 ARRAYS = (".npy", ".npz")
+MOST = 1000  # classes for which other orders of the columns are looked at
+FAR = 0.4  # share of the labels by which another order has to agree better, to be refused
 
 
 def probabilities(table: Table, asked: str, groups: Classes) -> tuple[np.ndarray, str]:
@@ -17,76 +21,183 @@ def probabilities(table: Table, asked: str, groups: Classes) -> tuple[np.ndarray
     Parameters
     ----------
     asked : str
-        An array file (.npy, or .npz with one array) whose columns are the classes in alphabetical order; or names of columns with
+        An array file (.npy, or .npz with one array); or the name of one column of lists of K numbers; or names of columns with
         commas between them; or a beginning of names and a star, "p_*". Where names, less what they begin with alike, are those of
-        the classes, they say which is which; else their order is that of the classes in alphabetical order.
+        the classes, they say which is which; else their order is that of the classes in alphabetical order, or, where these are
+        whole numbers, in the order of the numbers if the predictions agree with more labels so.
 
     Raises
     ------
     InputError
-        No such file or column, another number of rows or classes, cells that are no numbers.
+        No such file or column, another number of rows or classes, cells that are no numbers, rows that are no probabilities,
+        columns that seem to belong to other classes than they are taken for.
     """
-    classes = len(groups.names)
     if Path(asked).suffix.lower() in ARRAYS:
-        found = _array(Path(asked))
-        if found.shape != (len(table), classes):
+        names, found = None, fitting(_array(Path(asked)), Path(asked).name, table, groups)
+    else:
+        names = columns(table, asked, groups.column)
+        if not names:
+            raise InputError(f"--probs: no column begins with {asked[:-1]!r}; the table has {listed(table.columns)}.")
+        for name in names:
+            if name not in table.columns and Path(name).is_file():
+                raise InputError(
+                    f"--probs: {name} is a file, and no array ({', '.join(ARRAYS)}): put its columns into the table."
+                )
+            table.require("--probs", name, "probability ")
+        lists = in_lists(table, names[0]) if len(names) == 1 else None
+        if lists is not None:
+            names, found = None, fitting(lists, repr(names[0]), table, groups)
+        elif len(names) == 1 and any(isinstance(cell, dict) for cell in table.cells(names[0])):
+            raise InputError(f"--probs: {names[0]!r} holds objects; give a column for each class, or one of lists.")
+        elif len(names) != len(groups.names):
             raise InputError(
-                f"--probs: {asked} has shape {found.shape}; the table has {len(table)} rows and {classes} classes "
-                f"({listed(groups.names, 10)}): give [{len(table)}, {classes}]."
+                f"--probs: {some(len(names), 'column')} ({listed(names, 10) or asked}) for {len(groups.names)} classes "
+                f"({listed(groups.names, 10)}); give a column for each class{other_way(names, groups)}."
             )
-        return found, f"Columns of {Path(asked).name} are the classes in this order: {listed(groups.names, 10)}."
-    names = columns(table, asked)
-    if not names:
-        raise InputError(f"--probs: no column begins with {asked[:-1]!r}; the table has {listed(table.columns)}.")
-    for name in names:
-        table.require("--probs", name, "probability ")
-    if len(names) != classes:
-        raise InputError(
-            f"--probs: {len(names)} column{'s' * (len(names) > 1)} ({listed(names, 10) or asked}) for {classes} classes "
-            f"({listed(groups.names, 10)}); give a column for each class."
-        )
-    order, said = _matched(names, groups)
-    out = np.empty((len(table), classes))
-    for place, name in enumerate(order):
-        cells = table.cells(name)
-        try:
-            out[:, place] = np.array(["nan" if cell in ("", None) else cell for cell in cells], dtype=np.float64)
-        except (TypeError, ValueError):
-            bad = next(row for row, cell in enumerate(cells) if not _number(cell))
-            raise InputError(
-                f"--probs: the column {name!r} holds {str(cells[bad])[:40]!r} in {table.where(bad)}; give numbers"
-                f"{way_to_a_number(cells[bad])}."
-            ) from None
-    labelled = groups.of >= 0
-    for place, name in enumerate(order):
-        holes = np.flatnonzero(labelled & ~np.isfinite(out[:, place]))
-        if len(holes):
-            first = table.where(int(holes[0]))
-            raise InputError(
-                f"--probs: {many(len(holes))} a label but no probability in {name!r} (the first is {first}); "
-                "fill the cell, or empty the label, and the row stays without a score."
-            )
-    sums = out[labelled].sum(1)
-    if len(sums) and (out[labelled] >= 0).all() and np.allclose(sums, 100, atol=1.5):
-        raise InputError("--probs: the numbers of a row sum to 100, so they are per cent; divide them by 100.")
-    return out, said
+        else:
+            names = by_name(names, groups) or names
+            found = np.stack([numbers(table, name) for name in names], 1)
+    _whole(table, groups, found, names)
+    if names is not None and by_name(names, groups) is not None:
+        return found, "Columns of probabilities were matched with classes by their names."
+    return in_order(found, names, Path(asked).name, groups)
 
 
-def columns(table: Table, asked: str) -> list[str]:
-    """Names of the columns that `asked` means; none where it names an array file."""
+def columns(table: Table, asked: str, label: str | None = None) -> list[str]:
+    """Names of the columns that `asked` means, but for the label; none where it names an array file."""
     if Path(asked).suffix.lower() in ARRAYS:
         return []
-    return [name for name in table.columns if name.startswith(asked[:-1])] if asked.endswith("*") else asked.split(",")
+    if asked.endswith("*"):
+        return [name for name in table.columns if name.startswith(asked[:-1]) and name != label]
+    names = asked.split(",")
+    return [name if name in table.columns else name.strip() for name in names]
 
 
-def _matched(names, groups: Classes) -> tuple[list, str]:
-    """Columns in the order of the classes, and a sentence."""
-    for cut in range(min(map(len, names)), -1, -1):
-        if len({name[:cut] for name in names}) == 1 and {name[cut:] for name in names} == set(groups.names):
-            by = {name[cut:]: name for name in names}
-            return [by[each] for each in groups.names], "Columns of probabilities were matched with classes by their names."
-    pairs = [f"{name} is {each}" for name, each in zip(names, groups.names, strict=True)]
-    return list(names), f"Columns of probabilities were taken in the order of the classes: {listed(pairs, 10)}."
+def other_way(names, groups: Classes) -> str:
+    """Advice where there are fewer or more columns than classes."""
+    if len(names) == 1 and len(groups.names) == 2:
+        return ", the second one minus the first"
+    few = groups.counts.min()
+    if len(names) < len(groups.names):
+        return f", or empty the labels that the model does not know (of {shown_name(groups.names[groups.counts.argmin()])} {few})"
+    return ", and leave away those of classes that no row has, the others summing to 1"
+
+
+def fitting(found: np.ndarray, name: str, table: Table, groups: Classes) -> np.ndarray:
+    """The array, if it has a row for each row of the table and a column for each class."""
+    if found.shape != (len(table), len(groups.names)):
+        raise InputError(
+            f"--probs: {name} has shape {found.shape}; the table has {len(table)} rows and {len(groups.names)} classes "
+            f"({listed(groups.names, 10)}): give [{len(table)}, {len(groups.names)}]."
+        )
+    return found
+
+
+def in_lists(table: Table, name: str) -> np.ndarray | None:
+    """A column of lists of numbers as an array [rows, K], NaN where a cell is empty; None where its cells are no lists."""
+    cells = table.cells(name)
+    there = [cell for cell in cells if cell is not None]
+    if not there or not all(isinstance(cell, list) for cell in there):
+        return None
+    lengths = sorted({len(cell) for cell in there})
+    if len(lengths) > 1:
+        raise InputError(
+            f"--probs: lists of {lengths[0]} and of {lengths[-1]} numbers in {name!r}; give a number for each class."
+        )
+    try:
+        return np.array([[np.nan] * lengths[0] if cell is None else cell for cell in cells], np.float64)
+    except (TypeError, ValueError) as problem:
+        raise InputError(f"--probs: the lists in {name!r} hold more than numbers ({problem}); give numbers.") from None
+
+
+def numbers(table: Table, name: str) -> np.ndarray:
+    """A column as float64 [rows], NaN where a cell is empty."""
+    cells = table.cells(name)
+    try:
+        return np.array(["nan" if cell in ("", None) else cell for cell in cells], dtype=np.float64)
+    except (TypeError, ValueError):
+        bad = next(row for row, cell in enumerate(cells) if not _number(cell))
+        raise InputError(
+            f"--probs: the column {name!r} holds {str(cells[bad])[:40]!r} in {table.where(bad)}; give numbers"
+            f"{way_to_a_number(cells[bad])}."
+        ) from None
+
+
+def _whole(table: Table, groups: Classes, found: np.ndarray, names) -> None:
+    """Refuse a row with a label whose numbers are no probabilities, by its place in the file."""
+    labelled = np.flatnonzero(groups.of >= 0)
+    for place in range(found.shape[1]):
+        holes = labelled[~np.isfinite(found[labelled, place])]
+        if len(holes):
+            column = f"column {place + 1}" if names is None else repr(names[place])
+            raise InputError(
+                f"--probs: {many(len(holes))} a label but no probability in {column} (the first is "
+                f"{table.where(int(holes[0]))}); fill the cell, or empty the label, and the row stays without a score."
+            )
+    sums, least = found[labelled].sum(1), found[labelled].min(1, initial=0)
+    if len(sums) and (least >= 0).all() and np.allclose(sums, 100, atol=1.5):
+        raise InputError("--probs: the numbers of a row sum to 100, so they are per cent; divide them by 100.")
+    bad = np.flatnonzero((least < 0) | (np.abs(sums - 1) > ROW_SUM_TOLERANCE))
+    if len(bad):
+        seen = f"the sum {sums[bad[0]]:.4g}" + (f" and the least entry {least[bad[0]]:.4g}" if least[bad[0]] < 0 else "")
+        raise InputError(
+            f"--probs: {many(len(bad))} numbers that are no probabilities (the first is {table.where(int(labelled[bad[0]]))}, "
+            f"with {seen}); they have to sum to 1. Take the softmax of logits first, and mend single rows or empty their labels."
+        )
+
+
+def by_name(names, groups: Classes) -> list[str] | None:
+    """Columns in the order of the classes, where names, less what they begin with alike, are the classes; case may differ."""
+    for change in (str, folded):
+        classes = [change(each) for each in groups.names]
+        for cut in range(min(map(len, names)), -1, -1):
+            ends = [change(name[cut:]) for name in names]
+            if len({name[:cut] for name in names}) == 1 and len(set(ends)) == len(ends) and set(ends) == set(classes):
+                return [names[ends.index(each)] for each in classes]
+    return None
+
+
+def in_order(found: np.ndarray, names, source: str, groups: Classes) -> tuple[np.ndarray, str]:
+    """Probabilities whose columns no name matches with classes, and the order that they are taken in, in words."""
+    labelled = groups.of >= 0
+    given, best = groups.of[labelled], found[labelled].argmax(1)
+    order, said = np.arange(len(groups.names)), "in alphabetical order"  # the place among the columns of each class
+    if all(re.fullmatch(r"0|-?[1-9]\d*", name) for name in groups.names):
+        by_number = np.argsort(np.argsort([int(name) for name in groups.names]))
+        if (by_number != order).any():
+            letters, digits = ((best == places[given]).mean() for places in (order, by_number))
+            order = by_number if digits > letters else order
+            ways = ("numbers", "letters") if digits > letters else ("letters", "numbers")
+            said = (
+                f"in the order of their {ways[0]} (so {max(digits, letters):.0%} of the labels are the class of highest "
+                f"probability, in that of their {ways[1]} {min(digits, letters):.0%})"
+            )
+    misplaced(order, given, best, groups)
+    at = np.argsort(order)
+    if names is None:
+        return found[:, order], f"Columns of {source} are the classes {said}: {listed([groups.names[c] for c in at], 10)}."
+    pairs = [f"{name} is {groups.names[c]}" for name, c in zip(names, at, strict=True)]
+    return found[:, order], f"Columns of probabilities were taken as the classes {said}: {listed(pairs, 10)}."
+
+
+def misplaced(order: np.ndarray, given: np.ndarray, best: np.ndarray, groups: Classes) -> None:
+    """Refuse an order of the columns if the predictions agree with far more labels in another one."""
+    from scipy.optimize import linear_sum_assignment
+
+    k, n = len(order), len(given)
+    if k > MOST or n < max(30, 5 * k):
+        return
+    counts = np.zeros((k, k), np.int64)  # of each class, how often each column is the highest
+    np.add.at(counts, (given, best), 1)
+    places = linear_sum_assignment(-counts)[1]
+    as_taken, otherwise = counts[np.arange(k), order].sum() / n, counts[np.arange(k), places].sum() / n
+    if otherwise > as_taken + FAR:
+        at = np.argsort(places)
+        raise InputError(
+            f"--probs: taken in this order, the predictions agree with {as_taken:.0%} of the labels; with columns in the order "
+            f"{listed([groups.names[c] for c in at], 10)} it would be {otherwise:.0%}. Put the columns into the alphabetical "
+            "order of the classes, or give each the name of its class behind a common beginning, such as p_."
+        )
 
 
 def _array(file: Path) -> np.ndarray:

@@ -7,8 +7,8 @@ import numpy as np
 from datadiet import prune
 from datadiet.errors import InputError
 from datadiet.tables import guess
-from datadiet.tables.labels import Classes, classes, shown_name
-from datadiet.tables.table import Table, blank, listed, many, way_to_a_number
+from datadiet.tables.labels import Classes, classes, named, shown_name
+from datadiet.tables.table import Table, blank, listed, many, some, way_to_a_number
 
 BESIDE = ("datadiet_runs", "datadiet_class", "datadiet_wrong")  # columns of `datadiet score` that are no score
 ENDS = {
@@ -181,9 +181,7 @@ def rows(
         said += shares(groups, stays, balanced is not None)
     by = "datadiet_wrong" if "datadiet_wrong" in table.columns else column
     kept = np.where(stays, "kept", "dropped")
-    said.append(
-        suspicious(table, by, scores if by == column else numbers(table, by), [name for name in (label, text) if name], kept)
-    )
+    said.append(suspicious(table, by, scores if by == column else numbers(table, by), label, [text] if text else [], kept))
     return Pruned(table.take(positions), positions, tuple(said))
 
 
@@ -248,7 +246,7 @@ def shares(groups: Classes, stays: np.ndarray, balanced: bool) -> list[str]:
     return said
 
 
-def suspicious(table: Table, column: str, values, texts=(), beside=None, most: int = SUSPICIOUS) -> str:
+def suspicious(table: Table, column: str, values, label=None, texts=(), beside=None, most: int = SUSPICIOUS) -> str:
     """The rows with the highest values, a line each: where, value, cells. Empty where no row has a value.
 
     Parameters
@@ -258,8 +256,10 @@ def suspicious(table: Table, column: str, values, texts=(), beside=None, most: i
         Name of the values.
     values : float array [rows]
         NaN where there is none.
+    label : str, optional
+        Column of classes to show, each named as in the list of classes.
     texts : sequence of str
-        Columns to show.
+        Columns to show behind it.
     beside : sequence of str [rows], optional
         A word for each row.
     """
@@ -270,10 +270,16 @@ def suspicious(table: Table, column: str, values, texts=(), beside=None, most: i
         return f"No row has a {column}."
     part = table.take(top)
     cells = [] if beside is None else [[beside[row] for row in top]]
+    if label is not None:
+        given = part.cells(label)
+        cells.append(["" if blank(cell) else shown_name(cell if isinstance(cell, str) else named(cell)) for cell in given])
     cells += [[shortened(cell) for cell in part.cells(name)] for name in texts]
     lines = [
         " | ".join([f"  {table.where(row)}: {values[row]:.3g}", *(column[k] for column in cells)]) for k, row in enumerate(top)
     ]
+    alike = int((values[there] == values[top[-1]]).sum() - (values[top] == values[top[-1]]).sum())
+    if alike:
+        lines.append(f"  and {some(alike, 'row')} more with the {column} of the last, below it by the order of the file alone")
     return f"The {len(top)} rows with the highest {column}:\n" + "\n".join(lines)
 
 

@@ -131,7 +131,16 @@ def texts(table: Table, name: str, kind: str = "text ") -> list:
                 f"tables.texts: the {kind}column {name!r} holds a {type(cell).__name__} in {table.where(row)} "
                 f"({str(cell)[:60]}); give a column of texts."
             )
-    return [None if blank(cell) else cell if isinstance(cell, str) else str(cell) for cell in cells]
+    return [None if blank(cell) else whole(cell if isinstance(cell, str) else str(cell)) for cell in cells]
+
+
+def whole(text: str) -> str:
+    r"""A text that every encoder reads: half a character, which JSON can hold and UTF-8 cannot, is a mark for an unknown one.
+
+    >>> whole("caf\u00e9"), whole("\ud83d!")
+    ('café', '�!')
+    """
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def listed(names, most: int = 30) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 
 from datadiet.errors import InputError
 from datadiet.tables.labels import named
-from datadiet.tables.table import Table, blank
+from datadiet.tables.table import Table, blank, whole
 
 TOKENS = ("tokens", "words", "token", "word")
 TAGS = ("tags", "ner_tags", "slots", "pos_tags", "slot_labels", "token_labels", "labels", "tag")
@@ -73,7 +73,7 @@ def read(table: Table, tokens: str, tags: str) -> Tagged:
                 "write one tag for each token, both as lists or with blanks between."
             )
         rows.append(row)
-        words.append([each if isinstance(each, str) else named(each) for each in first])
+        words.append([whole(each if isinstance(each, str) else named(each)) for each in first])
         marks.append([each if isinstance(each, str) else named(each) for each in second])
     if not rows:
         raise InputError(f"tables.tagged: no row has tokens in {tokens!r} and tags in {tags!r}; name the right columns.")

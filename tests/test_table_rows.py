@@ -219,7 +219,8 @@ def test_wrong_rows_are_dropped_first(table):
     rest = np.arange(6, 60)
     assert both.positions.tolist() == rest[prune.keep(np.array(data["datadiet_el2n"])[6:], 0.5)].tolist()
     assert "line 2: 0.9 | dropped | billing | the payment" in alone.said[-1] and alone.said[-1].count("\n") == 11
-    assert alone.said[-1].endswith("and 49 rows more with the datadiet_wrong of the last, below it by the order of the file alone")
+    more = "and 49 rows more with the datadiet_wrong of the last, below it by the order of the file alone"
+    assert alone.said[-1].endswith(more)
 
 
 def test_blanks_in_the_balanced_column_are_one_paragraph(table):

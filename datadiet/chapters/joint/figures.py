@@ -53,9 +53,9 @@ def exact_frames(views: list[View]):
     return chart
 
 
-def lengths(views: list[View]):
+def lengths(views: list[View], aside=()):
     """Mean number of words of the examples that each form of the score keeps, beside that of the whole set."""
-    chart = panels(views)
+    chart = panels(views, aside=aside)
     for ax, settings, table, task in chart:
         rows = runs.lengths(settings, table)
         rows = rows[rows["task"] == task]
@@ -69,9 +69,9 @@ def lengths(views: list[View]):
     return chart
 
 
-def two_slot_measures(views: list[View]):
+def two_slot_measures(views: list[View], aside=()):
     """The same predictions by two measures of slots: share of right tags, and F1 over spans."""
-    chart = panels(views)
+    chart = panels(views, aside=aside)
     for ax, settings, table, task in chart:
         names, largest = ["full", *_names(settings)], max(settings["fractions"])
         tags, f1 = ([runs.result(settings, table, task, name, largest, measure) for name in names]

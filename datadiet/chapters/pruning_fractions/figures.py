@@ -7,9 +7,9 @@ from datadiet.chapters.pruning_fractions import runs
 from datadiet.chapters.views import View
 
 
-def accuracy_by_fraction(views: list[View]):
+def accuracy_by_fraction(views: list[View], aside=()):
     """Test accuracy against the kept fraction: hardest, hardest of each class, easiest and random; the full data as a level."""
-    chart = panels(views)
+    chart = panels(views, aside=aside)
     for ax, settings, table, task in chart:
         fractions = sorted(settings["fractions"])
         for rule, balanced, name in (
@@ -27,9 +27,9 @@ def accuracy_by_fraction(views: list[View]):
     return chart
 
 
-def windows(views: list[View]):
+def windows(views: list[View], aside=()):
     """Test accuracy when the very hardest are skipped first, at one size: the window slides down the ranking."""
-    chart = panels(views)
+    chart = panels(views, aside=aside)
     for ax, settings, table, task in chart:
         fraction, offsets = settings["fraction"], [0.0, *settings["offsets"]]
         arms = [pruned(settings, task, "hardest", fraction, offset=offset) for offset in offsets]
@@ -47,9 +47,9 @@ def windows(views: list[View]):
     return chart
 
 
-def budgets(views: list[View]):
+def budgets(views: list[View], aside=()):
     """The same subsets at equal epochs (fewer updates) and at equal steps (as many updates as the full data)."""
-    chart = panels(views)
+    chart = panels(views, aside=aside)
     for ax, settings, table, task in chart:
         fraction, budgets = settings["fraction"], ("epochs", "steps")
         for rule in ("random", "hardest", "easiest"):

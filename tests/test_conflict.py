@@ -180,6 +180,6 @@ def test_the_map_and_the_table_on_real_runs(words):  # noqa: F811
     figure = figures.who_wins(views)
     assert [len(written(ax)) for ax in figure.axes] == [2 * 2 * 3, 1] and "no runs" not in written(figure.axes[0])
     shown = figures.advice(views)
-    assert "When Less is More" in shown.html and shown.text.count("it beats the hardest") == 4
+    assert "When Less is More" in shown.html and shown.text.count("it beats the hardest") == 2
     ours, published = shown.text.split("Published:")
-    assert "| 0% | 0 | 0 | 0 | 0 | 2" in published and "| 0% | 0 | 0 | 0 | 0 | 2" not in ours
+    assert "it beats the hardest | no runs: 2 | no runs: 2" in published and "no runs" not in ours

@@ -77,7 +77,8 @@ def page(tmp_path):
         (source / "index.md").write_text(HEAD + text)
         (source / "conf.py").write_text(
             f"import sys\nsys.path.insert(0, {str(ROOT / '_ext')!r})\n"
-            "extensions = ['myst_nb', 'sphinx_togglebutton', 'sphinx_exercise', 'quiz', 'pipeline', 'folds', 'accessible']\n"
+            "extensions = ['myst_nb', 'sphinx_togglebutton', 'sphinx_exercise', 'quiz', 'pipeline', 'folds', 'entries', 'accessible',\n"
+            "              'sphinx.ext.autodoc', 'sphinx.ext.napoleon']\n"
             f"myst_enable_extensions = ['dollarmath', 'colon_fence']\nnb_execution_mode = {execute!r}\n")
         said = io.StringIO()
         with contextlib.redirect_stderr(said), patch_docutils(), docutils_namespace():
@@ -189,3 +190,13 @@ def test_entries_of_a_bibliography_are_items_of_their_list(page):
     body = page("```{eval-rst}\n.. [ONE] Paul.\n.. [TWO] Kirsch.\n\nBy [ONE]_ and [TWO]_.\n```\n")
     entries = body.find_all(class_="citation")
     assert [each["role"] for each in entries] == ["listitem"] * 2 and all(each.parent["role"] == "list" for each in entries)
+
+
+def test_an_entry_of_the_reference_is_a_fold_that_holds_its_address(page):
+    """So a link to it opens the fold; the methods of a class are within its own."""
+    article = page("```{eval-rst}\n.. autofunction:: datadiet.scores.el2n\n\n.. autoclass:: datadiet.dynamic.Dynamic\n   :members: due\n```\n")
+    folds = article.find_all("details")
+    assert [fold.find("summary").find("code").text for fold in folds] == ["el2n", "Dynamic"]
+    assert folds[0].find("summary").text.startswith("el2n EL2N, the length of the error vector")
+    assert folds[0].find(id="datadiet.scores.el2n") and folds[1].find(id="datadiet.dynamic.Dynamic.due")
+    assert not any(fold.has_attr("open") or "dd-work" not in fold["class"] for fold in folds)

@@ -7,6 +7,7 @@ import pytest
 from small import config, rows, words  # noqa: F401 - a fixture
 
 from datadiet import runs
+from datadiet.chapters import pages
 from datadiet.chapters import what_all_runs_say as chapter
 from datadiet.chapters.what_all_runs_say import model
 from datadiet.chapters.what_all_runs_say.runs import family
@@ -310,7 +311,8 @@ def test_tables_and_figures_draw():
     assert "points" in repr(figure)
     assert any(text.get_text().startswith("set0") for text in figure.axes[0].texts)
     chapter.figures.seen_and_foretold(arms, np.zeros(len(arms)))._repr_html_()
-    assert "<details>" in chapter.figures.folded(listed(arms), "All arms").html
+    shown = pages.folded(pages.frame(listed(arms), "All arms"), "All arms by name")
+    assert "<summary>All arms by name</summary>" in shown.html and f"of {len(arms)} rows" in shown.html
 
 
 def test_arms_in_which_nothing_is_said_are_known():

@@ -73,12 +73,6 @@ def seen_and_foretold(arms: pd.DataFrame, foretold: np.ndarray, named: int = 4):
     return chart
 
 
-def folded(values: pd.DataFrame, caption: str, digits: int = 3) -> pages.Page:
-    """A long table, folded."""
-    inside = pages.frame(values, caption, digits)
-    return pages.Page(f"<details><summary>{caption}</summary>{inside.html}</details>", inside.text)
-
-
 def sentence(text: str) -> pages.Page:
     """A sentence with numbers that a cell filled in."""
     return pages.Page(f'<p class="dd-rerun">{escape(text)}</p>', text)

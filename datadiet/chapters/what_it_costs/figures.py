@@ -102,7 +102,10 @@ def measured(table: pd.DataFrame, name: str) -> pages.Page:
 
 
 def compared(rounds: pd.DataFrame, reference: str, caption: str) -> pages.Page:
-    """Peers of a benchmark beside `reference`: median ratio with the least and greatest round, seconds, memory, error."""
+    """Peers of a benchmark beside `reference`: median ratio with the least and greatest round, seconds, memory, error.
+
+    Where all rows are about one thing, the caption names it.
+    """
     rows = []
     for row in ratios(rounds, reference).sort_values(["case", "ratio"], kind="stable").to_dict("records"):
         if pd.notna(row["failed"]):
@@ -114,4 +117,6 @@ def compared(rounds: pd.DataFrame, reference: str, caption: str) -> pages.Page:
             + [f"{row['peak_mib']:,.0f}" if "peak_mib" in row else pages.DASH, pages.DASH if pd.isna(error) else f"{error:.0e}"]
         )
     head = ["what", "by", f"time over {reference} [least, greatest]", "seconds", "MiB more", "largest error"]
-    return pages.frame(pd.DataFrame(rows, columns=head), caption)
+    table = pd.DataFrame(rows, columns=head)
+    same = ["what"] if table["what"].nunique() == 1 else []
+    return pages.frame(table.drop(columns=same), f"{caption}: {table['what'].iloc[0]}" if same else caption)

@@ -39,8 +39,13 @@ def _words(effect: float, outcome: str) -> str:
     return "no runs" if np.isnan(effect) else f"{100 * effect:+.1f} {SIGNS.get(outcome, '')}".strip()
 
 
+def _counts(row: dict) -> str:
+    """The counts of an advice that are not 0, in words."""
+    return ", ".join(f"{name}: {row[name]}" for name in rules.COUNTED if row[name]) or pages.DASH
+
+
 def advice(views: list[View]) -> pages.Page:
-    """In how many cells of the factorial experiment each paper's advice holds."""
+    """In how many cells of the factorial experiment each paper's advice holds: a row an advice, a column a share of wrong labels."""
     return pages.of_views(_advice, views)
 
 
@@ -48,9 +53,10 @@ def _advice(views: list[View]) -> pages.Page:
     html, text = [], []
     for view in views:
         found = rules.advice(view.settings, view.table)
-        rows = [[row["paper"], row["says"], f"{row['noise']:.0%}", *(str(row[name]) for name in rules.COUNTED)]
-                for row in found.to_dict("records")]
-        caption = f"{view.name}: cells in which the advice holds, fails, or is undecided by a 95 % interval"
-        html.append(pages.table(rows, ["paper", "advice", "flipped", *rules.COUNTED], caption))
+        said = found.assign(said=[_counts(row) for row in found.to_dict("records")], noise=[f"{rate:.0%}" for rate in found["noise"]])
+        wide = said.pivot_table(index=["paper", "says"], columns="noise", values="said", aggfunc="first", sort=False)
+        rows = [[*advised, *row] for advised, row in zip(wide.index, wide.to_numpy(), strict=True)]
+        caption = f"{view.name}: number of cells in which the advice holds, fails, or is undecided by a 95 % interval"
+        html.append(pages.table(rows, ["paper", "advice", *(f"{rate} flipped" for rate in wide.columns)], caption))
         text += [caption, *(" | ".join(row) for row in rows)]
     return pages.Page("".join(html), "\n".join(text))

@@ -244,13 +244,15 @@ def mine(tmp_path, monkeypatch):
     return tmp_path / "mine.csv"
 
 
-def test_trained_scores_are_compared_by_planted_flips(mine):
-    audit = trained.score(tables.read(mine), text="text", label="kind", encoder="tiny", seconds=20)
+def test_trained_scores_are_compared_by_planted_flips(mine, monkeypatch):
+    monkeypatch.setattr(trained, "MOST_RUNS", 2)
+    audit = trained.score(tables.read(mine), text="text", label="kind", encoder="tiny", seconds=600)
     assert set(audit.check["score"]) == set(trained.NAMES) == set(audit.scores)
-    assert audit.how["epochs"] == 5 and audit.how["models"] >= 1 and audit.used == audit.check["score"][0]
+    assert audit.how["epochs"] == 5 and audit.how["models"] == 2 and audit.used == audit.check["score"][0]
     assert np.isfinite(audit.scores["forgetting"]).all() and ((audit.wrong >= 0) & (audit.wrong <= 1)).all()
-    named = trained.score(tables.read(mine), text="text", label="kind", encoder="tiny", seconds=5, score="aum")
-    assert named.used == "aum"
+    monkeypatch.setattr(trained, "MOST_RUNS", 1)
+    named = trained.score(tables.read(mine), text="text", label="kind", encoder="tiny", seconds=600, score="aum")
+    assert named.used == "aum" and named.how["models"] == 1
 
 
 def test_without_time_there_is_no_second_epoch_to_compare(mine):
@@ -270,13 +272,14 @@ def test_training_stopped_by_hand_keeps_what_is_finished(mine, monkeypatch):
         return real(*arguments)
 
     monkeypatch.setattr(trained, "_run", run)
-    audit = trained.score(tables.read(mine), text="text", label="kind", encoder="tiny", seconds=20)
+    audit = trained.score(tables.read(mine), text="text", label="kind", encoder="tiny", seconds=600)
     assert audit.how["models"] == 1 and audit.planted == 0 and np.isnan(audit.wrong).all() and audit.used == "el2n"
     assert any("Stopped by hand" in said for said in audit.warnings)
 
 
-def test_trained_from_the_command_line(mine):
-    result = call("score", mine, "--trained", "--encoder", "tiny", "--budget", "5s", "--report", "r.html")
+def test_trained_from_the_command_line(mine, monkeypatch):
+    monkeypatch.setattr(trained, "MOST_RUNS", 1)
+    result = call("score", mine, "--trained", "--encoder", "tiny", "--budget", "10min", "--report", "r.html")
     assert result.exit_code == 0, result.output
     assert "Area under the curve of the other scores" in result.stdout and "forgetting" in result.stdout
     scored = pd.read_csv(mine.with_name("mine.scored.csv"), dtype={"id": str})

@@ -107,3 +107,57 @@ def test_without_a_place_nothing_is_kept(folder, monkeypatch):
     assert Kept().step("one", lambda: {"x": 1}) == {"x": 1} and not (folder / "store").exists()
     (folder / "store").write_text("a file where the store should be")
     assert Kept(["rows"]).step("one", lambda: {"x": np.ones(2)})["x"].sum() == 2
+
+
+# --- From the command line
+
+
+@pytest.fixture
+def table(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    asked = ["the payment did not go through", "I cannot sign in any more", "the box was left outside again"]
+    rows = [f"{asked[i % 3]} ticket {i},{'abc'[i % 3]}" for i in range(40)]
+    (folder / "rows.csv").write_text("text,label\n" + "\n".join(rows) + "\n")
+    return ["score", "rows.csv", "--encoder", "tiny", "--budget", "0.0001"]
+
+
+def test_a_call_stopped_by_hand_says_so_and_the_next_goes_on(table, folder, monkeypatch):
+    from click.testing import CliRunner
+
+    from datadiet import cli
+    from datadiet.audit import members
+
+    with monkeypatch.context() as patch:
+        patch.setattr(members, "chosen", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
+        result = CliRunner().invoke(cli.main, table)
+    assert result.exit_code == 130 and "Traceback" not in result.output
+    assert "stopped by hand; nothing was written, and what was finished is kept" in result.stderr
+    assert not list(folder.glob("*.scored.csv"))
+    result = CliRunner().invoke(cli.main, table)
+    assert result.exit_code == 0 and "1 of its steps were used again" in result.stdout, result.output
+    assert not list((folder / "store").rglob("*.npz"))
+
+
+@pytest.mark.parametrize("more", [[], ["--report", "rows.html"]])
+def test_a_disk_that_is_full_in_the_end_costs_no_work(table, folder, monkeypatch, more):
+    from click.testing import CliRunner
+
+    from datadiet import cli, tables
+    from datadiet.errors import InputError
+
+    real, files = tables.files.whole, []
+
+    def full(out, force=False):
+        files.append(out)
+        if len(files) == 1 + bool(more):  # the table itself, or the report after it
+            raise InputError(f"tables.write: {out} could not be written: the disk is full.")
+        return real(out, force)
+
+    with monkeypatch.context() as patch:
+        for module in (tables.files, tables.table.files):
+            patch.setattr(module, "whole", full)
+        result = CliRunner().invoke(cli.main, table + more)
+    assert result.exit_code == 2 and "What was computed is kept" in result.stderr, result.output
+    result = CliRunner().invoke(cli.main, [*table, *more, "--force"])
+    assert result.exit_code == 0 and "of its steps were used again" in result.stdout, result.output
+    assert not list((folder / "store").rglob("*.npz"))

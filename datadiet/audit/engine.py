@@ -57,7 +57,7 @@ def of_table(
         See :func:`datadiet.nets.encoders.classifier`.
     max_length : int
         Tokens that are read of a text.
-    keep : bool
+    keep : bool or Kept
         Keep finished steps in the live store until the audit is through, so that a call after a killed one goes on.
     start : float, optional
         Reading of ``time.monotonic()`` from which the budget runs; that of this call where not given.
@@ -75,12 +75,12 @@ def of_table(
     if isinstance(max_length, bool) or not isinstance(max_length, int) or not 8 <= max_length <= 8192:
         raise InputError(f"datadiet score: a max length of {max_length!r} tokens; give a whole number from 8 to 8192.")
     if len(rows) < 10:
-        raise InputError(
-            f"datadiet score: {len(rows)} rows have a text and a label; ten are the fewest that can be told apart "
-            "by models that did not see them."
-        )
+        few = "ten are the fewest that can be told apart by models that did not see them"
+        raise InputError(f"datadiet score: {len(rows)} rows have a text and a label; {few}.")
     inputs = task.train.inputs
-    steps = Kept(identity(task, encoder=encoder, max_length=max_length, seed=seed) if keep else None)
+    steps = keep if isinstance(keep, Kept) else Kept()
+    if keep:
+        steps.of(identity(task, encoder=encoder, max_length=max_length, seed=seed))
     features = frozen.of_texts(
         inputs["text"], inputs.get("text_pair"), encoder=encoder, max_length=max_length, clock=clock, kept=steps,
         progress=progress,
@@ -140,7 +140,7 @@ def examine(
         Where finished steps are kept, and looked for; they go when the audit is through, but not where it was stopped by hand.
     """
     known(score)
-    kept, stopped = kept or Kept(), False
+    kept = kept or Kept()
     clock, given, said = clock or Clock(float("inf")), np.asarray(given), list(said)
     if not matrices:
         raise InputError("datadiet score: the texts share no word, and the encoder was not run; give more time (--budget).")
@@ -155,7 +155,7 @@ def examine(
         if tune is not None and clock.left > COPIES[1] * (clock.spent - start):  # what the copies will take stays in hand
             tuned = tune()
     except KeyboardInterrupt:
-        stopped = True
+        kept.stopped = True
         said.append(
             "Stopped by hand while models were fine-tuned: the scores are of frozen features. The same call goes on from there."
         )
@@ -201,7 +201,7 @@ def examine(
     if tuned:
         how["epochs"] = tuned[1]
     said += kept.said()
-    if not stopped:
+    if not kept.until_written:
         kept.forget()
     return concluded(probs, given, names, rows, trials, score=score, said=said, how=how, clock=clock)
 

@@ -27,17 +27,30 @@ class Kept:
     identity : list, optional
         Everything that the steps depend on: content of the table, settings, versions. Anything that JSON holds.
 
+    until_written : bool
+        Whether steps stay when the audit is through, until their owner has written the result and lets them go.
+
     Attributes
     ----------
+    stopped : bool
+        Whether the audit was stopped by hand, so that its steps stay for the next call.
     used, torn : list of str
         Steps that were there already, and those that were there but not whole.
     """
 
-    def __init__(self, identity: list | None = None):
-        self.used, self.torn, self.folder = [], [], None
+    def __init__(self, identity: list | None = None, until_written: bool = False):
+        self.used, self.torn, self.folder, self.until_written, self.stopped = [], [], None, until_written, False
         if identity is not None:
-            self.audit = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
-            self.folder = paths.store() / "audits" / self.audit
+            self.of(identity)
+
+    def of(self, identity: list) -> None:
+        """Keep steps from here on, as those of an audit that `identity` describes."""
+        self.audit = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
+        self.folder = paths.store() / "audits" / self.audit
+
+    def there(self) -> bool:
+        """Whether finished steps are there."""
+        return self.folder is not None and any(self.folder.glob("*.npz"))
 
     def step(self, name: str, make: Callable[[], dict]) -> dict:
         """Arrays of a step: those that are kept, else those of ``make()``, which are kept from then on.
@@ -65,8 +78,8 @@ class Kept:
         return made
 
     def forget(self) -> None:
-        """The audit is through: its steps go."""
-        if self.folder is not None:
+        """The audit is through: its steps go, unless it was stopped by hand."""
+        if self.folder is not None and not self.stopped:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def said(self) -> list[str]:

@@ -7,15 +7,14 @@ A model is also trained on a copy of the labels with planted flips: which score 
 """
 
 import hashlib
-import time
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from datadiet import __version__, runs, scores
-from datadiet.audit import planted
-from datadiet.audit.clock import Clock
+from datadiet.audit import pace, planted
+from datadiet.audit.clock import Clock, rounded
 from datadiet.audit.found import Audit
 from datadiet.data import Split, Task
 from datadiet.errors import InputError
@@ -23,9 +22,9 @@ from datadiet.tables import Classes, Table, classes, texts
 
 EPOCHS = 5  # at most; each end is a recording
 MOST_RUNS = 10  # Paul et al. (2021) average ten; more change little
-TIMED = 4  # updates that the time of an epoch is estimated from
 SHARE = 0.7  # of the budget that the first two runs, one of them on the copy, may be planned to take
 SCORING = 1 / 3  # of an epoch's training, that recording all rows after it costs
+LEAST = 10  # seconds of one epoch up to which it is made whatever the budget
 RATE, BATCH = 1e-4, 16  # as fine-tuned members of the pool are trained: a few hundred rows are learned in an epoch or two
 LEARNED = 0.02  # by which the accuracy has to pass the share of the largest class
 OVER_TIME = ("aum", "forgetting")
@@ -91,12 +90,14 @@ def score(
     max_length: int = 128,
     precision: str = "float32",
     progress: bool = False,
+    start: float | None = None,
 ) -> Audit:
     """Audit by models that train on the rows they score.
 
     Training is ``quick`` (:mod:`datadiet.runs.configs`), for as many epochs, up to five, as let two runs fit into the budget:
     one on the labels as they are and one on a copy with planted flips. Further runs on the labels as they are follow while the
-    time of one is left, up to ten, and are averaged.
+    time of one is left, up to ten, and are averaged. Where training turns out slower, the first run ends after fewer epochs, and
+    the copy is trained for fewer or left out: the budget is kept within a fifth.
 
     Parameters
     ----------
@@ -108,7 +109,9 @@ def score(
         A name of :data:`NAMES`; the one that finds most planted flips where not given. Those of ``scores.SCORES`` and
         "grand_head" are means over the ends of the epochs; "aum" and "forgetting" look at all of them, and need two.
     seconds : float
-        Time to spend. A run on the labels as they are is made in any case.
+        Time to spend.
+    start : float, optional
+        Reading of ``time.monotonic()`` from which the budget runs; that of this call where not given.
     encoder, max_length
         See :func:`datadiet.nets.encoders.classifier`; tokens that are read of a text.
     precision : str
@@ -123,13 +126,14 @@ def score(
     Raises
     ------
     InputError
-        A missing column, one class, an unknown score, precision or encoder, a budget that is not positive.
+        A missing column, one class, an unknown score, precision or encoder, a budget that is not positive, or in which one epoch
+        does not fit.
     """
     if score is not None and score not in NAMES:
         raise InputError(f"datadiet score: unknown score {score!r}; choose one of {', '.join(NAMES)}.")
     if not seconds > 0:
         raise InputError(f"datadiet score: a budget of {seconds} seconds; give a positive number.")
-    clock = Clock(seconds)
+    clock = Clock(seconds, start)
     task, _, rows = as_task(table, text, label, text_pair)
     asked = {
         "task": task.name, "encoder": "minilm-mean" if encoder == "minilm" else encoder, "precision": precision, "quick": True,
@@ -142,67 +146,91 @@ def score(
             f"datadiet score: {score} compares epochs, and two epochs of two runs on {len(rows)} rows do not fit into "
             f"{seconds:.0f} seconds; give more with --budget."
         )
-    if epochs < 2:
-        said.append("For want of time one epoch was trained: AUM and forgetting compare epochs and are not there.")
-    config = runs.config(**asked, epochs=epochs, score_at=[f"{k}ep" for k in range(1, epochs + 1)], watch=epochs > 1)
-    given, names = task.train.labels, [name for name in NAMES if epochs > 1 or name not in OVER_TIME]
-    copy, where = planted.plant(given, len(task.label_names), np.random.default_rng([0, 1]))
-    found, probs, again = [], [], None
+    copy, where = planted.plant(task.train.labels, len(task.label_names), np.random.default_rng([0, 1]))
+    flipped = replace(task, train=replace(task.train, labels=copy))
+    found, probs, again, before = [], [], None, clock.spent
+
+    def run(seed: int, epochs: int, of: Task, going_on) -> tuple[dict, np.ndarray, int]:
+        config = runs.config(**asked, epochs=epochs, score_at=[f"{k}ep" for k in range(1, epochs + 1)])
+        return _run(config | {"seed": seed}, of, progress, going_on)
+
+    def first(done: int) -> bool:
+        """Whether another epoch fits, and then as many on the copy."""
+        each = (clock.spent - before) / done
+        return done < 1 + (score in OVER_TIME) or clock.left > (done + 2) * each
+
+    def later(done: int) -> bool:
+        """Whether another epoch fits before the budget is passed by a fifth."""
+        return clock.bound > (clock.spent - before) / done
+
     try:
-        while len(found) < MOST_RUNS:
+        made, seen, done = run(0, epochs, task, first)
+        found, probs = [made], [seen]
+        if done < epochs:
+            said.append(f"Training was slower than its first updates: {done} of {epochs} epochs were made.")
+        took, before = clock.spent - before, clock.spent
+        fitting = done if took < LEAST else min(done, int(clock.bound / (took / done)))
+        if where.any() and fitting >= 1 + (score in OVER_TIME):
+            again, _, whole = run(0, fitting, flipped, later)
+            if whole < done:
+                said.append(f"For want of time the copy with planted flips was trained for {whole} of {done} epochs.")
+        elif where.any():
+            said.append("For want of time no copy with planted flips was trained: which score finds most was not measured.")
+        while len(found) < MOST_RUNS and clock.left > took:
             before = clock.spent
-            made, seen = _run(config | {"seed": len(found)}, task, names, progress)
+            made, seen, whole = run(len(found), done, task, later)
+            if whole < done:
+                break
             found.append(made)
             probs.append(seen)
-            if again is None and where.any():
-                flipped = replace(task, train=replace(task.train, labels=copy))
-                again, _ = _run(config | {"seed": 0}, flipped, names, progress)
-                before += (clock.spent - before) / 2  # the next turn is one run
-            if clock.left < clock.spent - before:
-                break
     except KeyboardInterrupt:
         if not found:
             raise
         said.append(f"Stopped by hand: the scores are of {len(found)} finished run(s).")
+    if done < 2:
+        said.append("For want of time one epoch was trained: AUM and forgetting compare epochs and are not there.")
     return concluded(task, rows, found, probs, again, where, score=score, said=said, how={
         "text": text, "label": label, **({"text_pair": text_pair} if text_pair else {}), "encoder": encoder,
-        "max_length": max_length, "precision": precision, "digest": task.checksum, "epochs": epochs, "models": len(found),
+        "max_length": max_length, "precision": precision, "digest": task.checksum, "epochs": done, "models": len(found),
         "copies": int(again is not None), "budget": seconds, "seconds": round(clock.spent, 1), "version": __version__,
     })  # fmt: skip
 
 
 def planned(config: dict, task: Task, clock: Clock) -> int:
-    """Epochs, from one to :data:`EPOCHS`, of which two runs fit into :data:`SHARE` of the time that is left."""
-    from datadiet.nets import device
+    """Epochs, from one to :data:`EPOCHS`, of which two runs fit into :data:`SHARE` of the time that is left.
+
+    Raises
+    ------
+    InputError
+        One epoch of one run would pass the budget by more than a fifth.
+    """
     from datadiet.training import loop
 
     n, size = len(task.train), config["batch_size"]
-    trial = loop.Loop(config, task, TIMED + 1)
-    batches = trial.problem.splits["train"].shuffled(np.arange(n), size, np.random.default_rng(0))[: TIMED + 1]
-    with device.seeded(trial.device, 0):
-        start = time.monotonic()
-        for number, _ in enumerate(trial.updates(batches)):
-            if number == 0 and len(batches) > 1:  # the first update pays for what is made once
-                start = time.monotonic()
-    device.wait(trial.device)
-    update = (time.monotonic() - start) / max(1, len(batches) - 1)
-    epoch = update * loop.updates_per_epoch(n, size) * (1 + SCORING)
+    epoch = pace.of_updates(config, task) * loop.updates_per_epoch(n, size) * (1 + SCORING)
+    if epoch > max(LEAST, clock.bound):
+        raise InputError(
+            f"datadiet score: a model that trains on {n} rows takes about {epoch:.0f} s for one epoch here, and --budget leaves "
+            f"{max(0, clock.left):.0f} s; give --budget {rounded(clock.spent + 2 * epoch / SHARE)}, or leave --trained away."
+        )
     return int(min(EPOCHS, max(1, SHARE * clock.left / (2 * max(epoch, 1e-9)))))
 
 
-def _run(config: dict, task: Task, names, progress: bool) -> tuple[dict, np.ndarray]:
-    """Scores by name [n], and probabilities [n, K] as means over the epochs, of one training run."""
+def _run(config: dict, task: Task, progress: bool, going_on) -> tuple[dict, np.ndarray, int]:
+    """Scores by name [n], and probabilities [n, K] as means over the epochs, of one training run; the epochs that it made."""
     from datadiet.training import loop
 
-    arrays = loop.fit(config, task, progress=progress).arrays
-    last = len(config["score_at"]) - 1
+    arrays = loop.fit(config, task, progress=progress, going_on=going_on).arrays
+    arrays["correct"] = (arrays["logits"].argmax(2) == task.train.labels).T  # every epoch's end is a scoring point
+    done = len(arrays["logits"])
     made = {
-        name: runs.values_from(arrays, name, last)
+        name: runs.values_from(arrays, name, done - 1)
         if name in OVER_TIME
-        else np.mean([runs.values_from(arrays, name, t) for t in range(last + 1)], axis=0)
-        for name in names
+        else np.mean([runs.values_from(arrays, name, t) for t in range(done)], axis=0)
+        for name in NAMES
+        if done > 1 or name not in OVER_TIME
     }
-    return made, runs.probabilities(arrays["logits"]).mean(0)
+    return made, runs.probabilities(arrays["logits"]).mean(0), done
 
 
 def concluded(task: Task, rows, found: list, probs: list, again: dict | None, where, *, score, said, how) -> Audit:
@@ -214,7 +242,7 @@ def concluded(task: Task, rows, found: list, probs: list, again: dict | None, wh
     if again is not None:
         check = planted.rated({name: [values] for name, values in again.items()}, [where])
     used = score or (check["score"][0] if len(check) else "el2n")
-    if again is not None:
+    if again is not None and used in again:
         wrong, count = planted.judged(means[used], [again[used]], [where])
     row = check[check["score"] == used]
     if len(row) and row["low"].iloc[0] <= 0.5:

@@ -3,8 +3,6 @@
 It joins where the budget has room for it; the pool's weights say what it was worth.
 """
 
-import time
-
 import numpy as np
 
 from datadiet.audit.clock import Clock
@@ -13,7 +11,6 @@ from datadiet.audit.kept import Kept
 
 FOLDS = 3
 EPOCHS = (2, 5)  # at least, at most
-TIMED = 4  # updates that the time is estimated from
 RATE = 1e-4
 
 
@@ -55,19 +52,10 @@ def out_of_fold(task, clock: Clock, *, encoder: str, max_length: int, seed: int,
 
 def _that_fit(config: dict, task, limit: float, seed: int) -> int:
     """Epochs, at most the greatest of :data:`EPOCHS`, of all folds that fit into `limit` seconds, going by a few updates."""
-    from datadiet.nets import device
+    from datadiet.audit import pace
     from datadiet.training import loop
 
-    n = len(task.train)
-    trial = loop.Loop(config, task, TIMED + 1)
-    batches = trial.problem.splits["train"].shuffled(np.arange(n), 16, np.random.default_rng(seed))[: TIMED + 1]
-    with device.seeded(trial.device, seed):
-        start = time.monotonic()
-        for number, _ in enumerate(trial.updates(batches)):
-            if number == 0:  # the first update pays for what is made once
-                start = time.monotonic()
-    device.wait(trial.device)
-    update = (time.monotonic() - start) / max(1, len(batches) - 1)
+    n, update = len(task.train), pace.of_updates(config, task, seed)
     updates = loop.updates_per_epoch(n * (FOLDS - 1) // FOLDS, 16)
     # A scoring pass over a fold costs about a third of training on it.
     return int(min(EPOCHS[1], limit / (FOLDS * update * (updates + updates / 6))))

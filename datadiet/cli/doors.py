@@ -9,6 +9,7 @@ import numpy as np
 from datadiet import scores, tables
 from datadiet.audit import clock
 from datadiet.audit.found import Audit
+from datadiet.audit.kept import Kept
 from datadiet.errors import InputError
 from datadiet.tables import folders, guess, predicted, tagged
 
@@ -23,6 +24,7 @@ class Asked:
     encoder: str | None
     max_length: int
     precision: str
+    steps: Kept
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,9 +131,10 @@ def audited(table, way: Way, asked: Asked) -> tuple:
         if way.kind == "trained":
             from datadiet.audit import trained
 
-            audit = trained.score(table, **columns, **how, seconds=asked.seconds, precision=asked.precision)
+            audit = trained.score(table, **columns, **how, seconds=asked.seconds, start=asked.start,
+                                  precision=asked.precision)  # fmt: skip
         else:
-            audit = engine.of_table(table, **columns, **how, budget=asked.seconds, start=asked.start, keep=True)
+            audit = engine.of_table(table, **columns, **how, budget=asked.seconds, start=asked.start, keep=asked.steps)
     return audit, engine.columns(audit, len(table)), f"datadiet_{audit.used}"
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+STOPPED = 130  # exit code of a command that Ctrl-C ended, as shells have it
+
 file_argument = click.argument("file")
 out_option = click.option(
     "--out", type=click.Path(path_type=Path), help="Where to write; FILE.scored or FILE.kept beside it else."
@@ -98,6 +100,7 @@ def _score(file, table, out, force, seconds, start, options) -> None:
     """Score the rows of a table that fits into memory, write it, and say what was found."""
     from datadiet import tables
     from datadiet.audit import trained as training
+    from datadiet.audit.kept import Kept
     from datadiet.cli import doors
     from datadiet.errors import InputError
     from datadiet.tables import pruned
@@ -112,7 +115,8 @@ def _score(file, table, out, force, seconds, start, options) -> None:
         raise InputError(f"datadiet score: {by} reads models that train on the rows; it does not go with --probs.")
     if options["precision"] != "float32" and not trained:
         raise InputError("datadiet score: --precision is that of the scoring passes of --trained; add that, or leave it away.")
-    asked = doors.Asked(score, seconds, start, options["encoder"], options["max_length"], options["precision"])
+    steps = Kept(until_written=True)
+    asked = doors.Asked(score, seconds, start, options["encoder"], options["max_length"], options["precision"], steps)
     way = doors.way(table, options, trained)
     taken = ("wrong", "class", "runs", *([score] if score else way.scores))
     table.refuse_taken([f"datadiet_{name}" for name in (*taken, *(("tags", "word") if way.kind == "tags" else ()))])
@@ -120,13 +124,23 @@ def _score(file, table, out, force, seconds, start, options) -> None:
         raise InputError("datadiet score: --report shows rows of one class each, not tokens with tags; leave one of them away.")
     click.echo("".join(note + "\n" for note in table.notes), nl=False)
     target = tables.like(table, out)
-    audit, new, name = doors.audited(table, way, asked)
-    target.with_columns(new).write(out, force)
-    values = [float("nan") if value is None else value for value in new[name]]
-    click.echo(pruned.suspicious(table, name, values, way.found.label, way.shown))
-    click.echo("\n".join(doors.said(audit)))
-    if report:
-        doors.send(audit, table, way.found, report, file, force)
+    try:
+        audit, new, name = doors.audited(table, way, asked)
+    except KeyboardInterrupt:
+        on = "what was finished is kept, and the same call goes on from there" if steps.there() else "no step was finished"
+        click.echo(f"datadiet score: stopped by hand; nothing was written, and {on}.", err=True)
+        raise click.exceptions.Exit(STOPPED) from None
+    try:
+        target.with_columns(new).write(out, force)
+        values = [float("nan") if value is None else value for value in new[name]]
+        click.echo(pruned.suspicious(table, name, values, way.found.label, way.shown))
+        click.echo("\n".join(doors.said(audit)))
+        if report:
+            doors.send(audit, table, way.found, report, file, force)
+    except InputError as problem:
+        on = " What was computed is kept, and the same call goes on from there." if steps.there() else ""
+        raise InputError(f"{problem}{on}") from None
+    steps.forget()
     count = len(table) - new[name].count(None)
     without = f"; {tables.many(len(table) - count)} {way.lacks}, and so no score" if count < len(table) else ""
     click.echo(f"{count} rows scored, {name[9:]}, higher = harder{without} -> {out}")

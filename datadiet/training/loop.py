@@ -211,7 +211,7 @@ def judge(problem: kinds.Problem, task: Task) -> tuple[dict, dict]:
     return metrics, seen
 
 
-def fit(config: dict, task: Task, kept: np.ndarray | None = None, progress: bool = False) -> Fit:
+def fit(config: dict, task: Task, kept: np.ndarray | None = None, progress: bool = False, *, going_on=None) -> Fit:
     """Fine-tune on the kept training examples, record at the scoring points, evaluate at the end.
 
     Parameters
@@ -225,6 +225,9 @@ def fit(config: dict, task: Task, kept: np.ndarray | None = None, progress: bool
         In a task of kind "swap" position N + i is the gender-swapped version of example i, and None is all as they are.
     progress : bool
         Show a bar over the updates.
+    going_on : callable, optional
+        Called after each epoch with the number of epochs so far; where it returns False, training ends there, and scoring points
+        beyond are not recorded.
 
     Returns
     -------
@@ -273,7 +276,7 @@ def fit(config: dict, task: Task, kept: np.ndarray | None = None, progress: bool
         device.attention(loop.device, config["quick"]),
         tqdm(total=total, disable=not progress, desc=task.name, unit="step", leave=False) as bar,
     ):
-        _train(loop, kept, recording, pruning, training, bar)
+        _train(loop, kept, recording, pruning, training, bar, going_on)
         # An untrained network is not judged.
         judged, final = judge(loop.problem, task) if loop.step else ({}, {})
     arrays = recording.arrays()
@@ -292,8 +295,8 @@ def fit(config: dict, task: Task, kept: np.ndarray | None = None, progress: bool
     return Fit(metrics | loop.problem.facts | loop.facts | judged, arrays)
 
 
-def _train(loop: Loop, kept: np.ndarray, recording: Recording, pruning: Pruning | None, training: device.Stopwatch, bar) -> None:
-    """Train `loop` to its last update on the `kept` examples, or on those that `pruning` keeps in each epoch."""
+def _train(loop: Loop, kept: np.ndarray, recording: Recording, pruning: Pruning | None, training, bar, going_on) -> None:
+    """Train `loop` on the `kept` examples, or on those that `pruning` keeps in each epoch, as long as it is `going_on`."""
     size, train, weights, loss, epoch = loop.config["batch_size"], loop.problem.splits["train"], None, None, 0
     rng = np.random.default_rng(loop.config["seed"])
     recording.after_update(0)
@@ -313,3 +316,5 @@ def _train(loop: Loop, kept: np.ndarray, recording: Recording, pruning: Pruning 
                         recording.after_update(loop.step)
         epoch += 1
         recording.after_epoch()
+        if going_on is not None and not going_on(epoch):
+            break

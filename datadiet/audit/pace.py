@@ -1,0 +1,43 @@
+"""How long training takes here, from a few updates: what the audits plan by."""
+
+import time
+
+import numpy as np
+
+TIMED = 4  # updates that are timed
+
+
+def of_updates(config: dict, task, seed: int = 0) -> float:
+    """Seconds of an update on the training rows of `task`, on average over batches from short texts to long ones.
+
+    The batches lie at equal distances in the order of the tokens that they hold, so that few of them stand for all; the first
+    update pays for what is made once, and is not counted.
+    """
+    from datadiet.nets import device
+    from datadiet.training import loop
+
+    trial = loop.Loop(config, task, TIMED + 1)
+    train = trial.problem.splits["train"]
+    batches = train.shuffled(np.arange(len(task.train)), config["batch_size"], np.random.default_rng(seed))
+    batches = spread([(int(train.lengths[batch].max()) * len(batch), batch) for batch in batches])
+    with device.seeded(trial.device, seed):
+        start = time.monotonic()
+        for number, _ in enumerate(trial.updates(batches)):
+            if number == 0:
+                device.wait(trial.device)
+                start = time.monotonic()
+    device.wait(trial.device)
+    return (time.monotonic() - start) / (len(batches) - 1)
+
+
+def spread(sized: list) -> list:
+    """One batch to begin with, and :data:`TIMED` at equal distances in the order of their sizes; `sized` holds (size, batch).
+
+    >>> spread([(size, str(size)) for size in (8, 2, 4, 6)])
+    ['6', '2', '4', '6', '8']
+    >>> spread([(8, "only")])
+    ['only', 'only', 'only', 'only', 'only']
+    """
+    order = [batch for _, batch in sorted(sized, key=lambda pair: pair[0])]
+    picked = [order[int((k + 0.5) / TIMED * len(order))] for k in range(TIMED)]
+    return [picked[TIMED // 2], *picked]

@@ -1,0 +1,104 @@
+"""A budget of models that train on the rows: what is planned, and what happens where training is slower than that."""
+
+import numpy as np
+import pytest
+
+from datadiet import runs, tables
+from datadiet.audit import pace, trained
+from datadiet.audit.clock import OVER
+from datadiet.errors import InputError
+
+
+class Slow:
+    """A clock that stands still but for training, which is pretended: `each` seconds an epoch, or a list, one after the other."""
+
+    def __init__(self, monkeypatch, planned: float, each):
+        self.now, self.made, self.each = 0.0, [], each
+        monkeypatch.setattr("datadiet.audit.clock.time.monotonic", lambda: self.now)
+        monkeypatch.setattr(pace, "of_updates", lambda config, task, seed=0: planned / 5 / (1 + trained.SCORING))  # 5 updates
+        monkeypatch.setattr(trained, "_run", self.run)
+
+    def run(self, config, task, progress, going_on):
+        for done in range(1, config["epochs"] + 1):
+            self.now += self.each[min(len(self.made), len(self.each) - 1)] if isinstance(self.each, list) else self.each
+            self.made.append(config["epochs"])
+            if not going_on(done):
+                break
+        draw, n = np.random.default_rng(len(self.made)), len(task.train)
+        names = [name for name in trained.NAMES if done > 1 or name not in trained.OVER_TIME]
+        return {name: draw.normal(size=n) for name in names}, draw.dirichlet(np.ones(2), n), done
+
+
+@pytest.fixture
+def table(tmp_path):
+    rng = np.random.default_rng(0)
+    words = {"weather": "rain sun cloud wind storm".split(), "music": "song band tune drum choir".split()}
+    kinds = rng.choice(list(words), 80)
+    lines = ["text,kind"] + [f"{' '.join(rng.choice(words[kind], 3))},{kind}" for kind in kinds]
+    (tmp_path / "a.csv").write_text("\n".join(lines) + "\n")
+    return tables.read(tmp_path / "a.csv")
+
+
+def score(table, **options):
+    return trained.score(table, text="text", label="kind", encoder="tiny", **options)
+
+
+@pytest.mark.parametrize("slower", [0.5, 1.0, 1.3, 1.7, 2.5, 3.3])
+@pytest.mark.parametrize("planned", [4.0, 12.0, 20.0])
+def test_a_budget_is_kept_within_a_fifth(table, monkeypatch, planned, slower):
+    clock = Slow(monkeypatch, planned, planned * slower)
+    audit = score(table, seconds=60.0)
+    assert clock.now <= (1 + OVER) * 60.0 and audit.how["seconds"] == pytest.approx(clock.now, abs=0.1), clock.made
+    assert 1 <= audit.how["epochs"] <= 5
+    if slower <= 1:
+        assert audit.how["copies"] == 1 and "slower" not in " ".join(audit.warnings)
+        assert clock.now > 0.5 * 60.0
+    if slower > 2 and planned == 4.0:
+        assert any("Training was slower than its first updates" in said for said in audit.warnings)
+    if not audit.how["copies"]:
+        assert any("no copy with planted flips" in said for said in audit.warnings) and np.isnan(audit.wrong).all()
+
+
+def test_the_copy_ends_where_time_does(table, monkeypatch):
+    clock = Slow(monkeypatch, 4.0, [4.0] * 5 + [20.0, 25.0])  # the machine is needed elsewhere while the copy is trained
+    audit = score(table, seconds=60.0)
+    assert audit.how["epochs"] == 5 and audit.how["models"] == 1 and clock.now <= (1 + OVER) * 60.0
+    assert any("trained for 2 of 5 epochs" in said for said in audit.warnings) and np.isfinite(audit.wrong).all()
+
+
+def test_an_epoch_that_does_not_fit_is_refused_before_it_is_made(table, monkeypatch):
+    clock = Slow(monkeypatch, 80.0, 80.0)
+    with pytest.raises(InputError, match="about 80 s for one epoch here, and --budget leaves 60 s; give --budget 4min"):
+        score(table, seconds=60.0)
+    assert not clock.made
+    assert score(table, seconds=240.0).how["epochs"] == 1
+
+
+def test_forgetting_that_is_asked_for_gets_its_two_epochs(table, monkeypatch):
+    Slow(monkeypatch, 4.0, 40.0)
+    audit = score(table, seconds=60.0, score="forgetting")
+    assert audit.used == "forgetting" and audit.how["epochs"] == 2 and np.isnan(audit.wrong).all()
+
+
+def test_batches_that_are_timed_stand_for_all(table):
+    task, _, _ = trained.as_task(table, "text", "kind")
+    assert 0 < pace.of_updates(runs.config(task=task.name, encoder="tiny", quick=True, batch_size=16), task) < 5
+    seed = np.random.default_rng().integers(1_000_000)
+    sizes = np.random.default_rng(seed).lognormal(4, 1, 500).astype(int)
+    picked = pace.spread([(int(size), int(size)) for size in sizes])
+    assert len(picked) == pace.TIMED + 1 and sorted(picked[1:]) == picked[1:]
+    ranks = np.searchsorted(np.sort(sizes), picked[1:]) / len(sizes)
+    assert np.abs(ranks - (np.arange(pace.TIMED) + 0.5) / pace.TIMED).max() < 0.05, f"seed {seed}"
+
+
+def test_epochs_that_end_early_are_recorded_as_far_as_they_went(table):
+    from datadiet.training import loop
+
+    task, _, _ = trained.as_task(table, "text", "kind")
+    config = runs.config(task=task.name, encoder="tiny", epochs=3, score_at=["1ep", "2ep", "3ep"], watch=True, quick=True)
+    whole, short = loop.fit(config, task), loop.fit(config, task, going_on=lambda done: done < 2)
+    assert short.metrics["updates"] == whole.metrics["updates"] * 2 // 3
+    for name in ("logits", "feature_norms"):
+        assert (short.arrays[name] == whole.arrays[name][:2]).all()
+    right = (whole.arrays["logits"].argmax(2) == task.train.labels).T
+    assert (whole.arrays["correct"] == right).all(), "an epoch's end is a scoring point: who is right needs no pass of its own"

@@ -15,7 +15,8 @@ def fold(app, doctree, docname):
         if any(isinstance(each, addnodes.desc) for each in _above(entry)):
             continue
         place = entry.parent.index(entry)
-        entry.parent[place:place + 1] = [_html(f'<details class="dd-work"><summary>{_line(entry)}</summary>'), entry, _html("</details>")]
+        opened = _html(f'<details class="dd-work"><summary>{_line(entry)}</summary>')
+        entry.parent[place:place + 1] = [opened, entry, _html("</details>")]
 
 
 def _above(node):

@@ -77,8 +77,8 @@ def page(tmp_path):
         (source / "index.md").write_text(HEAD + text)
         (source / "conf.py").write_text(
             f"import sys\nsys.path.insert(0, {str(ROOT / '_ext')!r})\n"
-            "extensions = ['myst_nb', 'sphinx_togglebutton', 'sphinx_exercise', 'quiz', 'pipeline', 'folds', 'entries', 'accessible',\n"
-            "              'sphinx.ext.autodoc', 'sphinx.ext.napoleon']\n"
+            "extensions = ['myst_nb', 'sphinx_togglebutton', 'sphinx_exercise', 'quiz', 'pipeline', 'folds', 'entries',\n"
+            "              'accessible', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon']\n"
             f"myst_enable_extensions = ['dollarmath', 'colon_fence']\nnb_execution_mode = {execute!r}\n")
         said = io.StringIO()
         with contextlib.redirect_stderr(said), patch_docutils(), docutils_namespace():
@@ -194,7 +194,8 @@ def test_entries_of_a_bibliography_are_items_of_their_list(page):
 
 def test_an_entry_of_the_reference_is_a_fold_that_holds_its_address(page):
     """So a link to it opens the fold; the methods of a class are within its own."""
-    article = page("```{eval-rst}\n.. autofunction:: datadiet.scores.el2n\n\n.. autoclass:: datadiet.dynamic.Dynamic\n   :members: due\n```\n")
+    entries = ".. autofunction:: datadiet.scores.el2n\n\n.. autoclass:: datadiet.dynamic.Dynamic\n   :members: due"
+    article = page(f"```{{eval-rst}}\n{entries}\n```\n")
     folds = article.find_all("details")
     assert [fold.find("summary").find("code").text for fold in folds] == ["el2n", "Dynamic"]
     assert folds[0].find("summary").text.startswith("el2n EL2N, the length of the error vector")

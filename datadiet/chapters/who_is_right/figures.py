@@ -45,7 +45,7 @@ def _counts(row: dict) -> str:
 
 
 def advice(views: list[View]) -> pages.Page:
-    """In how many cells of the factorial experiment each paper's advice holds: a row an advice, a column a share of wrong labels."""
+    """In how many cells of the experiment each paper's advice holds: a row an advice, a column a share of wrong labels."""
     return pages.of_views(_advice, views)
 
 
@@ -53,7 +53,8 @@ def _advice(views: list[View]) -> pages.Page:
     html, text = [], []
     for view in views:
         found = rules.advice(view.settings, view.table)
-        said = found.assign(said=[_counts(row) for row in found.to_dict("records")], noise=[f"{rate:.0%}" for rate in found["noise"]])
+        counts = [_counts(row) for row in found.to_dict("records")]
+        said = found.assign(said=counts, noise=[f"{rate:.0%}" for rate in found["noise"]])
         wide = said.pivot_table(index=["paper", "says"], columns="noise", values="said", aggfunc="first", sort=False)
         rows = [[*advised, *row] for advised, row in zip(wide.index, wide.to_numpy(), strict=True)]
         caption = f"{view.name}: number of cells in which the advice holds, fails, or is undecided by a 95 % interval"

@@ -88,6 +88,12 @@ def test_sets_put_aside_fold_away_unless_there_are_no_others():
     assert [each.text for each in page["mnli",].select("details .dd-panel-title")] == ["Published: mnli, standard"]
     assert page["mnli",].summary.text == "More sets: mnli"
     assert not page["mnli", "trec6"].select("details") and not page[()].select("details")
+    other = View("Published, larger", SETTINGS | {"profile": "gpu"}, RUNS)
+    chart = panels([view, other], aside=("mnli, gpu",))
+    for ax, *_ in chart:
+        line(ax, [0], [[1.0]], "made")
+    folded = BeautifulSoup(chart._repr_html_(), "html.parser").select("details .dd-panel-title")
+    assert [each.text for each in folded] == ["Published, larger: mnli, gpu"]
 
 
 def test_a_drawing_is_well_formed_follows_the_mode_and_shares_no_name_with_another():

@@ -116,6 +116,10 @@ def _folded(summary: str, drawn: list[str]) -> str:
     return f'<details class="dd-rebuilt"><summary>{escape(summary)}</summary>{inside}</details>'
 
 
+def _is_among(aside, view: View, task: str) -> bool:
+    return task in aside or f"{task}, {view.settings['profile']}" in aside
+
+
 def panels(views: list[View], wanted=lambda settings, task: True, height=HEIGHT, aside=()) -> Chart:
     """A chart with a panel for each view and task that is `wanted`, rebuilt views last; a view without runs says so in its panel.
 
@@ -128,7 +132,8 @@ def panels(views: list[View], wanted=lambda settings, task: True, height=HEIGHT,
     height : float
         Pixels of a panel on a phone.
     aside : sequence of str
-        Sets whose panels fold away below the others, such as those that are not learned; shown where a view has no other set.
+        Sets whose panels fold away below the others, such as those that are not learned: "SET", or "SET, PROFILE" for the runs of
+        one profile. Where there would be nothing else to see, they are shown.
     """
     if not views:
         raise InputError("drawing.panels: no view to draw; give at least one View.")
@@ -137,9 +142,10 @@ def panels(views: list[View], wanted=lambda settings, task: True, height=HEIGHT,
         for view in some:
             tasks = view.settings["tasks"] if len(view.table) else [None]
             tasks = [task for task in tasks if task is None or wanted(view.settings, task)]
-            apart = set(aside) if set(tasks) - set(aside) else set()
-            chart.places += [(view, task, height, folded, task in apart) for task in tasks]
+            chart.places += [(view, task, height, folded, _is_among(aside, view, task)) for task in tasks]
     chart.places = chart.places or [(views[0], None, height, False, False)]
+    if all(apart for *_, folded, apart in chart.places if not folded):
+        chart.places = [(*place, False) for *place, _ in chart.places]
     return chart
 
 

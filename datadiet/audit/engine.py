@@ -261,7 +261,7 @@ def of_probs(probs, given, names, rows, *, score=None, seed=0, said=(), how=None
     if agreed > KNOWN and len(given) >= 100:
         said.append(
             f"The predictions agree with {agreed:.1%} of the labels, as those of a model do that trained on these rows. Where it "
-            "did, they find no wrong label, whatever the check says: predict each row by a model that did not see it."
+            "did, the check and the number of wrong labels mean nothing: predict each row by a model that did not see it."
         )
     clock, trials = Clock(float("inf")), []
     for number in range(COPIES[len(given) < LARGE]):

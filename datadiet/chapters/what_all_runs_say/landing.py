@@ -1,4 +1,4 @@
-"""The first screen of the book: three sentences of what was found, the commands for a table of one's own, the forest plot."""
+"""The first screen of the book: the findings in three sentences, the commands for a table of one's own, the forest plot."""
 
 from html import escape
 
@@ -37,15 +37,15 @@ def sentences(claims: pd.DataFrame) -> list[str]:
     kinds = theirs["kind"].value_counts()
     lost, found = int((wrong["gain"] < 0).sum()), {kind: int(kinds.get(kind, 0)) for kind in VERDICTS}
     return [
-        f"Keep the hardest half of MNLI, with the labels that it came with, and the model that it trains is right on "
-        f"{half['accuracy']:.1%} of the test pairs: less than a guess among three classes ({half['chance']:.1%}), and far from "
-        f"what a random half reaches ({half['random']:.1%}).",
-        f"It is a rule: of {len(arms)} ways to prune with published runs, {len(wrong)} keep mostly examples that the scoring "
-        f"runs get wrong, and {lost} of those {len(wrong)} train worse models than as many random examples.",
-        f"Of {len(theirs)} claims of {theirs['paper'].nunique()} papers, judged by rules with a public history, "
-        f"{found['agrees']} agree with our runs, "
-        f"{found['partly']} agree in part, {found['disagrees']} do not, {found['undecided']} stay undecided, and "
-        f"{found['open']} could not be decided by what we tried.",
+        f"A model trained on the hardest half of MNLI pairs, labels unchanged, is right on {half['accuracy']:.1%} of the test "
+        f"pairs: less than guessing among three classes ({half['chance']:.1%}), and far below a model trained on a random half "
+        f"({half['random']:.1%}).",
+        f"This is no exception: of {len(arms)} ways to prune with published runs, {len(wrong)} keep mostly examples that the "
+        f"scoring runs misclassify, and {lost} of those {len(wrong)} train worse models than as many random examples.",
+        f"Of {len(theirs)} claims of {theirs['paper'].nunique()} papers, tried in settings that are mostly smaller than the "
+        f"papers', {found['agrees']} agree with our runs, "
+        f"{found['partly']} agree in part, {found['disagrees']} do not, {found['undecided']} are undecided, and "
+        f"{found['open']} could not be decided by our runs.",
     ]
 
 

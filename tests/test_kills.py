@@ -71,7 +71,7 @@ def table_of(store, monkeypatch):
     return table.drop(columns=times), arrays
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(900 + 60 * KILLS)
 @pytest.mark.parametrize("engine", ["here", "processes", "dask"])
 def test_a_sweep_killed_at_random_moments_ends_as_one_never_killed(words, engine, request, monkeypatch):  # noqa: F811
     if engine == "dask":
@@ -137,7 +137,7 @@ main(sys.argv[1:])
 """
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(900 + 60 * KILLS)
 def test_a_table_scored_under_kills_is_that_of_a_call_never_killed(tmp_path):
     """With time for every member, the budget decides nothing; a kill at any moment leaves the whole result or none."""
     train = data.shrink(data.load("docstrings"), 240, seed=0).train

@@ -141,7 +141,14 @@ def _names(table: pa.Table, key: str, path: Path) -> tuple[str, ...]:
     if found is None:
         raise InputError(f"data.load: {path} has no {key!r} in its schema metadata; write it there as a JSON list, in label "
                          "order, with table.replace_schema_metadata.")
-    return tuple(json.loads(found))
+    try:
+        names = json.loads(found)
+    except ValueError:
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        raise InputError(f"data.load: {path} has {key!r} {found.decode(errors='replace')[:60]!r} in its schema metadata; write a "
+                         "JSON list of strings there, each once.")
+    return tuple(names)
 
 
 def _column(table: pa.Table, name: str, path: Path) -> list:
@@ -216,14 +223,18 @@ def _notes(name: str, root: Path) -> tuple[str, ...]:
     path = root / "manifest.json"
     if not path.is_file():
         return ()
-    entry = next((each for each in json.loads(path.read_text(encoding="utf-8"))["datasets"] if each["name"] == name), {})
-    facts = list(entry.get("notes", ()))
-    for split, about in entry.get("splits", {}).items():
-        if about.get("duplicate_rows"):
-            facts.append(f"{split}: {about['duplicate_rows']} of {about['rows']} rows repeat an earlier row.")
-    for pair, count in entry.get("distinct_inputs_shared_between_splits", {}).items():
-        if count:
-            facts.append(f"{' and '.join(pair.split('&'))} share {count} distinct inputs.")
+    try:
+        entry = next((each for each in json.loads(path.read_text(encoding="utf-8"))["datasets"] if each["name"] == name), {})
+        facts = list(map(str, entry.get("notes", ())))
+        for split, about in entry.get("splits", {}).items():
+            if about.get("duplicate_rows"):
+                facts.append(f"{split}: {about['duplicate_rows']} of {about['rows']} rows repeat an earlier row.")
+        for pair, count in entry.get("distinct_inputs_shared_between_splits", {}).items():
+            if count:
+                facts.append(f"{' and '.join(pair.split('&'))} share {count} distinct inputs.")
+    except (ValueError, TypeError, KeyError, AttributeError) as problem:
+        raise InputError(f"data.load: {path} cannot be read ({type(problem).__name__}: {problem}); mend it, or move it away: a "
+                         "set needs none.") from None
     return tuple(facts)
 
 

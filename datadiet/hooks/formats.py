@@ -49,12 +49,13 @@ def read_dynamics(folder) -> tuple[list, np.ndarray, np.ndarray]:
     ids, gold, of_epochs = None, {}, []
     for epoch, path in sorted(found.items()):
         now = {}
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        for number, line in enumerate(_lines(where, path), 1):
             if not line.strip():
                 continue
             try:
                 row = json.loads(line)
                 guid, label, logits = row["guid"], row["gold"], row[f"logits_epoch_{epoch}"]
+                hash(guid)
             except (ValueError, KeyError, TypeError) as problem:
                 raise InputError(f"{where}: line {number} of {path} is no record of epoch {epoch} ({problem!r}); each is an "
                                  f"object with guid, logits_epoch_{epoch} and gold.") from None
@@ -127,7 +128,9 @@ def read_metrics(file) -> pd.DataFrame:
         A line that is no object, or one of the metrics missing.
     """
     rows = []
-    for number, line in enumerate(Path(file).read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(_lines("hooks.read_metrics", Path(file)), 1):
+        if not line.strip():
+            continue
         try:
             rows.append({name: json.loads(line)[name] for name in METRICS})
         except (ValueError, KeyError, TypeError) as problem:
@@ -187,6 +190,14 @@ def to_issues(values, is_issue, labels, probs) -> pd.DataFrame:
                          f"{len(is_issue)} verdicts for {len(labels)} labels; give one of each, values from 0 to 1.")
     return pd.DataFrame({"is_label_issue": is_issue, "label_score": 1 - values, "given_label": labels,
                          "predicted_label": probs.argmax(1).astype(np.int64)})
+
+
+def _lines(where: str, file: Path) -> list[str]:
+    """Lines of a text file, as newlines end them: other ends of lines may stand within a line of JSON."""
+    try:
+        return file.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise InputError(f"{where}: {file} could not be read ({problem}); give a file of JSON lines in UTF-8.") from None
 
 
 def _over_time(name: str, logits, labels) -> tuple[np.ndarray, np.ndarray]:

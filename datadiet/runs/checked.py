@@ -63,12 +63,14 @@ def live(folder: Path | None = None) -> tuple[int, list[Finding]]:
 
 
 def _row(name: str, parts: list[str], seal: str | None) -> list[Finding]:
-    where, mend = f"run {name[:12]}", "Delete its file in arrays/, and it is computed again when it is next asked for."
+    where, mend = f"run {str(name)[:12]}", "Delete its file in arrays/, and it is computed again when it is next asked for."
+    found = database.objects(parts)
     try:
-        config, _, _ = map(json.loads, parts)
-        known = key(config)
-    except (ValueError, TypeError) as problem:  # InputError among them
+        known = None if found is None else key(found[0])
+    except InputError as problem:
         return [Finding(where, f"its row cannot be read ({problem})", mend)]
+    if known is None:
+        return [Finding(where, "its row cannot be read: a part of it is no object of JSON", mend)]
     if known != name:
         return [Finding(where, f"its config has the key {known[:12]}: it was changed, or is of another release", mend)]
     if seal not in (None, database.row_sum(*parts)):

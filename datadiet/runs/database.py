@@ -4,6 +4,7 @@ with opened() as db:
     rows = stored(db)          # (key, config, metrics, provenance, checksum of the row, checksum of its arrays), as text
 """
 
+import json
 import os
 import sqlite3
 import time
@@ -107,6 +108,15 @@ def _check_version(db: sqlite3.Connection, folder: Path) -> None:
 def row_sum(*parts: str) -> str:
     """Checksum of the config, metrics and provenance of a run as they lie in the store."""
     return sealed.digest("\n".join(parts).encode())
+
+
+def objects(parts) -> list[dict] | None:
+    """Config, metrics and provenance of a row that lies in a store as text; None where one of them is no object of JSON."""
+    try:
+        found = [json.loads(part) if isinstance(part, str) else None for part in parts]
+    except ValueError:
+        return None
+    return found if all(isinstance(each, dict) for each in found) else None
 
 
 def stored(db: sqlite3.Connection, which: str = "", *values) -> list[tuple]:

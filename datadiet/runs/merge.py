@@ -7,7 +7,6 @@ runs of the live store put into a folder that can be sent.
 A run is known by its config: its key is computed anew, and must be the one that it was stored under.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -39,10 +38,10 @@ def merge(folder: str | Path) -> dict[str, int]:
         found = database.stored(db)
     runs = []
     for old, *parts, seal, arrays_seal in found:
-        config, metrics, provenance = map(json.loads, parts)
+        config, metrics, provenance = _read(folder, old, parts)
         if key(config) != old:
             raise InputError(
-                f"merge: the run {old[:12]} of {folder} is stored under another key than that of its config, "
+                f"merge: the run {str(old)[:12]} of {folder} is stored under another key than that of its config, "
                 f"{key(config)[:12]}: the store was changed by hand, or is of another version. Nothing was merged."
             )
         if seal not in (None, database.row_sum(*parts)):
@@ -63,6 +62,16 @@ def merge(folder: str | Path) -> dict[str, int]:
         if run[0] not in known:
             store.save(*run)
     return {"merged": len(runs) - len(known), "there already": len(known)}
+
+
+def _read(folder: Path, name: str, parts: list) -> list[dict]:
+    """Config, metrics and provenance of a row: three objects, with what every run has in them."""
+    found = database.objects(parts)
+    if found is None or not isinstance(found[2].get("hardware"), str) or not isinstance(found[1].get("n_kept"), int):
+        raise InputError(
+            f"merge: the row of the run {str(name)[:12]} of {folder} cannot be read; copy the store again. Nothing was merged."
+        )
+    return found
 
 
 def _with_device(config: dict, provenance: dict) -> dict:

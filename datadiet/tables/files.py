@@ -5,6 +5,7 @@ A file may be compressed (``mine.csv.gz``), and its ending may be written in cap
 
 import contextlib
 import errno
+import glob
 import gzip
 import os
 import shutil
@@ -13,6 +14,11 @@ import zlib
 from pathlib import Path
 
 from datadiet.errors import InputError
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows: what a killed call leaves stays there
+    fcntl = None
 
 TEXT = {".csv": b",", ".tsv": b"\t", ".txt": b"\t"}  # ending -> the separator that is tried first
 LINES = (".jsonl", ".ndjson", ".json")
@@ -142,7 +148,7 @@ def placed(out, source, word: str, force: bool = False, *, suffix: str | None = 
     probe = hidden(out)
     try:
         probe.touch(exist_ok=False)
-        probe.unlink()
+        probe.unlink(missing_ok=True)
     except OSError as problem:
         raise InputError(
             f"{option}: nothing can be written to the folder {out.parent} ({problem.strerror}); name a file elsewhere."
@@ -164,6 +170,57 @@ def hidden(out: Path) -> Path:
 
 
 @contextlib.contextmanager
+def growing(out: Path, folder: bool = False):
+    """Place of a result that grows, an empty file or folder beside `out`; gone in the end, unless it was given another name.
+
+    Those that calls left which were killed are deleted first: a lock tells them from those of calls that are at work.
+    """
+    _sweep(out)
+    part, lock = _begun(out, folder)
+    try:
+        yield part
+    finally:
+        if lock is not None:
+            os.close(lock)
+        _delete(part)
+
+
+def _begun(out: Path, folder: bool) -> tuple[Path, int | None]:
+    """A new part, and the number of the open file that holds its lock."""
+    while True:
+        part = hidden(out)
+        part.mkdir() if folder else part.touch(exist_ok=False)
+        if fcntl is None:
+            return part, None
+        with contextlib.suppress(FileNotFoundError):
+            lock = os.open(part, os.O_RDONLY)
+            with contextlib.suppress(OSError):  # a file system without locks, on which nobody sweeps
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if part.exists():
+                return part, lock
+            os.close(lock)  # another call swept it before it was locked
+
+
+def _sweep(out: Path) -> None:
+    """Delete the parts of a result that nobody holds."""
+    for left in out.parent.glob(f".{glob.escape(out.name[:100])}.{'[0-9a-f]' * 8}.part") if fcntl else ():
+        with contextlib.suppress(OSError):
+            lock = os.open(left, os.O_RDONLY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _delete(left)
+            finally:
+                os.close(lock)
+
+
+def _delete(place: Path) -> None:
+    if place.is_dir():
+        shutil.rmtree(place, ignore_errors=True)
+    else:
+        place.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
 def whole(out, force: bool = False):
     """Stream to a file that appears under its name only once it is complete; on any error nothing is left behind.
 
@@ -174,23 +231,21 @@ def whole(out, force: bool = False):
     """
     out = Path(os.path.realpath(out))  # a link keeps pointing to the file
     refuse_existing(out, force)
-    part = hidden(out)
     try:
-        with open(part, "xb") as raw:
-            if ending(out)[1]:
-                with gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as stream:
-                    yield stream
-            else:
-                yield raw
-            raw.flush()
-            os.fsync(raw.fileno())
-        if out.exists():
-            refuse_existing(out, force)
-            shutil.copymode(out, part)
-        os.replace(part, out)
+        with growing(out) as part:
+            with open(part, "wb") as raw:
+                if ending(out)[1]:
+                    with gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as stream:
+                        yield stream
+                else:
+                    yield raw
+                raw.flush()
+                os.fsync(raw.fileno())
+            if out.exists():
+                refuse_existing(out, force)
+                shutil.copymode(out, part)
+            os.replace(part, out)
     except OSError as problem:
         full = problem.errno in (errno.ENOSPC, errno.EDQUOT)
         why = "the disk is full; make room" if full else problem.strerror or str(problem)
         raise InputError(f"tables.write: {out} could not be written: {why}. Nothing was left behind.") from None
-    finally:
-        part.unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 "class."""
 
 import copy
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -49,18 +48,19 @@ class Saved(Columns):
         if files.ending(file)[0] == ".parquet":
             return super().write(file, force)
         files.refuse_existing(file, force)
-        part = files.hidden(file)
         try:
-            self.dataset.save_to_disk(part)
-            if file.exists():
-                shutil.rmtree(file)
-            part.rename(file)
+            with files.growing(file, folder=True) as part:
+                self.dataset.save_to_disk(part)
+                if file.exists():
+                    with files.growing(file, folder=True) as aside:  # and gone with it, once the new one is in its place
+                        file.rename(aside / "old")
+                        part.rename(file)
+                else:
+                    part.rename(file)
         except OSError as problem:
             raise InputError(
                 f"tables.write: {file} could not be written: {problem.strerror or problem}. Nothing was left behind."
             ) from None
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
 
 
 class Pictures(Columns):

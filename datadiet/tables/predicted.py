@@ -1,6 +1,8 @@
 """Predictions made elsewhere: probabilities in columns of a table, or in an array file beside it."""
 
 import re
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -204,16 +206,23 @@ def _array(file: Path) -> np.ndarray:
     if not file.is_file():
         raise InputError(f"--probs: there is no file {file}.")
     try:
-        found = np.load(file, allow_pickle=False)  # an array of objects could run code
-    except (ValueError, OSError, EOFError) as problem:
-        raise InputError(f"--probs: {file.name} could not be read as an array of numbers: {problem}") from None
-    if isinstance(found, np.lib.npyio.NpzFile):
-        if len(found.files) != 1:
-            raise InputError(f"--probs: {file.name} holds {len(found.files)} arrays ({', '.join(found.files)}); give one.")
-        found = found[found.files[0]]
+        with file.open("rb") as stream:
+            found, names = np.load(stream, allow_pickle=False), None  # an array of objects could run code
+            if isinstance(found, np.lib.npyio.NpzFile):
+                names = found.files
+                found = found[names[0]] if len(names) == 1 else None
+    except (ValueError, OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error, MemoryError) as problem:
+        raise InputError(f"--probs: {file.name} could not be read as an array of numbers: {one_line(problem)}") from None
+    if found is None:
+        raise InputError(f"--probs: {file.name} holds {len(names)} arrays ({', '.join(map(repr, names[:10]))}); give one.")
     if found.dtype.kind not in "fiu":
         raise InputError(f"--probs: {file.name} holds {found.dtype}; give numbers.")
     return found.astype(np.float64)
+
+
+def one_line(problem: Exception) -> str:
+    """What an error of another package says, on one line; its name where it says nothing."""
+    return " ".join(str(problem).split()) or type(problem).__name__
 
 
 def _number(cell) -> bool:

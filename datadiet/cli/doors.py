@@ -115,7 +115,8 @@ def audited(table, way: Way, asked: Asked) -> tuple:
         from datadiet.audit import tagged as audits
 
         how = {"budget": asked.seconds, "start": asked.start, "max_length": asked.max_length}
-        how |= {"encoder": asked.encoder or "minilm", "tokens": found.text, "tags": found.text_pair, "label": found.label, "score": asked.score}
+        how |= {"encoder": asked.encoder or "minilm", "score": asked.score}
+        how |= {"tokens": found.text, "tags": found.text_pair, "label": found.label}
         audit = audits.of_table(table, **how, progress=True)
         return audit, audits.columns(audit, len(table)), f"datadiet_{audit.used}"
     if way.kind == "probs":

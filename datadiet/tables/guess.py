@@ -237,8 +237,8 @@ def doubted(table: Table, kind: str, names: tuple[str, ...]) -> str:
 def wrapped(only: dict) -> str:
     """A sentence where the one object of a file holds a whole table: its columns, or its rows under a key.
 
-    >>> wrapped({"text": "a", "label": "b"}), wrapped({"data": [{"text": "a"}, {"text": "b"}]})[:51]
-    ('', ' The file is one JSON object, with 2 objects in a l')
+    >>> wrapped({"text": "a", "label": "b"}), wrapped({"data": [{"text": "a"}, {"text": "b"}]})[:43]
+    ('', ' The file is one JSON object, with 2 objects')
     """
     values = list(only.values())
     if {type(value) for value in values} in ({dict}, {list}) and len({len(value) for value in values}) == 1 < len(values[0]):

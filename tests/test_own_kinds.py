@@ -52,7 +52,7 @@ def test_why_no_column_was_taken(made, name, content, said):  # noqa: F811
 @pytest.mark.parametrize(
     "whole, said",
     [
-        ({"text": {"0": "a", "1": "b"}, "label": {"0": "x", "1": "y"}}, ["holds columns ('text', 'label')", "orient='records'"]),
+        ({"text": {"0": "a", "1": "b"}, "label": {"0": "x", "1": "y"}}, ["holds columns", "orient='records'"]),
         ({"text": ["a", "b"], "label": ["x", "y"]}, ["holds columns"]),
         ({"version": 2, "data": [{"text": "a"}, {"text": "b"}]}, ["2 objects in a list under 'data'"]),
     ],
@@ -217,3 +217,61 @@ def test_predictions_of_rows_that_were_trained_on_and_equal_scores_are_said(made
     said = call("score", "a.csv", "--probs", "p_*").stdout
     assert "agree with 100.0% of the labels" in said and "290 rows more with the datadiet_el2n of the last" in said
     assert "little more than the class" not in said  # equal scores differ by rounding alone
+
+
+# --- Pruning
+
+
+def scored(n=60):
+    """Rows whose hardest sixth is probably labelled wrong."""
+    numbers = [(f"{i / n}", "0.9" if i >= n - n // 6 else "0.1") for i in range(n)]
+    return csv(
+        [(*row, *pair) for row, pair in zip(rows(n), numbers, strict=True)], "id,question,topic,datadiet_el2n,datadiet_wrong"
+    )
+
+
+def test_rows_that_are_kept_and_probably_wrong_are_counted(made):  # noqa: F811
+    name = made("a.csv", scored())
+    said = call("prune", name, "--keep", "0.5").stdout
+    assert "Of the rows that are kept 33% are probably labelled wrong" in said and "of all 17%" in said
+    for options in (["--rule", "easiest"], ["--rule", "random"], ["--drop-wrong", "0.5"]):
+        assert "probably labelled wrong" not in call("prune", name, "--keep", "0.5", *options, "--force").stdout
+
+
+@pytest.mark.parametrize(
+    "share, said", [("30", "30 % is --keep 0.3"), ("0", "above 0 and at most 1."), ("nan", "--keep nan"), ("300", "most 1.")]
+)
+def test_a_share_in_per_cent_is_named(made, share, said):  # noqa: F811
+    refused(call("prune", made("a.csv", scored()), "--keep", share), said)
+
+
+# --- Files that are not there, folders of images, sentences in lines
+
+
+def test_a_name_without_an_ending_may_be_a_file_that_is_not_there(made):  # noqa: F811
+    refused(score("nothing"), "there is no file nothing")
+    refused(score("nothing.xyz"), "there is no file nothing.xyz")
+    refused(score(made("there.xyz", "a")), "ends in '.xyz'")
+
+
+def test_sentences_in_lines_are_named(made):  # noqa: F811
+    refused(score(made("a.txt", "fly\tO\nto\tO\nulm\tB-city\n\n" * 20)), "CoNLL", "--tokens")
+
+
+def test_images_and_folders_that_are_left_out_are_said(tmp_path):
+    for name in ("cat/1.png", "cat/old/2.png", "dog/1.png", "3.png", ".thumbs/4.png", "empty/notes.txt"):
+        (tmp_path / "pets" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "pets" / name).touch()
+    table = tables.read(tmp_path / "pets")
+    assert table.cells("path") == ["cat/1.png", "dog/1.png"]
+    elsewhere, files, empty = table.notes
+    assert (
+        "3 images in it (the first is .thumbs/4.png)" in elsewhere
+        and "1 file in the folders" in files
+        and "empty is no class" in empty
+    )
+
+
+@pytest.mark.parametrize("command, option", [("score", "--report"), ("score", "--probs"), ("score", "--out"), ("prune", "--out")])
+def test_options_that_name_nothing_are_refused(made, command, option):  # noqa: F811
+    refused(call(command, made("a.csv", scored()), option, ""), f"{option} names nothing")

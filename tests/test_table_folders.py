@@ -95,7 +95,7 @@ def test_images_by_class(tmp_path):
         (tmp_path / "pets" / name).touch()
     table = tables.read(tmp_path / "pets")
     assert table.cells("path") == ["cat/1.JPG", "cat/2.png", "dog/1.jpeg"] and table.cells("label") == ["cat", "cat", "dog"]
-    assert "1 files in it are no images" in table.notes[0]
+    assert "1 file in the folders of classes, no image" in table.notes[0]
     out = tables.placed(None, tmp_path / "pets", "scored")
     tables.like(table, out).with_columns({"datadiet_el2n": [1, 2, 3]}).write(out)
     assert out.read_text() == "path,label,datadiet_el2n\ncat/1.JPG,cat,1\ncat/2.png,cat,2\ndog/1.jpeg,dog,3\n"

@@ -36,7 +36,7 @@ class Features:
     notes: tuple[str, ...]
 
 
-def of_folder(table, *, score=None, budget=300.0, encoder=None, seed=0, progress=False) -> Audit:
+def of_folder(table, *, score=None, budget=300.0, encoder=None, seed=0, progress=False, start=None) -> Audit:
     """Audit of the images of a folder, out of fold, as :func:`datadiet.audit.engine.of_table` audits texts.
 
     Parameters
@@ -47,6 +47,8 @@ def of_folder(table, *, score=None, budget=300.0, encoder=None, seed=0, progress
         A name of ``scores.SCORES``; the one that finds most planted flips where not given.
     budget : float
         Seconds.
+    start : float, optional
+        Reading of ``time.monotonic()`` from which the budget runs; that of this call where not given.
     encoder : str, optional
         Folder, or id of the hub, of an image model of ``transformers`` with its image processor. Without one the features are
         simple ones of images made 32 pixels wide: how often patches look like each of 200 typical ones (Coates, Ng and Lee 2011),
@@ -62,7 +64,7 @@ def of_folder(table, *, score=None, budget=300.0, encoder=None, seed=0, progress
     InputError
         Fewer than ten images that can be read, or of one class; an unknown score; an encoder that cannot be loaded.
     """
-    clock = Clock(budget)
+    clock = Clock(budget, start)
     engine.known(score)
     groups = classes(table, "label")
     files = [table.folder / path for path in table.cells("path")]

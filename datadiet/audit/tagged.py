@@ -75,8 +75,9 @@ class Labels:
 
 
 def of_table(
-    table, *, tokens, tags, label=None, score=None, budget=300.0, encoder="minilm", max_length=128, seed=0, progress=False
-) -> TaggedAudit:
+    table, *, tokens, tags, label=None, score=None, budget=300.0, encoder="minilm", max_length=128, seed=0, progress=False,
+    start=None,
+) -> TaggedAudit:  # fmt: skip
     """Audit of the rows that have tokens, tags and, where a label is named, a class.
 
     Parameters
@@ -90,6 +91,8 @@ def of_table(
         A name of :data:`NAMES`; the one that finds most rows with a planted flip where not given.
     budget : float
         Seconds; regressions see fewer tokens where it is short.
+    start : float, optional
+        Reading of ``time.monotonic()`` from which the budget runs; that of this call where not given.
     encoder, max_length
         As for :func:`datadiet.audit.engine.of_table`. Of a row that is longer, tokens beyond are tagged by their words alone.
 
@@ -103,7 +106,7 @@ def of_table(
     A planted flip changes one label of a row: its class, by a coin where it has one, or the tag of a token drawn at random, to
     another tag drawn by how frequent tags are.
     """
-    clock = Clock(budget)
+    clock = Clock(budget, start)
     if score is not None and score not in NAMES:
         raise InputError(f"datadiet score: unknown score {score!r} of tokens with tags; choose one of {', '.join(NAMES)}.")
     found = tagged.read(table, tokens, tags)
@@ -127,7 +130,7 @@ def of_table(
         said.append(f"{cut} rows are longer than {max_length} pieces of words, and read up to there; --max-length changes it.")
     fold = deal(np.zeros(len(rows), np.int64) if groups is None else given.classes, FOLDS, np.random.default_rng(seed))
     most = affordable(matrices, given.tags, len(names), clock)
-    if most is not None:
+    if most is not None and most < len(given.tags):
         said.append(f"For want of time each regression saw {most} of {len(given.tags)} tokens. Give more with --budget.")
 
     def predicted(labels: Labels):

@@ -114,17 +114,18 @@ def audited(table, way: Way, asked: Asked) -> tuple:
     if way.kind == "tags":
         from datadiet.audit import tagged as audits
 
-        how = {"budget": asked.seconds, "encoder": asked.encoder or "minilm", "max_length": asked.max_length}
-        audit = audits.of_table(
-            table, tokens=found.text, tags=found.text_pair, label=found.label, score=asked.score, progress=True, **how
-        )
+        how = {"budget": asked.seconds, "start": asked.start, "max_length": asked.max_length}
+        how |= {"encoder": asked.encoder or "minilm", "score": asked.score}
+        how |= {"tokens": found.text, "tags": found.text_pair, "label": found.label}
+        audit = audits.of_table(table, **how, progress=True)
         return audit, audits.columns(audit, len(table)), f"datadiet_{audit.used}"
     if way.kind == "probs":
         audit = by_predictions(table, way, asked)
     elif way.kind == "pictures":
         from datadiet.audit import pictures
 
-        audit = pictures.of_folder(table, score=asked.score, budget=asked.seconds, encoder=asked.encoder, progress=True)
+        how = {"budget": asked.seconds, "start": asked.start, "encoder": asked.encoder}
+        audit = pictures.of_folder(table, score=asked.score, **how, progress=True)
     else:
         columns = {"text": found.text, "label": found.label, "text_pair": found.text_pair}
         how = {"score": asked.score, "encoder": asked.encoder or "minilm", "max_length": asked.max_length, "progress": True}

@@ -72,6 +72,8 @@ def known(operation: str, file: Path) -> str:
         )
     if not found and operation == "tables.read" and not file.exists() and len(file.parts) == 2:
         raise InputError(f"{operation}: there is no file {file}; a set of the hub is named hf://{file.as_posix()}.")
+    if operation == "tables.read" and not file.exists():
+        raise InputError(f"{operation}: there is no file {file}.")
     if found not in ENDINGS:
         raise InputError(f"{operation}: {file.name} ends in {found!r}; give a file that ends in {SAID}.")
     return found

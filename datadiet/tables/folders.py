@@ -10,6 +10,7 @@ import pyarrow as pa
 from datadiet.errors import InputError
 from datadiet.tables import files
 from datadiet.tables.columns import Columns
+from datadiet.tables.table import listed, some
 
 IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 
@@ -147,10 +148,11 @@ def checked(table: Columns, name: str) -> Columns:
 
 def images(folder: Path) -> "Pictures":
     """Images in a folder for each class as a table with columns ``path`` (below the folder) and ``label``, sorted by both."""
-    found = sorted(
-        (path.relative_to(folder) for path in folder.glob("*/*") if path.suffix.lower() in IMAGES and path.is_file()),
+    every = sorted(
+        (path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in IMAGES and path.is_file()),
         key=lambda path: path.parts,
     )
+    found = [path for path in every if len(path.parts) == 2 and not path.parts[0].startswith(".")]
     classes = {path.parts[0] for path in found}
     if len(classes) < 2 and any(folder.rglob("*.parquet")):
         raise InputError(
@@ -162,7 +164,18 @@ def images(folder: Path) -> "Pictures":
             f"tables.read: {folder} is a folder, but neither one that datasets saved nor one with images in a "
             f"folder for each class (CLASS/NAME.png): {len(classes)} folders in it hold images."
         )
+    notes, rows = [], set(found)
+    elsewhere = [path for path in every if path not in rows]
+    if elsewhere:
+        notes.append(
+            f"{folder}: {some(len(elsewhere), 'image')} in it (the first is {elsewhere[0].as_posix()}) not right below a folder "
+            "for a class, and no row."
+        )
     others = sum(path.is_file() and path.suffix.lower() not in IMAGES for path in folder.glob("*/*"))
-    notes = [f"{folder}: {others} files in it are no images ({', '.join(IMAGES)}) and no rows."] if others else []
+    if others:
+        notes.append(f"{folder}: {some(others, 'file')} in the folders of classes, no image ({', '.join(IMAGES)}), no row.")
+    empty = [path.name for path in sorted(folder.iterdir()) if path.is_dir() and path.name not in classes and path.name[0] != "."]
+    if empty:
+        notes.append(f"{folder}: no image lies right below {listed(empty, 5)}, so {listed(empty, 5)} is no class here.")
     columns = {"path": [path.as_posix() for path in found], "label": [path.parts[0] for path in found]}
     return Pictures(folder, pa.table(columns), notes)

@@ -207,6 +207,13 @@ def doubted(table: Table, kind: str, names: tuple[str, ...]) -> str:
     """Why no column was taken: a sentence for the column that has the name of such columns, or for all; empty without one."""
     if len(table.columns) == 1:
         return " There is one column only: where the cells of a row stand behind each other, name their separator with --sep."
+    if len(table) == 1 and (whole := wrapped({name: table.cells(name)[0] for name in named(table)})):
+        return whole
+    if len(table.columns) < 5 and table.kind == ".txt" and any("blank line" in note for note in table.notes):
+        return (
+            " Where each line is a token with its tag and blank lines end the sentences (CoNLL), write a row for each sentence, "
+            "its tokens and its tags with blanks between, and name them with --tokens and --tags."
+        )
     known = [simple(name) for name in names]
     by_name = sorted((name for name in named(table) if simple(name) in known), key=lambda name: known.index(simple(name)))
     if by_name:
@@ -224,6 +231,27 @@ def doubted(table: Table, kind: str, names: tuple[str, ...]) -> str:
     deep = [name for name in named(table) if any(isinstance(cell, dict) for cell in part.cells(name))]
     if deep:
         return f" {listed(deep)} holds objects, whose values are not looked at: put the {kind} into a column of its own."
+    return ""
+
+
+def wrapped(only: dict) -> str:
+    """A sentence where the one object of a file holds a whole table: its columns, or its rows under a key.
+
+    >>> wrapped({"text": "a", "label": "b"}), wrapped({"data": [{"text": "a"}, {"text": "b"}]})[:43]
+    ('', ' The file is one JSON object, with 2 objects')
+    """
+    values = list(only.values())
+    if {type(value) for value in values} in ({dict}, {list}) and len({len(value) for value in values}) == 1 < len(values[0]):
+        return (
+            " The file is one JSON object that holds columns, not an object for each row; write it by rows (of pandas: "
+            "to_json(file, orient='records', lines=True))."
+        )
+    for key, value in only.items():
+        if isinstance(value, list) and len(value) > 1 and all(isinstance(each, dict) for each in value):
+            return (
+                f" The file is one JSON object, with {len(value)} objects in a list under {key!r}; if these are the rows, write "
+                "that list alone."
+            )
     return ""
 
 

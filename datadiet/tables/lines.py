@@ -155,28 +155,9 @@ def by_line(out: Lines, name: str, data: bytes) -> None:
         out.lines.append(number)
         before, gap = line[len(lead) + len(text) :] + LINE, b""
     out.columns = tuple(columns)
-    if len(out.rows) == 1:
-        refuse_wrapped(name, json.loads(out.rows[0]))
     out.tail = (before + gap)[:-1]  # split gives one line more than there are line ends
     out.usual_gap = b"\r\n" if b"\r\n" in data[:100_000] else LINE
     out.gaps[:1] = [b""]
-
-
-def refuse_wrapped(name: str, only: dict) -> None:
-    """Refuse one object that holds a whole table: its columns, or its rows under a key."""
-    values = list(only.values())
-    alike = all(isinstance(value, dict | list) and len(value) == len(values[0]) > 1 for value in values)
-    if alike and len({type(value) for value in values}) == 1:
-        raise InputError(
-            f"tables.read: {name} is one JSON object that holds columns ({', '.join(map(repr, list(only)[:5]))}), not an object "
-            "for each row; write it by rows (of pandas: to_json(file, orient='records', lines=True))."
-        )
-    for key, value in only.items():
-        if isinstance(value, list) and len(value) > 1 and all(isinstance(each, dict) for each in value):
-            raise InputError(
-                f"tables.read: {name} is one JSON object, with {len(value)} objects in a list under {key!r}; if these are the "
-                "rows, write that list alone."
-            )
 
 
 def parsed(name: str, number: int, text: bytes) -> dict:

@@ -22,6 +22,7 @@ BY_RANK = ("hardest", "easiest", "middle")  # rules that the order of the scores
 MOVED = 0.03  # change of a class's share that is remarked upon
 MOST = 30  # classes shown one by one
 SUSPICIOUS = 10
+PROBABLY = 0.5  # probability beyond which a label is called probably wrong
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,9 @@ def rows(
             "datadiet prune: nothing says how much to keep; give --keep with the share of the rows, such as "
             "--keep 0.7, or --drop-wrong."
         )
+    if keep is not None and not 0 < keep <= 1:
+        per_cent = f"; {keep:g} % is --keep {keep / 100:g}" if 1 < keep <= 100 else ""
+        raise InputError(f"datadiet prune: --keep {keep:g}; give the share of the rows to keep, above 0 and at most 1{per_cent}.")
     if unscored not in ("keep", "drop"):
         raise InputError(f"datadiet prune: unscored={unscored!r}; choose keep or drop.")
     said = []
@@ -179,6 +183,14 @@ def rows(
         said.append("No column looks like the label, so rows are not counted by class; name one with --label.")
     else:
         said += shares(groups, stays, balanced is not None)
+    if keep is not None and rule != "random" and "datadiet_wrong" in table.columns:
+        likely = numbers(table, "datadiet_wrong") > PROBABLY
+        share, before = likely[stays].mean(), likely.mean()
+        if share > before:
+            said.append(
+                f"Of the rows that are kept {share:.0%} are probably labelled wrong (datadiet_wrong above {PROBABLY:g}), of all "
+                f"{before:.0%}: what is hard is often wrong. --drop-wrong {PROBABLY:g} takes them out first."
+            )
     by = "datadiet_wrong" if "datadiet_wrong" in table.columns else column
     kept = np.where(stays, "kept", "dropped")
     said.append(suspicious(table, by, scores if by == column else numbers(table, by), label, [text] if text else [], kept))
@@ -286,9 +298,10 @@ def suspicious(table: Table, column: str, values, label=None, texts=(), beside=N
 def shortened(cell, most: int = 60) -> str:
     """A cell on one line.
 
-    >>> shortened("a\\nb"), shortened(None)
-    ('a b', '')
+    >>> shortened("a\\nb"), shortened(None), shortened(["B-city", "O"])
+    ('a b', '', 'B-city O')
     """
-    text = "".join(letter if letter.isprintable() else " " for letter in ("" if cell is None else str(cell))[:400])
+    text = "" if cell is None else " ".join(map(str, cell[:400])) if isinstance(cell, list) else str(cell)
+    text = "".join(letter if letter.isprintable() else " " for letter in text[:400])
     text = " ".join(text.split())
     return text if len(text) <= most else text[: most - 1] + "…"

@@ -77,8 +77,8 @@ def page(tmp_path):
         (source / "index.md").write_text(HEAD + text)
         (source / "conf.py").write_text(
             f"import sys\nsys.path.insert(0, {str(ROOT / '_ext')!r})\n"
-            "extensions = ['myst_nb', 'sphinx_togglebutton', 'sphinx_exercise', 'quiz', 'pipeline', 'folds', 'entries', 'calls',\n"
-            "              'accessible', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon']\n"
+            "extensions = ['myst_nb', 'sphinx_togglebutton', 'sphinx_exercise', 'quiz', 'pipeline', 'folds', 'entries',\n"
+            "              'calls', 'accessible', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon']\n"
             f"myst_enable_extensions = ['dollarmath', 'colon_fence']\nnb_execution_mode = {execute!r}\n")
         said = io.StringIO()
         with contextlib.redirect_stderr(said), patch_docutils(), docutils_namespace():

@@ -78,7 +78,7 @@ def page(tmp_path):
         (source / "conf.py").write_text(
             f"import sys\nsys.path.insert(0, {str(ROOT / '_ext')!r})\n"
             "extensions = ['myst_nb', 'sphinx_togglebutton', 'sphinx_exercise', 'quiz', 'pipeline', 'folds', 'entries',\n"
-            "              'accessible', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon']\n"
+            "              'calls', 'accessible', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon']\n"
             f"myst_enable_extensions = ['dollarmath', 'colon_fence']\nnb_execution_mode = {execute!r}\n")
         said = io.StringIO()
         with contextlib.redirect_stderr(said), patch_docutils(), docutils_namespace():
@@ -184,6 +184,19 @@ def test_an_id_stands_once_in_a_page_of_several_exercises(page):
     body = page(EXERCISE + EXERCISE.replace("ex-page-1", "ex-page-2"), execute="force")
     ids = [each["id"] for each in body.find_all(id=True)]
     assert len(body.find_all("details", class_="exercise")) == 2 and sorted(set(ids)) == sorted(ids)
+
+
+def test_code_that_only_calls_for_a_figure_is_marked(page):
+    cells = {"import types\nviews, pages = [], types.SimpleNamespace(verdict=len, SHOWN=1)\n"
+             "chapter = types.SimpleNamespace(figures=types.SimpleNamespace(gains=len), runs=pages)": False,
+             "chapter.figures.gains(views)": True,
+             "pages.verdict(views)": True,
+             "chapter.runs.verdict(views)": False,
+             "found = pages.verdict(views)": False,
+             "print(found)\nchapter.figures.gains(views)": False,
+             "pages.SHOWN": False}  # fmt: skip
+    body = page("\n".join(f"```{{code-cell}} ipython3\n{code}\n```\n" for code in cells), execute="force")
+    assert ["dd-call" in each["class"] for each in body.select("div.cell_input")] == list(cells.values())
 
 
 def test_entries_of_a_bibliography_are_items_of_their_list(page):

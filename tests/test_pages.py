@@ -222,6 +222,17 @@ def test_an_exercise_is_printed_open(browser, site):
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
 
+def test_one_button_shows_the_code_that_a_page_keeps_back(browser, site):
+    show(browser, f"{site}/chapters/label-noise.html")
+    seen = ("return [...document.querySelectorAll('.dd-call, .tag_hide-input:not(.tag_injected-parameters) > .above-input')]"
+            ".filter(each => each.checkVisibility()).length")
+    button = browser.find_element("css selector", ".dd-code")
+    for shown in (False, True, False):
+        assert (browser.execute_script(seen) > 5) == shown and (browser.execute_script(seen) == 0) != shown
+        assert button.get_attribute("aria-pressed") == str(shown).lower()
+        button.click()
+
+
 def test_a_quiz_says_beside_an_answer_whether_it_is_right(browser, site):
     from selenium.webdriver.common.keys import Keys
 

@@ -1,6 +1,8 @@
 """Decision rules: parts and verdicts; the rules of score timing and pruning fractions on tables made by hand; and, on real small
 runs, that every tidy table, rule, card and figure of these two chapters works."""
 
+import re
+
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -436,5 +438,7 @@ def test_tables_of_scores_do_without_the_first_seed(real):
 
 def test_cards_escape_what_they_are_given():
     assert "<a" not in pages.table([['<a href="javascript:x">']], ["a"], "c")
-    assert "<td><a></td>" in pages.table([[pages.Link("<a>")]], ["a"], "c")
+    kinds = pages.table([[pages.Link("<a>"), "-1.5", pages.Link(f'<a href="{"x" * 50}">b</a>'), "w" * 23]], list("abcd"), "c")
+    assert re.findall(r'<td class="dd-(\w+)">', kinds) == ["word", "number", "word", "words"]
+    assert '<td class="dd-word"><a></td>' in kinds
     assert "<b>" not in pages.table([["<b>x</b>"]], ["<i>"], "<u>") and "&lt;b&gt;" in pages.table([["<b>x</b>"]], ["a"], "c")

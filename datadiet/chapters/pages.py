@@ -18,6 +18,7 @@ from datadiet.chapters.views import View, rebuilt
 
 HINT = "Rebuilt here, a hint"
 SHOWN = 10  # rows of a table on a page
+WORDS = 22  # letters of a cell that stay in one line
 DASH, DOT = "\N{EN DASH}", "\N{MIDDLE DOT}"
 MARKS = {
     "reproduced": "\N{CHECK MARK}",
@@ -71,14 +72,18 @@ def gain(one: pd.Series, other: pd.Series) -> str:
 
 
 def table(rows: list[list[str]], head: list[str], caption: str) -> str:
-    """An HTML table with a caption and column scopes; every text is escaped, except a :class:`Link`."""
+    """An HTML table with a caption and column scopes; every text is escaped, except a :class:`Link`.
+
+    The class of a cell says its kind: ``dd-number``, ``dd-word`` (it stays in one line) or ``dd-words`` (it wraps).
+    """
 
     def cell(value):
         return value if isinstance(value, Link) else escape(named(value))
 
     def data(value):
-        place = ' class="dd-number"' if re.match(rf"[-+\u2212]?\d|{DASH}$", value) else ""
-        return f"<td{place}>{cell(value)}</td>"
+        seen = re.sub("<.*?>", "", value) if isinstance(value, Link) else value
+        kind = "number" if re.match(rf"[-+\u2212]?\d|{DASH}$", value) else "words" if len(seen) > WORDS else "word"
+        return f'<td class="dd-{kind}">{cell(value)}</td>'
 
     lines = ["".join(f'<th scope="col">{escape(named(name))}</th>' for name in head)]
     lines += ["".join(map(data, row)) for row in rows]
@@ -189,7 +194,7 @@ def _provenance(views: list[View]) -> Page:
     columns = [_origin(view) for view in views]
     rows = [[name, *(column[i] for column in columns)] for i, name in enumerate(names)]
     text = "\n".join(" | ".join(row) for row in rows)
-    return Page(table(rows, ["", *(view.name for view in views)], "Where the runs on this page come from"), text)
+    return Page(table(rows, ["", *(view.name for view in views)], "Settings and origin"), text)
 
 
 def _origin(view: View) -> list[str]:

@@ -17,6 +17,7 @@ from decimal import Decimal
 from pathlib import Path
 from unittest import mock
 
+import datasets
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -116,6 +117,43 @@ def test_a_damaged_parquet_file_is_refused_or_read(given_, more):
         (place / "t.parquet").write_bytes(whole)
         table = answer(lambda: tables.read(place / "t.parquet"))
         for name in dict.fromkeys(() if table is None else table.columns):
+            answer(lambda name=name: table.cells(name))
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A folder that datasets saved."""
+    place = tmp_path_factory.mktemp("saved") / "rows"
+    whole = {"text": ["aé", "bb", None], "label": [0, 1, 0], "more": [["a"], [], ["b", "c"]]}
+    bars = datasets.is_progress_bar_enabled()
+    datasets.disable_progress_bars()
+    datasets.Dataset.from_dict(whole).save_to_disk(place)
+    if bars:
+        datasets.enable_progress_bars()
+    return place
+
+
+@given(st.data())
+@MANY
+def test_a_damaged_folder_of_datasets_is_refused_or_read(saved, more):
+    with folder() as place:
+        shutil.copytree(saved, place / "rows")
+        file = more.draw(st.sampled_from(sorted((place / "rows").iterdir())))
+        whole, kind = bytearray(file.read_bytes()), more.draw(st.sampled_from(["flip", "cut", "json"]))
+        if kind == "json" and file.suffix == ".json":
+            described = json.loads(whole)
+            name = more.draw(st.sampled_from(sorted(described)))
+            described |= {name: more.draw(JSON | st.just([{"filename": "../x"}]))}
+            if more.draw(st.booleans()):
+                described.pop(name)
+            whole = json.dumps(described).encode()
+        elif kind == "cut":
+            whole = whole[: more.draw(st.integers(0, len(whole)))]
+        else:
+            whole[more.draw(st.integers(0, len(whole) - 1))] ^= 1 << more.draw(st.integers(0, 7))
+        file.write_bytes(whole)
+        table = answer(lambda: tables.read(place / "rows"))
+        for name in () if table is None else table.columns:
             answer(lambda name=name: table.cells(name))
 
 

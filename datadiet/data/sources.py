@@ -155,6 +155,14 @@ def _column(table: pa.Table, name: str, path: Path) -> list:
     return _whole(table.column(name).to_pylist(), name, str(path))
 
 
+def _words(table: pa.Table, name: str, path: Path) -> list:
+    rows = _column(table, name, path)
+    if not all(isinstance(row, list) and all(isinstance(word, str) for word in row) for row in rows):
+        kind = table.schema.field(name).type
+        raise InputError(f"data.load: column {name!r} of {path} is {kind}; write a list of strings a row.")
+    return rows
+
+
 def _whole(rows: list, name: str, where: str) -> list:
     """The rows as they are; a null, at the top or inside a list, is an error and not a guess."""
     empty = [i for i, row in enumerate(rows) if row is None or (isinstance(row, list) and (not row or None in row))]
@@ -166,10 +174,10 @@ def _whole(rows: list, name: str, where: str) -> list:
 
 def _coded(values: list[str], names: tuple[str, ...], what: str, path: Path) -> list[int]:
     code = {name: i for i, name in enumerate(names)}
-    unknown = sorted(set(values) - set(code))
+    unknown = sorted({repr(value) for value in values if not isinstance(value, str) or value not in code})
     if unknown:
-        raise InputError(f"data.load: {path} has the {what}(s) {unknown[:3]}, which its schema metadata does not name; "
-                         "add them there.")
+        raise InputError(f"data.load: {path} has the {what}(s) [{', '.join(unknown[:3])}], which its schema metadata does not "
+                         "name; add them there.")
     return [code[value] for value in values]
 
 
@@ -194,7 +202,7 @@ def read_folder(name: str, root: Path) -> Raw:
         inputs = {}
         if kind == "joint":
             slot_names = _names(table, "slot_labels", path)
-            tokens, slots = _column(table, "tokens", path), _column(table, "slots", path)
+            tokens, slots = _words(table, "tokens", path), _words(table, "slots", path)
             wrong = [i for i, (words, tags) in enumerate(zip(tokens, slots, strict=True)) if len(words) != len(tags)]
             if wrong:
                 raise InputError(f"data.load: row {wrong[0]} of {path} has {len(tokens[wrong[0]])} tokens and "

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from datadiet import paths
 from datadiet.errors import InputError
 from datadiet.nets import device
-from datadiet.runs import database, store
+from datadiet.runs import configs, database, store
 from datadiet.runs.configs import chosen_by, key
 
 
@@ -49,7 +49,7 @@ def merge(folder: str | Path) -> dict[str, int]:
                 f"merge: the row of the run {old[:12]} of {folder} is not as it was written; copy the store again. "
                 "Nothing was merged."
             )
-        config = _with_device(config, provenance)
+        config = _with_device(configs.config(**config), provenance)  # complete: a store of before a setting came has not that one
         runs.append((key(config), config, metrics, provenance, _arrays(folder, old, config, metrics, arrays_seal)))
     known = store.live(new for new, *_ in runs)
     for new, _, metrics, _, _ in runs:

@@ -102,10 +102,14 @@ def read(folder: Path) -> Columns:
     import datasets
 
     try:
-        found = datasets.load_from_disk(str(folder))
-    except (OSError, ValueError, KeyError, pa.ArrowException) as problem:
-        raise InputError(f"tables.read: {folder} could not be read as a folder of datasets: {problem}.") from None
-    return checked(Saved(found), str(folder))
+        found = Saved(datasets.load_from_disk(str(folder)))
+        found.arrow.validate(full=True)  # cells of a file that was damaged may lie anywhere in memory
+    except Exception as problem:  # a description that was damaged raises errors of a dozen kinds
+        said = " ".join(str(problem).split())[:300]
+        raise InputError(
+            f"tables.read: {folder} could not be read as a folder of datasets: {type(problem).__name__}: {said}. Save it again."
+        ) from None
+    return checked(found, str(folder))
 
 
 def hub(name: str) -> Saved:

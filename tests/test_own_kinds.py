@@ -321,3 +321,19 @@ def test_a_report_of_images_names_what_the_others_lack(tmp_path, monkeypatch):
     assert call("score", "pets", "--budget", "10s", "--report", "r.html").exit_code == 0
     found = BeautifulSoup((tmp_path / "r.html").read_text(encoding="utf-8"), "html.parser")
     assert "24 of 25; the others have no image that can be read" in " ".join(found.select_one(".facts").text.split())
+
+
+# --- Another kind of file
+
+
+def test_numbers_of_32_bits_keep_their_digits_in_a_text_file(tmp_path):
+    seed = np.random.default_rng().integers(1_000_000)
+    values = np.random.default_rng(seed).lognormal(0, 20, 200).astype(np.float32)
+    values[:4] = 0.1, 1.5e-12, np.inf, -0.0
+    frame = pd.DataFrame({"single": values, "half": np.float16([0.1] * 200), "double": [0.1 + 0.2] * 200})
+    frame.to_parquet(tmp_path / "a.parquet")
+    table = tables.read(tmp_path / "a.parquet")
+    tables.like(table, tmp_path / "a.csv").write(tmp_path / "a.csv")
+    again = pd.read_csv(tmp_path / "a.csv", dtype=str)
+    assert again.iloc[0].tolist() == ["0.1", "0.1", "0.30000000000000004"] and again["single"][1] == "1.5e-12"
+    assert (again["single"].astype(np.float32) == values).all(), f"seed {seed}"

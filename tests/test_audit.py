@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 from datadiet import scores, tables
 from datadiet.audit import clock, engine, frozen, members, planted, pool
 from datadiet.audit.folds import deal, out_of_fold
+from datadiet.audit.kept import Kept
 from datadiet.errors import InputError
 
 
@@ -210,6 +211,31 @@ def test_in_little_time_fewer_tokens_are_read(monkeypatch):
             assert f"at most {most} tokens of a text were read" in found.notes[0] and "Give --budget" in found.notes[0]
             short = frozen.of_texts(texts, encoder="tiny", max_length=most).matrices["layer 2"]
             np.testing.assert_array_equal(found.matrices["layer 2"], short)
+
+
+def test_what_an_earlier_call_has_kept_is_not_ahead(monkeypatch, tmp_path):
+    """Ten of 13 batches are there, and the others fit: nothing is left out for want of the time that all 13 would take."""
+    monkeypatch.setenv("DATADIET_STORE", str(tmp_path))
+    monkeypatch.setattr(frozen, "BLOCK", 2)
+    texts = [" ".join([f"{word} thing {number % 7} here"] * 32) for number in range(200) for word in ("good", "bad")]
+    whole = frozen.of_texts(texts, encoder="tiny", max_length=128).matrices
+    calls, single = [], frozen._single
+
+    def stopped(layers, states, mask):
+        calls.append(1)
+        if len(calls) > 10:
+            raise KeyboardInterrupt
+        return single(layers, states, mask)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(frozen, "_single", stopped)
+        frozen.of_texts(texts, encoder="tiny", max_length=128, kept=Kept(["rows"]))
+    tokens = _Tokens(60.0)
+    monkeypatch.setattr(frozen.time, "monotonic", tokens)
+    monkeypatch.setattr(frozen, "_single", tokens.counted(single))
+    found = frozen.of_texts(texts, encoder="tiny", max_length=128, clock=tokens.clock(), kept=Kept(["rows"]))
+    np.testing.assert_array_equal(found.matrices["layer 2"], whole["layer 2"])
+    assert not found.notes
 
 
 class _Tokens:

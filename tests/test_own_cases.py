@@ -183,7 +183,7 @@ def test_case_16_what_cannot_be_written_is_found_before_the_work(made, monkeypat
         ("no/x.jsonl", "no folder no"),
         ("there.jsonl", "there already"),
         ("a.jsonl", "name another file"),
-        ("x.xlsx", "a workbook"),
+        ("x.xlsx", "no workbook is written; name a .csv file"),
     ):
         refused(score(name, "--out", out), said)
 

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from test_own_cases import call, csv, made, refused, rows, score  # noqa: F401
+from bs4 import BeautifulSoup
+from test_own_cases import TOPICS, call, csv, made, refused, rows, score  # noqa: F401
 
 from datadiet import tables
 from datadiet.tables import labels, predicted
@@ -275,3 +276,64 @@ def test_images_and_folders_that_are_left_out_are_said(tmp_path):
 @pytest.mark.parametrize("command, option", [("score", "--report"), ("score", "--probs"), ("score", "--out"), ("prune", "--out")])
 def test_options_that_name_nothing_are_refused(made, command, option):  # noqa: F811
     refused(call(command, made("a.csv", scored()), option, ""), f"{option} names nothing")
+
+
+# --- The report
+
+
+def page(tmp_path, *options, name="a.csv"):
+    result = call("score", name, "--encoder", "tiny", "--report", "r.html", "--force", *options)
+    assert result.exit_code == 0, result.output
+    return BeautifulSoup((tmp_path / "r.html").read_text(encoding="utf-8"), "html.parser")
+
+
+def test_a_report_has_what_the_command_says_of_classes(made, tmp_path):  # noqa: F811
+    made("a.csv", csv([(i, q, "login\u00a0" if int(i) % 9 == 4 else t) for i, q, t in rows()]))
+    found = page(tmp_path, "--budget", "0.0001")
+    assert "'login' and 'login\\xa0'" in found.select_one(".warn").text
+    names = [each.text for each in found.select(".classes tbody th")]
+    assert "login" in names and "'login\\xa0'" in names
+
+
+def test_a_report_says_what_the_models_saw(made, tmp_path, monkeypatch):  # noqa: F811
+    from datadiet.audit import trained
+
+    monkeypatch.setattr(trained, "MOST_RUNS", 1)
+    made("a.csv", csv(rows()))
+    assert "accuracy out of fold" in page(tmp_path, "--budget", "0.0001").select_one(".facts").text
+    seen = page(tmp_path, "--trained", "--budget", "10min")
+    assert "agreement with the labels" in seen.select_one(".facts").text and "models that trained on the row" in seen.text
+    assert "never saw" not in seen.text and "accuracy out of fold" not in seen.text
+    made("p.csv", csv([(t, *(str(int(t == each)) for each in TOPICS)) for _, _, t in rows()], f"topic,{','.join(TOPICS)}"))
+    given = page(tmp_path, "--probs", ",".join(TOPICS), name="p.csv")
+    assert "must not have seen the row" in given.text and "never saw" not in given.text
+
+
+def test_a_report_of_images_names_what_the_others_lack(tmp_path, monkeypatch):
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    for i in range(24):
+        place = tmp_path / "pets" / ("cat", "dog")[i % 2] / f"{i}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (16, 16), 40 + 120 * (i % 2) + i).save(place)
+    (tmp_path / "pets" / "cat" / "broken.png").write_bytes(b"\x89PNG")
+    assert call("score", "pets", "--budget", "10s", "--report", "r.html").exit_code == 0
+    found = BeautifulSoup((tmp_path / "r.html").read_text(encoding="utf-8"), "html.parser")
+    assert "24 of 25; the others have no image that can be read" in " ".join(found.select_one(".facts").text.split())
+
+
+# --- Another kind of file
+
+
+def test_numbers_of_32_bits_keep_their_digits_in_a_text_file(tmp_path):
+    seed = np.random.default_rng().integers(1_000_000)
+    values = np.random.default_rng(seed).lognormal(0, 20, 200).astype(np.float32)
+    values[:4] = 0.1, 1.5e-12, np.inf, -0.0
+    frame = pd.DataFrame({"single": values, "half": np.float16([0.1] * 200), "double": [0.1 + 0.2] * 200})
+    frame.to_parquet(tmp_path / "a.parquet")
+    table = tables.read(tmp_path / "a.parquet")
+    tables.like(table, tmp_path / "a.csv").write(tmp_path / "a.csv")
+    again = pd.read_csv(tmp_path / "a.csv", dtype=str)
+    assert again.iloc[0].tolist() == ["0.1", "0.1", "0.30000000000000004"] and again["single"][1] == "1.5e-12"
+    assert (again["single"].astype(np.float32) == values).all(), f"seed {seed}"

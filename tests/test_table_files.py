@@ -651,7 +651,7 @@ def test_a_full_disk_is_one_paragraph(file):
     [
         ("no/such/out.csv", "no folder"),
         ("mine.csv", "name another file"),
-        ("out.xlsx", "a workbook"),
+        ("out.xlsx", "no workbook is written"),
         ("out", "ends in ''"),
         ("there.csv", "there already"),
         ("folder.csv", "is a folder"),

@@ -125,10 +125,13 @@ def _encoded(columns, encoder: str, max_length: int, clock: Clock, kept: Kept, p
     length = np.max([np.minimum(each, limit) for each in ids], axis=0)
     order = np.argsort(-length, kind="stable")  # the longest first: the time they take bounds that of the rest
 
-    def work(most: int) -> int:
-        """Tokens of all batches, with their padding, where `most` of a text are read."""
-        batches = [order[i : i + BATCH] for i in range(0, len(order), BATCH)]
-        return sum(len(columns) * min(length[some[0]], most) * len(some) for some in batches)
+    longest = length[order[::BATCH]]  # of each batch
+    sizes = np.diff([*range(0, len(order), BATCH), len(order)])
+
+    def work(most: int, first: int = 0) -> int:
+        """Tokens of the batches from the row at place `first` on, with their padding, where `most` of a text are read."""
+        some = slice(first // BATCH, None)
+        return len(columns) * int((np.minimum(longest[some], most) * sizes[some]).sum())
 
     depth = model.config.num_hidden_layers
     layers = sorted({depth, (2 * depth + 2) // 3, (depth + 2) // 3} if len(columns) == 1 else {0, depth // 2, depth})
@@ -155,7 +158,7 @@ def _encoded(columns, encoder: str, max_length: int, clock: Clock, kept: Kept, p
             if start is not None:
                 done += len(columns) * min(length[some[0]], most) * len(some)
                 took = time.monotonic() - start
-                rest = took * (work(most) - done) / done
+                rest = took * (work(most, i + BATCH) / done)  # blocks that an earlier call has kept are not ahead
                 if took > PATIENCE and rest > SHARE * clock.bound:
                     raise _TooLong(rest, took / done)
             start = start or time.monotonic()  # the first batch pays for what is made once

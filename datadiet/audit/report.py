@@ -23,7 +23,7 @@ from datadiet.errors import InputError
 
 MOST = 100
 OPEN = 30
-FIRST = ("command", "digest")  # of what was done: shown before everything else
+FIRST = ("command", "digest", "lacks")  # of what was done: shown before everything else
 TITLES = {"digest": "digest of the table (SHA-256)", "version": "datadiet"}
 
 

@@ -61,12 +61,14 @@ def headline(audit: Audit, total: int | None) -> str:
     else:
         wrong = "<dd>unknown <small>could not be estimated</small></dd>"
         said = "The number of wrong labels could not be estimated."
-    left = "" if total is None or total == n else f" of {number(total)}; the others have no text or no label"
+    lacks = audit.how.get("lacks", "no text or no label")
+    left = "" if total is None or total == n else f" of {number(total)}; the others have {lacks}"
+    agreed, models = by_whom(audit)
     facts = (
         f'<dl class="facts"><div class="first"><dt>labels estimated wrong</dt>{wrong}</div>'
         f"<div><dt>rows scored</dt><dd>{number(n)} <small>{left.removeprefix(' ')}</small></dd></div>"
         f"<div><dt>classes</dt><dd>{number(k)} <small>the largest has {percent(audit.majority)} of the rows</small></dd></div>"
-        f"<div><dt>accuracy out of fold</dt><dd>{percent(audit.accuracy)} <small>of models that never saw the row; "
+        f"<div><dt>{agreed}</dt><dd>{percent(audit.accuracy)} <small>of {models}; "
         f"the largest class alone: {percent(audit.majority)}</small></dd></div></dl>"
     )
     rank = f"The rows are ranked by <strong>{called(audit.used)}</strong>"
@@ -188,6 +190,15 @@ def order(audit: Audit) -> np.ndarray:
     return np.lexsort((audit.rows, -audit.wrong, -audit.scores[audit.used]))
 
 
+def by_whom(audit: Audit) -> tuple[str, str]:
+    """Name of the accuracy, and the models whose it is: what they saw of a row says how much it is worth."""
+    if "probs" in audit.how:
+        return "accuracy of the predictions", "the models that made them, which must not have seen the row"
+    if audit.how.get("saw the rows"):
+        return "agreement with the labels", "models that trained on the row"
+    return "accuracy out of fold", "models that never saw the row"
+
+
 def suspicious(audit: Audit, texts, most: int, open_rows: int) -> str:
     """Rows of highest score: as given, what the model would say, and how sure that is."""
     first = order(audit)[:most]
@@ -201,8 +212,8 @@ def suspicious(audit: Audit, texts, most: int, open_rows: int) -> str:
                      f'<span>{name(label)} <span class="odds">at {chance(audit.probs[i, own])}</span></span>',
                      f"<span>{suggested}</span>", f'<span class="bad">{chance(audit.wrong[i])}</span>'])
     columns = [("row", ""), ("text", "wide"), ("class in the table", ""), ("model's class", ""), ("label wrong", "n")]
-    words = ("“At” is the probability the models give that class; they never saw the row. “Label wrong” is the probability that "
-             "the class in the table is wrong.")
+    words = (f"“At” is the probability that this class has by {by_whom(audit)[1]}. “Label wrong” is the probability that the "
+             "class in the table is wrong.")
     return section(
         "rows", f"The {plural(len(first), 'most suspicious row')}",
         "<p>Row 1 is the first row of the table, the first one below the header; rows are counted as records, so a line break "
@@ -311,7 +322,7 @@ def limits(audit: Audit) -> str:
         ("Rows that fit no class, or more than one.",
          "They have a class like all others; the score only says that they are hard."),
         ("Texts that say nothing about the class.",
-         "Where the accuracy out of fold is little more than the largest class alone "
+         f"Where the {by_whom(audit)[0]} is little more than the largest class alone "
          f"(here {percent(audit.accuracy)} and {percent(audit.majority)}), the score says little about labels."),
     ]
     lines = "".join(f"<li><strong>{blind}</strong> {why}</li>" for blind, why in seen)

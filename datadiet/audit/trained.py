@@ -193,6 +193,7 @@ def score(
         "text": text, "label": label, **({"text_pair": text_pair} if text_pair else {}), "encoder": encoder,
         "max_length": max_length, "precision": precision, "digest": task.checksum, "epochs": done, "models": len(found),
         "copies": int(again is not None), "budget": seconds, "seconds": round(clock.spent, 1), "version": __version__,
+        "saw the rows": True,
     })  # fmt: skip
 
 

@@ -189,11 +189,11 @@ def typed(file) -> list[str]:
     return words
 
 
-def send(audit, table, found, report, file, force) -> None:
+def send(audit, table, way, report, file, force) -> None:
     """Write the report."""
     from datadiet.audit.report import report as written
 
-    texts = [""] * len(audit.rows)
+    texts, found = [""] * len(audit.rows), way.found
     if found.text:
         first = tables.texts(table, found.text)
         second = tables.texts(table, found.text_pair, "second text ") if found.text_pair else None
@@ -201,7 +201,12 @@ def send(audit, table, found, report, file, force) -> None:
     elif isinstance(table, folders.Pictures):
         paths = table.cells("path")
         texts = [table.folder / paths[row] for row in audit.rows]
-    told = dataclasses.replace(audit, how={"command": typed(file)} | audit.how)
+    told = dataclasses.replace(
+        audit,
+        names=tuple(name if name.isprintable() and name == " ".join(name.split()) else repr(name) for name in audit.names),
+        warnings=(*way.groups.warnings, *audit.warnings),
+        how={"command": typed(file)} | audit.how | {"lacks": way.lacks},
+    )
     page = written(told, texts, title=f"Labels of {Path(str(file)).name}", table_name=Path(str(file)).name, total=len(table))
     with tables.files.whole(report, force) as stream:
         stream.write(page.encode("utf-8", "replace"))

@@ -136,7 +136,7 @@ def _score(file, table, out, force, seconds, start, options) -> None:
         click.echo(pruned.suspicious(table, name, values, way.found.label, way.shown))
         click.echo("\n".join(doors.said(audit)))
         if report:
-            doors.send(audit, table, way.found, report, file, force)
+            doors.send(audit, table, way, report, file, force)
     except InputError as problem:
         on = " What was computed is kept, and the same call goes on from there." if steps.there() else ""
         raise InputError(f"{problem}{on}") from None

@@ -5,6 +5,7 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from datadiet.errors import InputError
@@ -36,7 +37,7 @@ def like(table: Table, file) -> Table:
             f"tables.write: two columns are named {twice[0]!r}, which a {ending} file cannot hold from here; "
             f"rename one, or write the same kind of file."
         )
-    columns = {name: table.cells(name) for name in table.columns}
+    columns = {name: shortest(table, name) for name in table.columns}
     if ending in files.TEXT:
         return as_text(columns, ending)
     if ending in files.LINES:
@@ -51,6 +52,14 @@ def like(table: Table, file) -> Table:
                 f"write a {table.kind} file."
             ) from None
     return Columns(pa.table(out))
+
+
+def shortest(table: Table, name: str) -> list:
+    """Cells of a column; numbers of 16 and 32 bits with the digits that tell them from their neighbours, as one typed them."""
+    cells = table.cells(name)
+    kind = table.arrow.schema.field(name).type if isinstance(table, Columns) else None
+    few = np.float16 if kind == pa.float16() else np.float32 if kind == pa.float32() else None
+    return cells if few is None else [cell if cell is None else float(str(few(cell))) for cell in cells]
 
 
 def as_text(columns: dict, ending: str) -> text.Text:

@@ -65,6 +65,8 @@ def reachable(operation: str, file: Path) -> None:
 def known(operation: str, file: Path) -> str:
     """The ending of a table's file, refused where no table has it."""
     found = ending(file)[0]
+    if found in EXCEL and operation != "tables.read":
+        raise InputError(f"{operation}: {file.name} ends in {found!r}, and no workbook is written; name a .csv file.")
     if found in EXCEL:
         raise InputError(
             f"{operation}: {file.name} ends in {found!r}, a workbook; save its sheet as CSV UTF-8 (in Excel: File, "

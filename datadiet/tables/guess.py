@@ -237,21 +237,21 @@ def doubted(table: Table, kind: str, names: tuple[str, ...]) -> str:
 def wrapped(only: dict) -> str:
     """A sentence where the one object of a file holds a whole table: its columns, or its rows under a key.
 
-    >>> wrapped({"text": "a", "label": "b"}), wrapped({"data": [{"text": "a"}, {"text": "b"}]})[:43]
+    >>> wrapped({"text": "a", "label": "b"}), wrapped({"data": [{"text": "a"}, {"text": "b"}]})[:44]
     ('', ' The file is one JSON object, with 2 objects')
     """
-    values = list(only.values())
-    if {type(value) for value in values} in ({dict}, {list}) and len({len(value) for value in values}) == 1 < len(values[0]):
-        return (
-            " The file is one JSON object that holds columns, not an object for each row; write it by rows (of pandas: "
-            "to_json(file, orient='records', lines=True))."
-        )
     for key, value in only.items():
         if isinstance(value, list) and len(value) > 1 and all(isinstance(each, dict) for each in value):
             return (
                 f" The file is one JSON object, with {len(value)} objects in a list under {key!r}; if these are the rows, write "
                 "that list alone."
             )
+    values = list(only.values())
+    if {type(value) for value in values} in ({dict}, {list}) and len({len(value) for value in values}) == 1 < len(values[0]):
+        return (
+            " The file is one JSON object that holds columns, not an object for each row; write it by rows (of pandas: "
+            "to_json(file, orient='records', lines=True))."
+        )
     return ""
 
 

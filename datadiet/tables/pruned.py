@@ -131,7 +131,7 @@ def rows(
             "--keep 0.7, or --drop-wrong."
         )
     if keep is not None and not 0 < keep <= 1:
-        per_cent = f"; {keep:g} % is --keep {keep / 100:g}" if 1 < keep <= 100 else ""
+        per_cent = f"; {keep:g} % is --keep {keep / 100:g}" if 5 <= keep <= 100 else ""
         raise InputError(f"datadiet prune: --keep {keep:g}; give the share of the rows to keep, above 0 and at most 1{per_cent}.")
     if unscored not in ("keep", "drop"):
         raise InputError(f"datadiet prune: unscored={unscored!r}; choose keep or drop.")

@@ -47,9 +47,9 @@ def averaging(views: list[View], aside=()):
     return chart
 
 
-def class_shares(views: list[View]):
+def class_shares(views: list[View], aside=()):
     """Share of each class that the hardest half holds, by scoring point, mean over runs. Even selection: 0.5 everywhere."""
-    chart = panels(views)
+    chart = panels(views, aside=aside)
     for ax, settings, table, task in chart:
         rows = runs.skew(settings, table)
         rows = rows[rows["task"] == task]

@@ -21,8 +21,8 @@ DOORS = (
      '<a href="what-all-runs-say.html">what all runs say</a>.'),
     ("Run", "quickstart.html", '<a href="quickstart.html">The quickstart</a> needs nothing to download. '
      '<a href="which-score.html">Choose a score</a>, or look at <a href="explorer.html">the examples themselves</a>.'),
-    ("Teach", "data.html", "Exercises and a quiz in each chapter, <code>datadiet course</code> for notebooks and slides, "
-     '<a href="data.html">all runs as tables</a>.'),
+    ("Teach", "teach.html", '<a href="teach.html">Four sessions</a>, exercises and a quiz in each chapter, <code>datadiet '
+     'course</code> for notebooks and slides, <a href="data.html">all runs as tables</a>.'),
 )
 
 

@@ -249,7 +249,9 @@ def test_trained_scores_are_compared_by_planted_flips(mine, monkeypatch):
     audit = trained.score(tables.read(mine), text="text", label="kind", encoder="tiny", seconds=600)
     assert set(audit.check["score"]) == set(trained.NAMES) == set(audit.scores)
     assert audit.how["epochs"] == 5 and audit.how["models"] == 2 and audit.used == audit.check["score"][0]
-    assert np.isfinite(audit.scores["forgetting"]).all() and ((audit.wrong >= 0) & (audit.wrong <= 1)).all()
+    assert np.isfinite(audit.scores["forgetting"]).all()
+    best = audit.check["low"].max()  # where no score finds planted flips, none says which labels are wrong
+    assert ((audit.wrong >= 0) & (audit.wrong <= 1)).all() if best > 0.5 else np.isnan(audit.wrong).all()
     monkeypatch.setattr(trained, "MOST_RUNS", 1)
     named = trained.score(tables.read(mine), text="text", label="kind", encoder="tiny", seconds=600, score="aum")
     assert named.used == "aum" and named.how["models"] == 1

@@ -337,3 +337,11 @@ def test_numbers_of_32_bits_keep_their_digits_in_a_text_file(tmp_path):
     again = pd.read_csv(tmp_path / "a.csv", dtype=str)
     assert again.iloc[0].tolist() == ["0.1", "0.1", "0.30000000000000004"] and again["single"][1] == "1.5e-12"
     assert (again["single"].astype(np.float32) == values).all(), f"seed {seed}"
+
+
+def test_probabilities_that_are_empty_drop_nothing_in_silence(made):  # noqa: F811
+    typed = csv([(*row, f"{i / 40}", "") for i, row in enumerate(rows())], "id,question,topic,datadiet_el2n,datadiet_wrong")
+    name = made("a.csv", typed)
+    refused(call("prune", name, "--drop-wrong", "0.5"), "datadiet_wrong is empty")
+    said = call("prune", name, "--keep", "0.5").stdout
+    assert "The 10 rows with the highest datadiet_el2n" in said and "20 of 40 rows kept" in said

@@ -1,11 +1,13 @@
 """A budget of models that train on the rows: what is planned, and what happens where training is slower than that."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from datadiet import runs, tables
 from datadiet.audit import pace, trained
 from datadiet.audit.clock import OVER
+from datadiet.cli import doors
 from datadiet.errors import InputError
 
 
@@ -102,3 +104,13 @@ def test_epochs_that_end_early_are_recorded_as_far_as_they_went(table):
         assert (short.arrays[name] == whole.arrays[name][:2]).all()
     right = (whole.arrays["logits"].argmax(2) == task.train.labels).T
     assert (whole.arrays["correct"] == right).all(), "an epoch's end is a scoring point: who is right needs no pass of its own"
+
+
+def test_a_ranking_that_finds_nothing_counts_nothing(table, monkeypatch):
+    monkeypatch.setattr(trained.planted, "rated", lambda *given: pd.DataFrame(
+        {"score": ["el2n"], "auc": [0.46], "low": [0.33], "high": [0.58], "found": [0.1]}))  # fmt: skip
+    Slow(monkeypatch, 4.0, 4.0)
+    audit = score(table, seconds=60.0, score="el2n")
+    assert np.isnan(audit.wrong).all() and np.isnan(audit.count).all()
+    said = " ".join(doors.said(audit))
+    assert "says neither how many nor which are wrong" in said and "Wrong labels: about" not in said and "0.46" in said

@@ -203,12 +203,22 @@ def test_without_a_check_or_an_estimate_the_page_says_so():
     assert "Not drawn: 4 rows whose score is infinite" in said
 
 
+def test_where_no_probability_is_known_the_page_says_so():
+    """A training that was stopped before its copy with planted flips, or whose ranking finds none of them."""
+    audit, texts = made(wrong=np.full(60, np.nan), count=(np.nan,) * 3)
+    soup = page(audit, texts, keep=0.5)
+    assert "nan" not in words(soup.main).lower().replace("finance", "")
+    assert {each.text for each in soup.select("#rows .bad")} == {"unknown"} and not soup.select("#scores .key.wrong")
+    assert "unknown" in words(soup.select_one("#scores .classes")) and "unknown" in words(soup.select_one("#confusion table"))
+    assert "of the labels expected to be wrong" not in words(soup.main)
+
+
 @pytest.mark.parametrize(("change", "asked", "seen"), [
     ({}, {"texts": ["one"]}, "60 rows were scored and 1 texts"),
     ({}, {"texts": [None] * 60}, "text 0 is NoneType"),
     ({"used": "aum"}, {}, "'aum', is not among el2n, margin"),
     ({"wrong": np.zeros(3)}, {}, "wrong has 3"),
-    ({"wrong": np.full(60, np.nan)}, {}, "NaN"),
+    ({"wrong": np.where(np.arange(60) == 3, np.nan, 0.5)}, {}, "NaN"),
     ({}, {"keep": 1.5}, "prune.keep"),
     ({}, {"most": 0}, "most=0"),
 ])

@@ -73,11 +73,13 @@ def percent(share: float, digits: int = 1) -> str:
 
 
 def chance(probability: float) -> str:
-    """A probability in whole percent, which is as sure as it is; the ends are never 0 or 100.
+    """A probability in whole percent, which is as sure as it is; the ends are never 0 or 100. NaN is unknown.
 
-    >>> chance(.999), chance(.004), chance(.5)
-    ('over 99\\xa0%', 'under 1\\xa0%', '50\\xa0%')
+    >>> chance(.999), chance(.004), chance(.5), chance(float("nan"))
+    ('over 99\\xa0%', 'under 1\\xa0%', '50\\xa0%', 'unknown')
     """
+    if math.isnan(probability):
+        return "unknown"
     if probability > 0.995:
         return "over 99\u00a0%"
     return "under 1\u00a0%" if probability < 0.005 else percent(probability, 0)

@@ -182,7 +182,8 @@ def _checked(audit: Audit, texts, most: int, open_rows: int) -> list:
         raise InputError(f"audit.report: {n} labels were scored, but {', '.join(other)}; give one of each a row.")
     if audit.used not in audit.scores:
         raise InputError(f"audit.report: the score used, {audit.used!r}, is not among {', '.join(audit.scores)}; name one.")
-    if np.isnan(audit.scores[audit.used]).any() or np.isnan(audit.wrong).any():
+    unknown = np.isnan(audit.wrong)  # in all rows where no flips were planted, or none were found
+    if np.isnan(audit.scores[audit.used]).any() or unknown.any() and not unknown.all():
         raise InputError(f"audit.report: {audit.used!r}, or the probability that a label is wrong, is NaN in some rows; leave "
                          "them out.")
     for place, each in enumerate(texts):

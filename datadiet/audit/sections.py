@@ -133,7 +133,7 @@ def check(audit: Audit) -> str:
 
 def distribution(audit: Audit) -> str:
     """The score over all rows, and class by class."""
-    values, wrong = audit.scores[audit.used], audit.wrong
+    values, known = audit.scores[audit.used], not np.isnan(audit.wrong).all()
     finite = np.isfinite(values)
     inside, beyond = "", int((~finite).sum())
     if finite.any():
@@ -141,17 +141,22 @@ def distribution(audit: Audit) -> str:
         middle = float(np.median(values[finite]))
         label = (f"Histogram of {called(audit.used)} over {plural(int(finite.sum()), 'row')}: from {low:.3g} to {high:.3g}, "
                  f"median {middle:.3g}")
-        drawn = drawing.histogram(values[finite], wrong[finite], label)
-        inside += (
-            f"<figure>{drawn}<figcaption>Number of rows by {called(audit.used)}; "
-            'further right is more suspicious. <span class="key right"></span>labels expected to be right, '
-            '<span class="key wrong"></span>expected to be wrong: the probabilities that the label is wrong, summed.'
-            "</figcaption></figure>"
-        )
+        drawn = drawing.histogram(values[finite], np.nan_to_num(audit.wrong[finite]), label)
+        keys = (
+            ' <span class="key right"></span>labels expected to be right, <span class="key wrong"></span>expected to be wrong: '
+            "the probabilities that the label is wrong, summed." if known else ""
+        )  # fmt: skip
+        inside += (f"<figure>{drawn}<figcaption>Number of rows by {called(audit.used)}; further right is more suspicious.{keys}"
+                   "</figcaption></figure>")
     if beyond:
         inside += f"<p>Not drawn: {plural(beyond, 'row')} whose score is infinite, the most suspicious of all.</p>"
     inside += "<h3>Class by class</h3>" + _classes(audit, values, finite)
     return section("scores", f"The score, {called(audit.used)}", inside)
+
+
+def expected(wrong: float) -> str:
+    """A number of labels expected to be wrong; unknown where it is NaN."""
+    return number(wrong, 1) if wrong == wrong else "unknown"
 
 
 def _classes(audit: Audit, values: np.ndarray, finite: np.ndarray) -> str:
@@ -164,8 +169,9 @@ def _classes(audit: Audit, values: np.ndarray, finite: np.ndarray) -> str:
             continue
         bad = float(audit.wrong[mine].sum())
         drawn = drawing.strip(values[mine & finite], low, high) if (mine & finite).any() else '<span class="none">no score</span>'
-        lines.append((-bad, k, [name(title), number(int(mine.sum())), percent(float(agree[mine].mean()), 0),
-                                f"{number(bad, 1)} ({percent(bad / mine.sum())})", drawn]))
+        share = f" ({percent(bad / mine.sum())})" if bad == bad else ""
+        lines.append((-np.nan_to_num(bad), k, [name(title), number(int(mine.sum())), percent(float(agree[mine].mean()), 0),
+                                               f"{expected(bad)}{share}", drawn]))
     rows = [row for *_, row in sorted(lines, key=lambda line: line[:2])]
     columns = [("class", ""), ("rows", "n"), ("model agrees", "n"), ("expected wrong", "n"), (called(audit.used), "wide")]
     words = (f"Most labels expected to be wrong first. Box: the middle half of the class's rows; stroke: median; line: from 5 to "
@@ -187,7 +193,7 @@ def _tables(columns, words: str, rest_words: str, kind: str):
 
 def order(audit: Audit) -> np.ndarray:
     """Positions among the scored rows, most suspicious first: by the score used, equals by probability, then as in the table."""
-    return np.lexsort((audit.rows, -audit.wrong, -audit.scores[audit.used]))
+    return np.lexsort((audit.rows, -np.nan_to_num(audit.wrong), -audit.scores[audit.used]))
 
 
 def by_whom(audit: Audit) -> tuple[str, str]:
@@ -262,7 +268,7 @@ def shares(audit: Audit, keep: float, rule: str, balanced: bool, offset: float =
     old, new = before / n, after / len(kept)
     most = float(max(old.max(), new.max()))
     lost = [audit.names[c] for c in range(k) if before[c] and not after[c]]
-    bad = float(audit.wrong.sum())
+    bad = float(np.nan_to_num(audit.wrong).sum())
     rows = [[name(audit.names[c]), f"{number(before[c])} ({percent(old[c])})", f"{number(after[c])} ({percent(new[c])})",
              f"{100 * (new[c] - old[c]):+.1f} points".replace("-", "−"), drawing.pair(old[c], new[c], most)]
             for c in sorted(range(k), key=lambda c: (-abs(new[c] - old[c]), c)) if before[c]]
@@ -294,7 +300,7 @@ def confusion(audit: Audit) -> str:
         return section("confusion", "Which class is taken for which", "<p>The models agree with the table in every row.</p>")
     size = np.bincount(audit.given, minlength=k)
     rows = [[f"{name(audit.names[code // k])} → {name(audit.names[code % k])}", number(int(counts[code])),
-             percent(counts[code] / size[code // k]), number(float(audit.wrong[codes == code].sum()), 1)]
+             percent(counts[code] / size[code // k]), expected(float(audit.wrong[codes == code].sum()))]
             for code in pairs[:10 * PAIRS].tolist()]
     columns = [("in the table → the models", ""), ("rows", "n"), ("of the class", "n"), ("expected wrong", "n")]
     more = len(pairs) - len(rows)

@@ -243,12 +243,12 @@ def concluded(task: Task, rows, found: list, probs: list, again: dict | None, wh
     if again is not None:
         check = planted.rated({name: [values] for name, values in again.items()}, [where])
     used = score or (check["score"][0] if len(check) else "el2n")
-    if again is not None and used in again:
-        wrong, count = planted.judged(means[used], [again[used]], [where])
     row = check[check["score"] == used]
     if len(row) and row["low"].iloc[0] <= 0.5:
         said = [*said, f"Planted flips were not found better than at random (area under the curve {row['auc'].iloc[0]:.2f}): the "
-                       "ranking is no guide to wrong labels here."]  # fmt: skip
+                       "ranking is no guide to wrong labels here, and says neither how many nor which are wrong."]  # fmt: skip
+    elif len(row):
+        wrong, count = planted.judged(means[used], [again[used]], [where])
     mean = np.mean(probs, axis=0)
     accuracy, majority = float((mean.argmax(1) == given).mean()), float(counts.max() / n)
     if accuracy < majority + LEARNED:

@@ -172,6 +172,7 @@ def said(audit) -> list[str]:
         others = [f"{each.score} {each.auc:.2f}" for each in audit.check.itertuples() if each.score != audit.used]
         out.append(f"Area under the curve of the other scores: {', '.join(others)}.")
         estimate, low, high = audit.count
+    if len(row) and estimate == estimate:  # where a number could be given
         out.append(
             f"Wrong labels: about {estimate:.0f} of {len(audit.rows)} rows, between {low:.0f} and {high:.0f}. Rows whose "
             "class is in doubt count as wrong where they look like planted flips; errors made the same way throughout "

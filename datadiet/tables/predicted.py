@@ -81,6 +81,8 @@ def other_way(names, groups: Classes) -> str:
         return ", the second one minus the first"
     few = groups.counts.min()
     if len(names) < len(groups.names):
+        if 20 * few > groups.counts.sum():
+            return ""
         return f", or empty the labels that the model does not know (of {shown_name(groups.names[groups.counts.argmin()])} {few})"
     return ", and leave away those of classes that no row has, the others summing to 1"
 

@@ -191,7 +191,8 @@ def rows(
                 f"Of the rows that are kept {share:.0%} are probably labelled wrong (datadiet_wrong above {PROBABLY:g}), of all "
                 f"{before:.0%}: what is hard is often wrong. --drop-wrong {PROBABLY:g} takes them out first."
             )
-    by = "datadiet_wrong" if "datadiet_wrong" in table.columns else column
+    known = "datadiet_wrong" in table.columns and (column is None or not np.isnan(numbers(table, "datadiet_wrong")).all())
+    by = "datadiet_wrong" if known else column
     kept = np.where(stays, "kept", "dropped")
     said.append(suspicious(table, by, scores if by == column else numbers(table, by), label, [text] if text else [], kept))
     return Pruned(table.take(positions), positions, tuple(said))
@@ -214,7 +215,13 @@ def wrong(table: Table, limit: float) -> np.ndarray:
             "datadiet prune: --drop-wrong reads the column datadiet_wrong, which this table does not have; score "
             f"it with `datadiet score` first. The table has {listed(table.columns)}."
         )
-    return numbers(table, "datadiet_wrong")
+    found = numbers(table, "datadiet_wrong")
+    if np.isnan(found).all():
+        raise InputError(
+            "datadiet prune: the column datadiet_wrong is empty, as it is where planted flips were not found; take "
+            "--drop-wrong away, or score the table in another way."
+        )
+    return found
 
 
 def every_class(table: Table, groups: Classes, scored: np.ndarray) -> np.ndarray:

@@ -108,16 +108,16 @@ COLUMNS = {
 VALIDATION = re.compile("validation_.+")  # numbers on the validation split: nothing in the book is decided by them
 NESTED = ("errors", "spawn_epochs", "velocity")  # lists of numbers, which no row holds
 
-# Bits of the mantissas in the files of scores, that is five and three digits: a spread over five seeds is not known to more. The
+# Bits of the mantissas in the files of scores, that is four and three digits: a spread over five seeds is not known to more. The
 # ranks, by which runs were chosen, are exact.
-BITS = {"mean": 17, "sd": 10}
+BITS = {"mean": 13, "sd": 10}
 SHARED = ("el2n", "grand_head", "margin", "entropy", "cross_entropy", "grand")
 # A row of scores-NAME.parquet is a training example, in the public order of the set. POINT is a scoring point.
 SCORE_COLUMNS = {
     "id": Column("of the example in its set, which its publisher's files give", COUNT),
     "label": Column("place of its class in label_names, in the file's metadata; flipped where noise was asked for", COUNT),
     "truth": Column("the label before flips, where there were any", COUNT),
-    "el2n@POINT mean": Column("length of the error vector, mean over seeds, five digits as all means", "0 to 1.41", "high"),
+    "el2n@POINT mean": Column("length of the error vector, mean over seeds, four digits as all means", "0 to 1.41", "high"),
     "grand_head@POINT mean": Column("length of the gradient of the last layer", "loss per unit of weight", "high"),
     "margin@POINT mean": Column("largest probability of another class less that of the label", "-1 to 1", "high"),
     "entropy@POINT mean": Column("of the predicted probabilities", "nats", "high"),

@@ -108,9 +108,9 @@ COLUMNS = {
 VALIDATION = re.compile("validation_.+")  # numbers on the validation split: nothing in the book is decided by them
 NESTED = ("errors", "spawn_epochs", "velocity")  # lists of numbers, which no row holds
 
-# Bits of the mantissas in the files of scores, that is four and three digits: a spread over five seeds is not known to more. The
+# Bits of the mantissas in the files of scores, that is four and two digits: a spread over five seeds is not known to more. The
 # ranks, by which runs were chosen, are exact.
-BITS = {"mean": 13, "sd": 10}
+BITS = {"mean": 13, "sd": 7}
 SHARED = ("el2n", "grand_head", "margin", "entropy", "cross_entropy", "grand")
 # A row of scores-NAME.parquet is a training example, in the public order of the set. POINT is a scoring point.
 SCORE_COLUMNS = {
@@ -123,7 +123,7 @@ SCORE_COLUMNS = {
     "entropy@POINT mean": Column("of the predicted probabilities", "nats", "high"),
     "cross_entropy@POINT mean": Column("loss of the label", "nats", "high"),
     "grand@POINT mean": Column("length of the gradient over all weights, where recorded for all", "as grand_head", "high"),
-    "SCORE@POINT sd": Column("standard deviation over seeds of each score above, n - 1 in the denominator, three "
+    "SCORE@POINT sd": Column("standard deviation over seeds of each score above, n - 1 in the denominator, two "
                                "digits", "as its score"),
     "rank@POINT without SEED": Column("place from the hardest, 0 first, by EL2N, mean over all seeds but SEED: what the run of "
                                       "that seed was ranked by", COUNT, "low"),

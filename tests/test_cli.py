@@ -110,8 +110,8 @@ def test_a_name_that_is_too_long_is_refused_in_words(call, arguments):
 
 
 @pytest.mark.parametrize("arguments, said", [
-    (["--keep", "0"], ["fraction=0"]),
-    (["--keep", "1.5"], ["fraction=1.5"]),
+    (["--keep", "0"], ["--keep 0; give the share"]),
+    (["--keep", "1.5"], ["--keep 1.5; give the share"]),
     (["--keep", "half"], ["half"]),
     ([], ["--keep"]),
     (["--keep", "0.5", "--rule", "hard"], ["'hard'", "hardest"]),
@@ -119,7 +119,7 @@ def test_a_name_that_is_too_long_is_refused_in_words(call, arguments):
     (["--keep", "0.5", "--score", "loss"], ["'loss'", "datadiet_el2n"]),
     (["--keep", "0.5", "--score", "text"], ["'text'", "not numbers"]),
     (["--keep", "0.5", "--balanced", "label"], ["'label'", "topic"]),
-    (["--keep", "0.5", "--balanced", ""], ["no", "column ''", "topic"]),
+    (["--keep", "0.5", "--balanced", ""], ["--balanced names nothing", "give a value, or leave it away"]),
     (["--keep", "0.5", "--out", "kept.xlsx"], [".xlsx"]),
     (["--keep", "0.5", "--out", "no/such/folder/kept.csv"], ["no/such/folder"]),
 ])

@@ -21,7 +21,7 @@ from small import config, settings, words, write_words  # noqa: F401
 from datadiet import paths, prune, runs
 from datadiet.chapters.score_timing.runs import wanted as score_timing
 from datadiet.errors import InputError
-from datadiet.runs import bill, engines, process, sealed, store, verify
+from datadiet.runs import bill, engines, process, provenance, sealed, store, verify
 
 CLOCKS = ["seconds", "train_seconds", "scoring_seconds", "started"]
 
@@ -179,6 +179,15 @@ def book(words, monkeypatch):  # noqa: F811
     (words / "claims.yml").write_text("[]")
     monkeypatch.setattr(paths, "root", lambda: words)
     return words
+
+
+def test_the_commit_is_that_of_the_book_at_hand(words, monkeypatch):  # noqa: F811
+    """In one process, a book without a repository and one with it are asked one after the other."""
+    here = provenance.commit()
+    monkeypatch.setattr(paths, "root", lambda: words)
+    assert provenance.commit() == "unknown"
+    monkeypatch.undo()
+    assert provenance.commit() == here
 
 
 def test_published_runs_are_the_live_ones(book, monkeypatch):

@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 from functools import cache
+from pathlib import Path
 
 from datadiet import __version__, paths
 from datadiet.errors import InputError
@@ -26,14 +27,21 @@ def hardware() -> str:
     return f"{cpu}, {os.cpu_count()} cores" + ("" if gpu is None else f", {gpu}")
 
 
-@cache
 def commit() -> str:
     """Short commit of the book's repository, with a plus sign where the package differs from it; "unknown" outside git."""
     try:
-        git = ["git", "-C", str(paths.root())]
+        return _commit_of(paths.root())
+    except InputError:
+        return "unknown"
+
+
+@cache
+def _commit_of(root: Path) -> str:
+    try:
+        git = ["git", "-C", str(root)]
         head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
         changed = subprocess.run([*git, "status", "--porcelain", "--", "datadiet"], capture_output=True, text=True).stdout
-    except (OSError, InputError, subprocess.CalledProcessError):
+    except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return head + ("+" if changed.strip() else "")
 

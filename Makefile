@@ -17,7 +17,7 @@ pdf: book
 	.venv/bin/python -m datadiet.book.pdf
 
 test: $(INSTALLED)
-	.venv/bin/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	.venv/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # The package is installed in place without an index: setuptools is in the lock.
 $(INSTALLED): requirements.lock pyproject.toml

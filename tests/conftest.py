@@ -13,21 +13,30 @@ import pytest
 from datadiet.book import render
 
 ROOT = Path(__file__).resolve().parent.parent
+BOOK = "tests/test_book.py", "tests/test_pages.py"  # files whose tests share the executed book, and so a process
 CHAPTERS = [page for page in render.pages(ROOT) if render.is_notebook((ROOT / f"{page}.md").read_text())]
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "gpu: needs a CUDA GPU")
-    config.addinivalue_line("markers", "xdist_group: tests that share a process of `make test`")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
     """Of the two processes of `make test`, one executes the book, which takes longest; the other begins with the other files."""
-    book = [item for item in items if "executed" in getattr(item, "fixturenames", ())]
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("book" if item in book else item.path.name))
-    items.sort(key=lambda item: item not in book)
+    from xdist.scheduler import LoadFileScheduling
+
+    class TheBookOnce(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "book" if file in BOOK else file
+
+    return TheBookOnce(config, log)
+
+
+def pytest_collection_modifyitems(items):
+    """Tests of the book come first: what is sent out first begins first."""
+    items.sort(key=lambda item: item.nodeid.partition("::")[0] not in BOOK)
 
 
 @pytest.fixture(autouse=True)

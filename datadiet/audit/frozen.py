@@ -135,10 +135,10 @@ def _encoded(columns, encoder: str, max_length: int, clock: Clock, kept: Kept, p
 
     depth = model.config.num_hidden_layers
     layers = sorted({depth, (2 * depth + 2) // 3, (depth + 2) // 3} if len(columns) == 1 else {0, depth // 2, depth})
-    done, start, bar = 0, None, None
+    done, start = 0, None
 
     @torch.inference_mode()
-    def encoded(first: int, most: int) -> dict:
+    def encoded(first: int, most: int, bar) -> dict:
         """Features of a block of batches, by the first `most` tokens of a text; stops where the rest would take too long."""
         nonlocal done, start
         parts = []
@@ -165,10 +165,9 @@ def _encoded(columns, encoder: str, max_length: int, clock: Clock, kept: Kept, p
         return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
     def every(most: int) -> list[dict]:
-        nonlocal bar
         with tqdm(total=len(order), disable=not progress, desc="encoding", unit="row", leave=False) as bar:
             firsts = range(0, len(order), BLOCK * BATCH)
-            return [kept.step(f"encoded {first}, {most} tokens", lambda first=first: encoded(first, most)) for first in firsts]
+            return [kept.step(f"encoded {at}, {most} tokens", lambda at=at: encoded(at, most, bar)) for at in firsts]
 
     parts, out, note = [], {}, ""
     within = [limit, *(shorter for shorter in SHORTER if shorter < limit)]

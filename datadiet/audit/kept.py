@@ -26,7 +26,6 @@ class Kept:
     ----------
     identity : list, optional
         Everything that the steps depend on: content of the table, settings, versions. Anything that JSON holds.
-
     until_written : bool
         Whether steps stay when the audit is through, until their owner has written the result and lets them go.
 

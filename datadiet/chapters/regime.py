@@ -56,12 +56,13 @@ class Experiment:
 
     @property
     def outcome(self) -> str:
-        """ "agrees" (every part holds), "disagrees" (one fails and none holds), "partly", "undecided" or "no runs"."""
+        """ "agrees" (every part holds), "disagrees" (one fails and none holds), "partly", "undecided"; "no runs" where a part has
+        none."""
         seen = [part.outcome for part in self.parts if part.outcome not in (FLOOR, "no runs")]
-        if "fails" in seen:
-            return "partly" if "holds" in seen else "disagrees"
         if not self.parts or "no runs" in (part.outcome for part in self.parts):
             return "no runs"
+        if "fails" in seen:
+            return "partly" if "holds" in seen else "disagrees"
         return "agrees" if set(seen) == {"holds"} else "partly" if "holds" in seen else "undecided"
 
     @property

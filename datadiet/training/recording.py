@@ -66,7 +66,8 @@ class Recording:
         if self.right:
             out["correct"] = np.stack(self.right, axis=1).astype(np.uint8)
         if self.at:
-            reached = [self.at[step] for step in self.points if step in self.at]  # training may have ended before the last
+            last = max(self.at)  # training may have ended before the last point
+            reached = [self.at[step] for step in self.points if step <= last]
             out |= {name: np.stack([each[name] for each in reached]) for name in reached[0]}
             if len(self.sample):
                 out["grand_positions"] = self.sample

@@ -323,8 +323,8 @@ def test_verdicts(given, verdict):
 
 
 @pytest.mark.parametrize("some, outcome", [
-    ([], "no runs"), ([NONE], "no runs"), ([HOLDS, NONE], "no runs"), ([FAILS, NONE], "no runs"), ([HOLDS, FAILS, NONE], "no runs"),
-    ([HOLDS], "agrees"), ([FAILS, FAILS], "disagrees"),
+    ([], "no runs"), ([NONE], "no runs"), ([HOLDS, NONE], "no runs"), ([FAILS, NONE], "no runs"),
+    ([HOLDS, FAILS, NONE], "no runs"), ([HOLDS], "agrees"), ([FAILS, FAILS], "disagrees"),
     ([FAILS, UNDECIDED], "disagrees"), ([HOLDS, FAILS], "partly"), ([HOLDS, UNDECIDED], "partly"), ([UNDECIDED], "undecided"),
     ([FLOOR], "undecided"), ([FLOOR, HOLDS], "agrees"), ([FLOOR, FAILS], "disagrees"),
 ])

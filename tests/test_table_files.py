@@ -562,6 +562,8 @@ def test_names_stay_as_typed(file):
         ("t.csv", "a,b\n", "no rows"),
         ("t.csv", "", "could not be read: it is empty"),
         ("t.csv", "\n\r\n", "it is empty"),
+        ("t.csv", "sep=;\n", "it is empty"),
+        ("t.csv", "  \n \n", "it is empty"),
         ("t.csv", "\0\0,\0\n1,2\n", "zero bytes"),
         ("t.csv.gz", "not packed", "could not be read"),
         ("t.jsonl", "{", "could not be read: line 1 is no JSON"),

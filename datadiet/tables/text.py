@@ -157,7 +157,7 @@ def read(file, sep: str | None = None, encoding: str | None = None, quotes: bool
     out.kind, out.data, out.charset, out.new = files.ending(file)[0], data, how, {}
     start = len(data) - len(data.lstrip(b"\r\n"))
     if start == len(data):
-        raise InputError(f"tables.read: {name} could not be read: it is empty. Give a file with names in its first line.")
+        raise InputError(nothing_in(name))
     end = line_end(data, start)
     said, start = declared(data, start, end)
     out.sep = separator(data, start, end, files.TEXT[out.kind], sep, said, quotes is not False)
@@ -166,6 +166,11 @@ def read(file, sep: str | None = None, encoding: str | None = None, quotes: bool
         notes.append(f"{name} is separated by {SEPARATORS.get(out.sep, repr(out.sep.decode()))}; the result is too.")
     out.notes = tuple(notes)
     return out
+
+
+def nothing_in(name: str) -> str:
+    """Why a file without a line of names is refused."""
+    return f"tables.read: {name} could not be read: it is empty. Give a file with names in its first line."
 
 
 def parse(out: Text, name: str, start: int, end: bytes, quotes, notes) -> None:
@@ -202,6 +207,8 @@ def parse(out: Text, name: str, start: int, end: bytes, quotes, notes) -> None:
     counts = np.diff(np.searchsorted(seps, ends), prepend=0)
     spaces = blanks(data, starts, stops, counts)
     rows = np.flatnonzero(~spaces)
+    if not len(rows):
+        raise InputError(nothing_in(name))
     first, rows = rows[0], rows[1:]
     if not len(rows):
         raise InputError(f"tables.read: {name} holds no rows below its names; give a file with a row an example.")

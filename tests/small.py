@@ -6,8 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
-from datadiet import runs
+from datadiet import data, runs
 from datadiet.chapters import ledger, queue
 from datadiet.chapters.settings import settings_of
 
@@ -53,6 +54,37 @@ def settings(chapter="score-timing", **changes):
              "score_at": [0, 2, "1ep", "2ep"]} | TINY
     known = settings_of("smoke", chapter)
     return settings_of("smoke", chapter, **{name: value for name, value in small.items() if name in known} | changes)
+
+
+KINDS = ("texts", "images", "tags", "trained")
+
+
+def scorable(kind, folder, n=80):
+    """Words of a ``datadiet score`` of `n` rows of a kind, run in `folder`, with time for everything; the file that it writes."""
+    draw = np.random.default_rng(0)
+    often = "--budget", "5h"
+    if kind == "images":
+        for k in range(n):
+            (folder / "rows" / "ab"[k % 2]).mkdir(parents=True, exist_ok=True)
+            pixels = draw.integers(0, 150, (20, 24, 3)) + 100 * (k % 2)
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / "rows" / "ab"[k % 2] / f"{k:03d}.png")
+        return ["score", "rows", *often], folder / "rows.scored.csv"
+    if kind == "tags":
+        places = draw.choice(["ulm", "bonn", "kiel"], (n, 2))
+        lines = [{"tokens": ["from", a, "to", b, str(k)], "tags": ["O", "B-from", "O", "B-to", "O"], "way": "ab"[k % 2]}
+                 for k, (a, b) in enumerate(places.tolist())]  # fmt: skip
+        (folder / "rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        return ["score", "rows.jsonl", "--label", "way", "--encoder", "tiny", *often], folder / "rows.scored.jsonl"
+    train = data.shrink(data.load("docstrings"), n, seed=0).train
+    texts = [json.dumps(text.replace('"', "")) for text in train.inputs["text"]]
+    lines = [f"{text},{label}\n" for text, label in zip(texts, train.labels, strict=True)]
+    (folder / "rows.csv").write_text("text,label\n" + "".join(lines))
+    how = ["--text", "text", "--label", "label", "--encoder", "tiny", *(["--trained"] if kind == "trained" else [])]
+    return ["score", "rows.csv", *how, *often], folder / "rows.scored.csv"
+
+
+# Numbers of `datadiet.audit` with which small calls have many steps: small blocks, and a state that is kept at each epoch.
+STEPS = {"pictures.BLOCK": 32, "tagged.BLOCK": 32, "trained.APART": 0, "trained.MOST_RUNS": 2}
 
 
 def rows(arm, values, column="test_accuracy", **more):

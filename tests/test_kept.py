@@ -4,10 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from small import KINDS, STEPS, scorable
 
 from datadiet.audit.kept import Kept
 
@@ -161,3 +163,86 @@ def test_a_disk_that_is_full_in_the_end_costs_no_work(table, folder, monkeypatch
     result = CliRunner().invoke(cli.main, [*table, *more, "--force"])
     assert result.exit_code == 0 and "of its steps were used again" in result.stdout, result.output
     assert not list((folder / "store").rglob("*.npz"))
+
+
+@pytest.mark.parametrize("kind", KINDS[1:])
+def test_calls_stopped_by_hand_again_and_again_end_as_one_never_stopped(kind, folder, monkeypatch):
+    """Each is stopped once it has kept a few steps; none is made twice, and the last call writes the same bytes."""
+    from click.testing import CliRunner
+
+    from datadiet import cli
+
+    monkeypatch.chdir(folder)
+    asked, out = scorable(kind, folder)
+    for name, value in STEPS.items():
+        monkeypatch.setattr(f"datadiet.audit.{name}", value)
+
+    def call():
+        result = CliRunner().invoke(cli.main, asked)
+        written = out.read_bytes() if out.exists() else None
+        out.unlink(missing_ok=True)
+        return result, written
+
+    result, whole = call()
+    assert result.exit_code == 0 and "used again" not in result.stdout, result.output
+    put, made = Kept.put, []
+
+    def stopping(self, name, arrays):
+        put(self, name, arrays)
+        made.append(name)
+        if len(made) % 5 == 0:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Kept, "put", stopping)
+    stops = 0
+    while stops < 20:
+        result, written = call()
+        if result.exit_code == 0 and "Stopped by hand" not in result.stdout:
+            break
+        stops += 1
+        if result.exit_code == 0:  # finished runs of models that train on the rows are worth a result
+            assert kind == "trained" and "The same call goes on from there." in result.stdout
+        else:
+            assert result.exit_code == 130 and written is None, result.output
+            assert "nothing was written, and what was finished is kept" in result.stderr
+    assert stops > 1 and "used again" in result.stdout and written == whole
+    # Of a training each epoch but the last leaves a state, in place of the one before.
+    each = Counter(made)
+    assert all(times == (4 if name.endswith("begun") else 1) for name, times in each.items()), each
+    assert not list((folder / "store").rglob("*.npz"))
+
+
+@pytest.mark.parametrize("kind", KINDS[1:])
+def test_other_rows_and_settings_are_another_audit(kind, folder, monkeypatch):
+    from click.testing import CliRunner
+
+    from datadiet import cli
+
+    monkeypatch.chdir(folder)
+    asked, _ = scorable(kind, folder, 40)
+    seen = []
+
+    def audit(*more) -> str:
+        """The audit that a call with `more` options begins; it ends with its first step."""
+        with monkeypatch.context() as patch:
+            patch.setattr(Kept, "step", lambda self, name, make: (seen.append(self.audit), 1 / 0))
+            assert isinstance(CliRunner().invoke(cli.main, [*asked, *more]).exception, ZeroDivisionError)
+        return seen[-1]
+
+    first = audit()
+    assert audit() == first and audit("--budget", "1h") == first, "more time goes on from what there is"
+    if kind == "images":
+        file = folder / "rows" / "a" / "000.png"
+        whole, times = file.read_bytes(), file.stat()
+        file.write_bytes(whole[:-1] + b"x")
+        os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    else:
+        assert audit("--max-length", "64") != first and audit("--encoder", "minilm") != first
+        [file] = folder.glob("rows.*")
+        file.write_text(file.read_text().replace("ulm" if kind == "tags" else '\n"', "wien" if kind == "tags" else '\n"A ', 1))
+    assert audit() != first
+    first = audit()
+    monkeypatch.setattr("datadiet.__version__", "9")
+    assert audit() != first
+    if kind == "trained":
+        assert audit("--precision", "bfloat16") != audit()

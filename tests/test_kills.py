@@ -3,7 +3,6 @@
 A few kills an engine here; as many as ``DATADIET_KILLS`` says in the weekly job (20), where the whole book is killed as well.
 """
 
-import json
 import os
 import random
 import re
@@ -18,10 +17,10 @@ from pathlib import Path
 import datasets
 import pandas as pd
 import pytest
-from small import config, words  # noqa: F401
+from small import KINDS, STEPS, config, scorable, words  # noqa: F401
 from test_cluster import cluster  # noqa: F401
 
-from datadiet import data, paths, runs, tables
+from datadiet import paths, runs, tables
 from datadiet.runs import checked
 from datadiet.tables import files
 
@@ -128,26 +127,26 @@ def moments_of_kills() -> random.Random:
     return random.Random(seed)
 
 
-SCORE = """
+SCORE = f"""
 import sys
-import torch, transformers, datadiet.audit.engine, datadiet.audit.trained, datadiet.audit.tuned
+import torch, transformers, datadiet.audit.tuned
+from datadiet.audit import engine, pictures, tagged, trained
 from datadiet.cli import main
+{'; '.join(f'{name} = {value}' for name, value in STEPS.items())}
 print("ready", flush=True)
 main(sys.argv[1:])
 """
 
 
 @pytest.mark.timeout(900 + 60 * KILLS)
-def test_a_table_scored_under_kills_is_that_of_a_call_never_killed(tmp_path):
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_table_scored_under_kills_is_that_of_a_call_never_killed(kind, tmp_path):
     """With time for every member, the budget decides nothing; a kill at any moment leaves the whole result or none."""
-    train = data.shrink(data.load("docstrings"), 240, seed=0).train
-    texts = [json.dumps(text.replace('"', "")) for text in train.inputs["text"]]
-    source, out = tmp_path / "rows.csv", tmp_path / "rows.scored.csv"
-    source.write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in zip(texts, train.labels, strict=True)))
+    asked, out = scorable(kind, tmp_path, 240)
+    there = sorted(each.name for each in tmp_path.iterdir())
 
     def begun(store):
         env = os.environ | {"DATADIET_STORE": str(tmp_path / store), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-        asked = "score rows.csv --text text --label label --encoder tiny --budget 5h".split()
         child = subprocess.Popen([sys.executable, "-c", SCORE, *asked], cwd=tmp_path, env=env | {"PYTHONPATH": str(ROOT)},
                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)  # fmt: skip
         assert child.stdout.readline() == "ready\n"
@@ -173,7 +172,7 @@ def test_a_table_scored_under_kills_is_that_of_a_call_never_killed(tmp_path):
     child, _ = begun("killed")
     _, problem = child.communicate()
     assert out.read_bytes() == whole, problem
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["killed", "rows.csv", "rows.scored.csv", "whole"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == sorted(["killed", "whole", out.name, *there])
     assert [each for each in (tmp_path / "killed").rglob("*") if each.is_file()] == [], "an audit that is through keeps no step"
 
 

@@ -20,11 +20,11 @@ class Slow:
         monkeypatch.setattr(pace, "of_updates", lambda config, task, seed=0: planned / 5 / (1 + trained.SCORING))  # 5 updates
         monkeypatch.setattr(trained, "_run", self.run)
 
-    def run(self, config, task, progress, going_on):
+    def run(self, config, task, progress, going_on, begun):
         for done in range(1, config["epochs"] + 1):
             self.now += self.each[min(len(self.made), len(self.each) - 1)] if isinstance(self.each, list) else self.each
             self.made.append(config["epochs"])
-            if not going_on(done):
+            if not going_on(done, dict):
                 break
         draw, n = np.random.default_rng(len(self.made)), len(task.train)
         names = [name for name in trained.NAMES if done > 1 or name not in trained.OVER_TIME]
@@ -98,7 +98,7 @@ def test_epochs_that_end_early_are_recorded_as_far_as_they_went(table):
 
     task, _, _ = trained.as_task(table, "text", "kind")
     config = runs.config(task=task.name, encoder="tiny", epochs=3, score_at=["1ep", "2ep", "3ep"], watch=True, quick=True)
-    whole, short = loop.fit(config, task), loop.fit(config, task, going_on=lambda done: done < 2)
+    whole, short = loop.fit(config, task), loop.fit(config, task, going_on=lambda done, state: done < 2)
     assert short.metrics["updates"] == whole.metrics["updates"] * 2 // 3
     for name in ("logits", "feature_norms"):
         assert (short.arrays[name] == whole.arrays[name][:2]).all()
@@ -114,3 +114,26 @@ def test_a_ranking_that_finds_nothing_counts_nothing(table, monkeypatch):
     assert np.isnan(audit.wrong).all() and np.isnan(audit.count).all()
     said = " ".join(doors.said(audit))
     assert "says neither how many nor which are wrong" in said and "Wrong labels: about" not in said and "0.46" in said
+
+
+@pytest.mark.parametrize("changes", [{}, {"optimizer": "sgd"}, {"task": "digits", "encoder": "resnet-small", "shifts": True}])
+def test_a_training_that_is_gone_on_with_ends_as_one_never_stopped(table, changes):
+    """From the state at each epoch, as the arrays of a file, in a loop of its own; bit for bit."""
+    from datadiet import data
+    from datadiet.training import loop
+
+    task = data.shrink(data.load("digits"), 60, seed=0) if "task" in changes else trained.as_task(table, "text", "kind")[0]
+    how = {"task": task.name, "encoder": "tiny", "epochs": 3, "watch": True, "quick": True, "batch_size": 16, "seed": 4}
+    config = runs.config(**how | {"score_at": [0, "1ep", "2ep", "3ep"]} | changes)
+    states = []
+    whole = loop.fit(config, task, going_on=lambda done, state: states.append(state()) or True)
+    assert all(isinstance(values, np.ndarray) and values.dtype != object for state in states for values in state.values())
+    for state in states:
+        after = loop.fit(config, task, begun={name: values.copy() for name, values in state.items()})
+        assert after.arrays.keys() == whole.arrays.keys()
+        for name, values in whole.arrays.items():
+            assert values.tobytes() == after.arrays[name].tobytes(), name
+        assert {k: v for k, v in after.metrics.items() if "seconds" not in k} == {
+            k: v for k, v in whole.metrics.items() if "seconds" not in k}  # fmt: skip
+    with pytest.raises(InputError, match="schedule or VoG"):
+        loop.fit(config | {"vog": True}, task, begun=states[0])

@@ -10,10 +10,11 @@ import numpy as np
 
 from datadiet import __version__, scores
 from datadiet.audit import doubt, frozen, members, planted, pool
+from datadiet.audit import kept as keeping
 from datadiet.audit.clock import Clock, rounded
 from datadiet.audit.folds import deal
 from datadiet.audit.found import Audit
-from datadiet.audit.kept import Kept, identity
+from datadiet.audit.kept import Kept
 from datadiet.errors import InputError
 
 COPIES = (2, 6)  # of the labels with planted flips: at least, at most
@@ -78,9 +79,7 @@ def of_table(
         few = "ten are the fewest that can be told apart by models that did not see them"
         raise InputError(f"datadiet score: {len(rows)} rows have a text and a label; {few}.")
     inputs = task.train.inputs
-    steps = keep if isinstance(keep, Kept) else Kept()
-    if keep:
-        steps.of(identity(task, encoder=encoder, max_length=max_length, seed=seed))
+    steps = keeping.steps(keep, ["texts", task.checksum], encoder=encoder, max_length=max_length, seed=seed)
     features = frozen.of_texts(
         inputs["text"], inputs.get("text_pair"), encoder=encoder, max_length=max_length, clock=clock, kept=steps,
         progress=progress,

@@ -56,25 +56,39 @@ class Kept:
 
         A folder that cannot be written, or a full disk, costs the next call this step and nothing else.
         """
-        if self.folder is None:
-            return make()
-        file = self.folder / f"{hashlib.sha256(name.encode()).hexdigest()[:24]}.npz"
-        if file.is_file():
-            if (found := self._whole(file, name)) is not None:
-                self.used.append(name)
-                return found
-            self.torn.append(name)
+        if (found := self.found(name)) is not None:
+            return found
         made = make()
-        half = file.with_suffix(f".{os.getpid()}")
+        self.put(name, made)
+        return made
+
+    def found(self, name: str) -> dict | None:
+        """Arrays of a step that is kept; None where there is none, or none that is whole."""
+        if self.folder is None or not self._file(name).is_file():
+            return None
+        found = self._whole(self._file(name), name)
+        (self.torn if found is None else self.used).append(name)
+        return found
+
+    def put(self, name: str, made: dict) -> None:
+        """Keep the arrays of a step, in place of those that it had."""
+        if self.folder is None:
+            return
+        half = self._file(name).with_suffix(f".{os.getpid()}")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with half.open("wb") as stream:
                 np.savez(stream, **made, **{SEAL: np.array(self._seal(name, made))})
-            half.replace(file)
+            half.replace(self._file(name))
         except OSError:
             with suppress(OSError):
                 half.unlink()
-        return made
+
+    def drop(self, name: str) -> None:
+        """A step that no call will ask for again."""
+        if self.folder is not None:
+            with suppress(OSError):
+                self._file(name).unlink()
 
     def forget(self) -> None:
         """The audit is through: its steps go, unless it was stopped by hand."""
@@ -89,6 +103,9 @@ class Kept:
         if self.torn:
             out.append(f"{len(self.torn)} steps of an earlier call were not whole, and were computed again.")
         return out
+
+    def _file(self, name: str) -> Path:
+        return self.folder / f"{hashlib.sha256(name.encode()).hexdigest()[:24]}.npz"
 
     def _whole(self, file: Path, name: str) -> dict | None:
         try:
@@ -108,8 +125,24 @@ class Kept:
         return digest.hexdigest()
 
 
-def identity(task, *, encoder: str, max_length: int, seed: int) -> list:
-    """Everything that the steps of an audit of texts depend on: rows, settings, the encoder's files, code, releases, threads."""
+def steps(keep, content, *, encoder: str | None, **settings) -> Kept:
+    """Steps of an audit of `content`, with `settings`.
+
+    Parameters
+    ----------
+    keep : bool or Kept
+        Whether to keep them, or the :class:`Kept` that is to.
+    content : anything that JSON holds
+        The rows that are scored, or a checksum of them.
+    """
+    kept = keep if isinstance(keep, Kept) else Kept()
+    if keep:
+        kept.of(identity(content, encoder=encoder, **settings))
+    return kept
+
+
+def identity(content, *, encoder: str | None, **settings) -> list:
+    """Everything that the steps of an audit depend on: rows, settings, the encoder's files, code, releases, threads."""
     import sklearn
     import torch
 
@@ -117,9 +150,16 @@ def identity(task, *, encoder: str, max_length: int, seed: int) -> list:
     from datadiet.nets import device
     from datadiet.runs import provenance
 
-    place = Path(encoder)
-    files = sorted((str(each), each.stat().st_size, each.stat().st_mtime_ns) for each in place.rglob("*") if each.is_file()) \
-        if place.is_dir() else []  # fmt: skip
-    return [task.checksum, len(task.train), encoder, files, max_length, seed, __version__, provenance.commit(),
-            provenance.versions(), np.__version__, sklearn.__version__, torch.get_num_threads(),
-            device.name_of(device.best())]  # fmt: skip
+    files = [] if encoder is None else stamps(sorted(each for each in Path(encoder).rglob("*") if each.is_file()))
+    return [content, encoder, files, settings, __version__, provenance.commit(), provenance.versions(), np.__version__,
+            sklearn.__version__, torch.get_num_threads(), device.name_of(device.best())]  # fmt: skip
+
+
+def stamps(files) -> list:
+    """Name, size and times of each file, one of which changes with its content; the name alone where it cannot be reached."""
+    out = [[str(file)] for file in files]
+    for each, file in zip(out, files, strict=True):
+        with suppress(OSError):
+            known = file.stat()
+            each += [known.st_size, known.st_mtime_ns, known.st_ctime_ns]
+    return out

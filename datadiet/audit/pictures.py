@@ -10,17 +10,21 @@ import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
+import PIL
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from datadiet.audit import engine
+from datadiet.audit import kept as keeping
 from datadiet.audit.clock import Clock
 from datadiet.audit.found import Audit
+from datadiet.audit.kept import Kept
 from datadiet.errors import InputError
 from datadiet.tables import classes
 
 SIDE = 32  # pixels that an image is made for the simple features
 BATCH = 64
+BLOCK = 4 * BATCH  # images that are kept together
 CELLS, ANGLES = 8, 9  # cells along a side, and directions, of the edges
 PATCH, CENTRES, DRAWN = 6, 200, 20_000  # side of a patch, patches that others are compared with, patches that these are found in
 PATIENCE, SHARE = 4.0, 0.6  # as for texts: seconds before the time is judged, and the share of the time left that it may take
@@ -36,7 +40,7 @@ class Features:
     notes: tuple[str, ...]
 
 
-def of_folder(table, *, score=None, budget=300.0, encoder=None, seed=0, progress=False, start=None) -> Audit:
+def of_folder(table, *, score=None, budget=300.0, encoder=None, seed=0, keep=False, progress=False, start=None) -> Audit:
     """Audit of the images of a folder, out of fold, as :func:`datadiet.audit.engine.of_table` audits texts.
 
     Parameters
@@ -53,6 +57,8 @@ def of_folder(table, *, score=None, budget=300.0, encoder=None, seed=0, progress
         Folder, or id of the hub, of an image model of ``transformers`` with its image processor. Without one the features are
         simple ones of images made 32 pixels wide: how often patches look like each of 200 typical ones (Coates, Ng and Lee 2011),
         the directions of edges in 64 cells (Dalal and Triggs 2005), and the pixels.
+    keep : bool or Kept
+        As for texts.
 
     Returns
     -------
@@ -68,16 +74,19 @@ def of_folder(table, *, score=None, budget=300.0, encoder=None, seed=0, progress
     engine.known(score)
     groups = classes(table, "label")
     files = [table.folder / path for path in table.cells("path")]
+    content = ["pictures", keeping.stamps(files), table.cells("path")]
+    steps = keeping.steps(keep, content, encoder=encoder, seed=seed, pillow=PIL.__version__)
     if encoder is None:
-        found = simple(files, clock=clock, progress=progress, seed=seed)
+        found = simple(files, clock=clock, kept=steps, progress=progress, seed=seed)
     else:
-        found = encoded(files, encoder, clock=clock, progress=progress)
+        found = encoded(files, encoder, clock=clock, kept=steps, progress=progress)
     rows, said = np.flatnonzero(found.read), list(found.notes)
     if len(rows) < len(files):
         broken = [str(files[row].relative_to(table.folder)) for row in np.flatnonzero(~found.read)]
         said.append(f"{len(broken)} files could not be read as images ({', '.join(broken[:3])}) and have no score.")
     present, given = np.unique(groups.of[rows], return_inverse=True)
     if len(rows) < 10 or len(present) < 2:
+        steps.forget()
         raise InputError(
             f"datadiet score: {len(rows)} of {len(files)} images in {table.folder} can be read, of {len(present)} class(es); ten "
             "images of two classes are the fewest that can be told apart by models that did not see them."
@@ -85,7 +94,8 @@ def of_folder(table, *, score=None, budget=300.0, encoder=None, seed=0, progress
     names = tuple(groups.names[c] for c in present)
     digest = hashlib.sha256(repr(table.cells("path")).encode("utf-8", "surrogatepass")).hexdigest()
     how = {"folder": str(table.folder), "encoder": encoder or "patches, edges, pixels", "digest": digest}
-    audit = engine.examine(found.matrices, given, names, rows, clock=clock, score=score, seed=seed, said=said, how=how)
+    asked = {"clock": clock, "score": score, "seed": seed, "said": said, "how": how, "kept": steps}
+    audit = engine.examine(found.matrices, given, names, rows, **asked)
     return replace(audit, warnings=(known(audit, encoder), *audit.warnings))
 
 
@@ -115,28 +125,69 @@ def opened(file, side: int | None = None) -> Image.Image | None:
         return None
 
 
-def simple(files, *, clock: Clock, progress: bool = False, seed: int = 0) -> Features:
+class _TooLong(Exception):
+    """The images would take `whole` seconds, those that are left `rest`, longer than there is time."""
+
+    def __init__(self, whole: float, rest: float):
+        super().__init__(whole, rest)
+        self.whole, self.rest = whole, rest
+
+
+def in_blocks(what: str, total: int, made, fits, *, batch: int, kept: Kept, progress: bool) -> dict:
+    """Arrays by name of `total` images, by ``made(slice)`` of a batch of them; a step for each block of batches.
+
+    ``fits(whole, rest)``: whether there is time for the seconds that all images take which are not kept, and those of them that
+    are left. Where it says no, :class:`_TooLong` is raised.
+    """
+    took, new = 0.0, 0
+
+    def block(first: int, bar) -> dict:
+        nonlocal took, new
+        parts = []
+        for i in range(first, min(first + BLOCK, total), batch):
+            start, some = time.monotonic(), slice(i, min(i + batch, first + BLOCK, total))
+            parts.append(made(some))
+            took, new = took + time.monotonic() - start, new + some.stop - i
+            bar.update(some.stop - i)
+            rest = took * (total - some.stop) / new  # blocks that an earlier call has kept are not ahead
+            if took > PATIENCE and not fits(took + rest, rest):
+                raise _TooLong(took + rest, rest)
+        return joined(parts)
+
+    def joined(parts: list) -> dict:
+        names = {name for part in parts for name in part}  # of files none of which is an image there is less to say
+        return {name: np.concatenate([part[name] for part in parts if name in part]) for name in names}
+
+    with tqdm(total=total, disable=not progress, desc=what, unit="image", leave=False) as bar:
+        firsts = range(0, total, BLOCK)
+        return joined([kept.step(f"{what} {first}", lambda first=first: block(first, bar)) for first in firsts])
+
+
+def simple(files, *, clock: Clock, kept: Kept | None = None, progress: bool = False, seed: int = 0) -> Features:
     """``patches`` [n, 800], ``edges`` [n, 576] and ``pixels`` [n, 3072], in the order in which they are worth most."""
-    read, pixels, start = np.zeros(len(files), bool), [], time.monotonic()
-    for row, file in enumerate(tqdm(files, disable=not progress, desc="reading", unit="image", leave=False)):
-        image = opened(file, SIDE)
-        if image is not None:
-            read[row] = True
-            pixels.append(np.asarray(image, np.uint8))
-        took = time.monotonic() - start
-        if took > PATIENCE and took * len(files) / (row + 1) > clock.budget:
-            raise InputError(
-                f"datadiet score: to read {len(files)} images takes about {took * len(files) / (row + 1):.0f} seconds, more than "
-                "the budget; give more with --budget, or a folder with fewer or smaller images."
-            )
-    if not pixels:
-        return Features({}, read, ())
-    stack = np.stack(pixels).astype(np.float32) / 255  # [n, side, side, 3]
+    kept = kept or Kept()
+
+    def made(some: slice) -> dict:
+        images = [opened(file, SIDE) for file in files[some]]
+        there = [np.asarray(image, np.uint8) for image in images if image is not None]
+        return {"read": np.array([image is not None for image in images])} | ({"pixels": np.stack(there)} if there else {})
+
+    try:
+        seen = in_blocks("reading", len(files), made, lambda whole, rest: whole <= clock.budget, batch=1, kept=kept,
+                         progress=progress)  # fmt: skip
+    except _TooLong as late:
+        raise InputError(
+            f"datadiet score: to read {len(files)} images takes about {late.whole:.0f} seconds, more than the budget; give more "
+            "with --budget, or a folder with fewer or smaller images."
+        ) from None
+    if "pixels" not in seen:
+        return Features({}, seen["read"], ())
+    stack = seen["pixels"].astype(np.float32) / 255  # [n, side, side, 3]
     found = {"edges": edges(stack), "pixels": stack.reshape(len(stack), -1)}
-    first = patches(stack, clock=clock, progress=progress, seed=seed)
+    first = patches(stack, clock=clock, kept=kept, progress=progress, seed=seed)
     if first is None:
-        return Features(found, read, ("For want of time patches were left out. Give more with --budget.",))
-    return Features({"patches": first, **found}, read, ())
+        return Features(found, seen["read"], ("For want of time patches were left out. Give more with --budget.",))
+    return Features({"patches": first, **found}, seen["read"], ())
 
 
 def edges(stack: np.ndarray) -> np.ndarray:
@@ -162,7 +213,9 @@ def edges(stack: np.ndarray) -> np.ndarray:
     return (counts / np.sqrt((counts**2).sum(-1, keepdims=True) + 0.01)).reshape(n, -1).astype(np.float32)
 
 
-def patches(stack: np.ndarray, *, clock: Clock, progress: bool = False, seed: int = 0) -> np.ndarray | None:
+def patches(
+    stack: np.ndarray, *, clock: Clock, kept: Kept | None = None, progress: bool = False, seed: int = 0
+) -> np.ndarray | None:
     """How much the patches of each quarter look like each of 200 typical ones: images [n, S, S, 3] -> float32 [n, 800].
 
     Patches of equal brightness and contrast are whitened; the typical ones are the centres that k-means finds. A patch counts for
@@ -174,7 +227,7 @@ def patches(stack: np.ndarray, *, clock: Clock, progress: bool = False, seed: in
 
     from datadiet.nets import device
 
-    rng, place = np.random.default_rng(seed), device.best()
+    kept, place = kept or Kept(), device.best()
 
     def cut(images):
         """Patches [B, P, d] of equal brightness and contrast."""
@@ -182,34 +235,40 @@ def patches(stack: np.ndarray, *, clock: Clock, progress: bool = False, seed: in
         flat = flat - flat.mean(-1, keepdim=True)
         return flat / (flat.var(-1, keepdim=True) + 10 / 255**2).sqrt()
 
-    some = rng.permutation(len(stack))[:1000]
-    each = -(-DRAWN // len(some))
-    drawn = torch.cat([cut(stack[[i]])[0, rng.integers(0, (SIDE - PATCH + 1) ** 2, each)] for i in some]).numpy()
-    middle = drawn.mean(0)
-    values, vectors = np.linalg.eigh(np.cov((drawn - middle).T))
-    whiten = (vectors / np.sqrt(np.maximum(values, 0) + 0.1)) @ vectors.T
-    centres = min(CENTRES, len(drawn) // 10)
-    found = MiniBatchKMeans(centres, random_state=seed, n_init=1, batch_size=2048).fit((drawn - middle) @ whiten).cluster_centers_
-    middle, whiten, found = (torch.as_tensor(x, dtype=torch.float32, device=place) for x in (middle, whiten, found))
-    out, start, across = [], time.monotonic(), SIDE - PATCH + 1
+    def typical() -> dict:
+        rng = np.random.default_rng(seed)
+        some = rng.permutation(len(stack))[:1000]
+        each = -(-DRAWN // len(some))
+        drawn = torch.cat([cut(stack[[i]])[0, rng.integers(0, (SIDE - PATCH + 1) ** 2, each)] for i in some]).numpy()
+        middle = drawn.mean(0)
+        values, vectors = np.linalg.eigh(np.cov((drawn - middle).T))
+        whiten = (vectors / np.sqrt(np.maximum(values, 0) + 0.1)) @ vectors.T
+        means = MiniBatchKMeans(min(CENTRES, len(drawn) // 10), random_state=seed, n_init=1, batch_size=2048)
+        return {"middle": middle, "whiten": whiten, "centres": means.fit((drawn - middle) @ whiten).cluster_centers_}
+
+    found, across = kept.step("typical patches", typical), SIDE - PATCH + 1
     half = -(-across // 2)
     halves = ((0, half), (half, across))
-    with tqdm(total=len(stack), disable=not progress, desc="patches", unit="image", leave=False) as bar, torch.inference_mode():
-        for i in range(0, len(stack), BATCH):
-            seen = (cut(stack[i : i + BATCH]).to(place) - middle) @ whiten
-            near = torch.cdist(seen, found.expand(len(seen), -1, -1))
-            near = (near.mean(-1, keepdim=True) - near).clamp(min=0).reshape(-1, across, across, centres)
-            quarters = [near[:, a:b, c:d].sum((1, 2)) for a, b in halves for c, d in halves]
-            out.append(torch.cat(quarters, 1).cpu().numpy())
-            bar.update(len(out[-1]))
-            took = time.monotonic() - start
-            done = min(i + BATCH, len(stack))
-            if took > PATIENCE and took * (len(stack) - done) / done > SHARE * clock.left:
-                return None
-    return np.concatenate(out)
+    middle, whiten, centres = (
+        torch.as_tensor(found[name], dtype=torch.float32, device=place) for name in ("middle", "whiten", "centres")
+    )
+
+    @torch.inference_mode()
+    def made(some: slice) -> dict:
+        seen = (cut(stack[some]).to(place) - middle) @ whiten
+        near = torch.cdist(seen, centres.expand(len(seen), -1, -1))
+        near = (near.mean(-1, keepdim=True) - near).clamp(min=0).reshape(-1, across, across, len(centres))
+        quarters = [near[:, a:b, c:d].sum((1, 2)) for a, b in halves for c, d in halves]
+        return {"patches": torch.cat(quarters, 1).cpu().numpy()}
+
+    try:
+        return in_blocks("patches", len(stack), made, lambda whole, rest: rest <= SHARE * clock.left, batch=BATCH, kept=kept,
+                         progress=progress)["patches"]  # fmt: skip
+    except _TooLong:
+        return None
 
 
-def encoded(files, encoder: str, *, clock: Clock, progress: bool = False) -> Features:
+def encoded(files, encoder: str, *, clock: Clock, kept: Kept | None = None, progress: bool = False) -> Features:
     """The mean over the last layer of an image model of transformers, float32 [n, d], for each image that can be read."""
     import torch
 
@@ -218,22 +277,24 @@ def encoded(files, encoder: str, *, clock: Clock, progress: bool = False) -> Fea
     processor, model = images.pretrained(encoder)
     place = device.best()
     model = model.to(place)
-    read, out, start = np.zeros(len(files), bool), [], time.monotonic()
-    with tqdm(total=len(files), disable=not progress, desc="encoding", unit="image", leave=False) as bar, torch.inference_mode():
-        for i in range(0, len(files), BATCH):
-            some = [opened(file) for file in files[i : i + BATCH]]
-            read[i : i + len(some)] = [image is not None for image in some]
-            there = [image for image in some if image is not None]
-            if there:
-                pixels = processor(there, return_tensors="pt")["pixel_values"].to(place)
-                state = model(pixel_values=pixels).last_hidden_state.float()
-                out.append(state.flatten(2).mean(-1) if state.ndim == 4 else state.mean(1))  # [B, d, H, W] or [B, T, d]
-                out[-1] = out[-1].cpu().numpy()
-            bar.update(len(some))
-            took, done = time.monotonic() - start, i + len(some)
-            if took > PATIENCE and took * len(files) / done > clock.budget:
-                raise InputError(
-                    f"datadiet score: {encoder} takes about {took * len(files) / done:.0f} seconds for {len(files)} images, more "
-                    "than the budget; give more with --budget, or leave --encoder away."
-                )
-    return Features({"encoder": np.concatenate(out)} if out else {}, read, ())
+
+    @torch.inference_mode()
+    def made(some: slice) -> dict:
+        read = [opened(file) for file in files[some]]
+        out = {"read": np.array([image is not None for image in read])}
+        if out["read"].any():
+            pixels = processor([image for image in read if image is not None], return_tensors="pt")["pixel_values"].to(place)
+            state = model(pixel_values=pixels).last_hidden_state.float()  # [B, d, H, W] or [B, T, d]
+            out["encoder"] = (state.flatten(2).mean(-1) if state.ndim == 4 else state.mean(1)).cpu().numpy()
+        return out
+
+    try:
+        found = in_blocks("encoding", len(files), made, lambda whole, rest: whole <= clock.budget, batch=BATCH,
+                          kept=kept or Kept(), progress=progress)  # fmt: skip
+    except _TooLong as late:
+        raise InputError(
+            f"datadiet score: {encoder} takes about {late.whole:.0f} seconds for {len(files)} images, more than the budget; give "
+            "more with --budget, or leave --encoder away."
+        ) from None
+    read = found.pop("read")
+    return Features(found, read, ())

@@ -7,6 +7,7 @@ Features of tokens are frozen: two layers of an encoder, and the words themselve
 each row without having seen it.
 """
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +16,10 @@ from tqdm import tqdm
 
 from datadiet import __version__, scores
 from datadiet.audit import frozen, members, planted, pool
+from datadiet.audit import kept as keeping
 from datadiet.audit.clock import Clock
 from datadiet.audit.folds import deal
+from datadiet.audit.kept import Kept
 from datadiet.errors import InputError
 from datadiet.tables import classes, tagged
 
@@ -27,6 +30,7 @@ TIMED = 1000  # tokens of the fit that the time is estimated from
 SHARE = 0.7  # of the time left that regressions may be planned to take
 LEARNED = 0.02
 BATCH = 32
+BLOCK = 8 * BATCH  # rows whose vectors are kept together
 COMBINED = ("norm", "sum", "mean", "rms")
 NAMES = (*(f"joint_{how}" for how in COMBINED), "worst")
 
@@ -75,8 +79,8 @@ class Labels:
 
 
 def of_table(
-    table, *, tokens, tags, label=None, score=None, budget=300.0, encoder="minilm", max_length=128, seed=0, progress=False,
-    start=None,
+    table, *, tokens, tags, label=None, score=None, budget=300.0, encoder="minilm", max_length=128, seed=0, keep=False,
+    progress=False, start=None,
 ) -> TaggedAudit:  # fmt: skip
     """Audit of the rows that have tokens, tags and, where a label is named, a class.
 
@@ -95,6 +99,8 @@ def of_table(
         Reading of ``time.monotonic()`` from which the budget runs; that of this call where not given.
     encoder, max_length
         As for :func:`datadiet.audit.engine.of_table`. Of a row that is longer, tokens beyond are tagged by their words alone.
+    keep : bool or Kept
+        As for texts.
 
     Raises
     ------
@@ -125,26 +131,39 @@ def of_table(
     )  # fmt: skip
     names, intents = found.names, () if groups is None else groups.names
     said = []
-    matrices, whole, cut = features(words, encoder=encoder, max_length=max_length, clock=clock, progress=progress)
+    labels = given.tags.tolist(), None if groups is None else given.classes.tolist()
+    content = ["tags", hashlib.sha256(repr((words, labels)).encode("utf-8", "surrogatepass")).hexdigest()]
+    steps = keeping.steps(keep, content, encoder=encoder, max_length=max_length, seed=seed)
+    asked = {"encoder": encoder, "max_length": max_length, "kept": steps, "progress": progress}
+    matrices, whole, cut = features(words, **asked)
     if cut:
         said.append(f"{cut} rows are longer than {max_length} pieces of words, and read up to there; --max-length changes it.")
     fold = deal(np.zeros(len(rows), np.int64) if groups is None else given.classes, FOLDS, np.random.default_rng(seed))
-    most = affordable(matrices, given.tags, len(names), clock)
-    if most is not None and most < len(given.tags):
+    fit = steps.step(f"tokens in {budget} s", lambda: {"most": np.array(affordable(matrices, given.tags, len(names), clock))})
+    most = int(fit["most"])
+    if most < len(given.tags):
         said.append(f"For want of time each regression saw {most} of {len(given.tags)} tokens. Give more with --budget.")
 
-    def predicted(labels: Labels):
+    def predicted(labels: Labels, of: str):
         """Probabilities of tags [t, S] and of classes [n, K] or None, out of fold."""
-        made = [members.held_out(each, labels.tags, len(names), STRENGTH, fold[labels.row], most, seed) for each in matrices]
-        of_tags = pool.pooled(made, labels.tags, fold[labels.row])[0]
+
+        def fitted(what: str, *asked) -> np.ndarray:
+            return steps.step(f"{what} of {of}", lambda: {"probs": members.held_out(*asked, seed)})["probs"]
+
+        at = fold[labels.row]
+        made = [
+            fitted(f"tags by matrix {k}, {most} tokens,", matrix, labels.tags, len(names), STRENGTH, at, most)
+            for k, matrix in enumerate(matrices)
+        ]
+        of_tags = pool.pooled(made, labels.tags, at)[0]
         if labels.classes is None:
             return of_tags, None
-        return of_tags, members.held_out(whole, labels.classes, len(intents), STRENGTH, fold, None, seed)
+        return of_tags, fitted("classes", whole, labels.classes, len(intents), STRENGTH, fold, None)
 
-    of_tags, of_classes = predicted(given)
+    of_tags, of_classes = predicted(given, "the labels")
     made, errors = joint(of_tags, of_classes, given)
     copy, where = planted_rows(given, len(names), len(intents), np.random.default_rng([seed, 1]))
-    again = joint(*predicted(copy), copy)[0]
+    again = joint(*predicted(copy, "the copy"), copy)[0]
     check = planted.rated({name: [again[name]] for name in NAMES}, [where])
     used = score or check["score"][0]
     wrong, count = planted.judged(made[used], [again[used]], [where])
@@ -159,6 +178,9 @@ def of_table(
     if row["low"] <= 0.5:
         said.append(f"Planted flips were not found better than at random (area under the curve {row['auc']:.2f}): the ranking is "
                     "no guide to wrong labels here.")  # fmt: skip
+    said += steps.said()
+    if not steps.until_written:
+        steps.forget()
     starts = np.cumsum(sizes) - sizes
     guess = of_tags.argmax(1)
     return TaggedAudit(
@@ -207,17 +229,17 @@ def planted_rows(given: Labels, tags: int, intents: int, rng) -> tuple[Labels, n
     return Labels(new_tags, given.row, new_classes), where
 
 
-def affordable(matrices, codes, classes: int, clock: Clock) -> int | None:
-    """Tokens that a fit may see, so that all of them, of the labels and of the copy, keep within the budget; None for all."""
+def affordable(matrices, codes, classes: int, clock: Clock) -> int:
+    """Tokens that a fit may see, so that all of them, of the labels and of the copy, keep within the budget."""
     rows = np.random.default_rng(0).permutation(len(codes))[:TIMED]
     before = clock.spent
     members.held_out(matrices[0][rows], codes[rows], classes, STRENGTH, (np.arange(len(rows)) == 0).astype(int))
     one = (clock.spent - before) / len(rows)  # both of its folds, one of a single row
     most = int(SHARE * clock.left / (2 * FOLDS * len(matrices) * max(one, 1e-9)))
-    return None if most >= len(codes) else min(max(most, LEAST), len(codes))
+    return min(max(most, LEAST), len(codes))
 
 
-def features(words: list, *, encoder: str, max_length: int, clock: Clock, progress: bool):
+def features(words: list, *, encoder: str, max_length: int, kept: Kept, progress: bool):
     """Matrices of tokens, float32 [t, d], each of mean length one; one of rows [n, d]; and how many rows were cut.
 
     A token has the mean of its pieces in a middle and in the last layer of the encoder (zeros beyond `max_length`), and the
@@ -234,31 +256,46 @@ def features(words: list, *, encoder: str, max_length: int, clock: Clock, progre
     depth = model.config.num_hidden_layers
     layers = sorted({(depth + 1) // 2, depth})
     sizes = np.array([len(each) for each in words])
-    starts, order, cut = np.cumsum(sizes) - sizes, np.argsort(-sizes, kind="stable"), 0
-    out = [np.zeros((sizes.sum(), model.config.hidden_size), np.float32) for _ in layers]
-    whole = np.zeros((len(words), model.config.hidden_size), np.float32)
-    with tqdm(total=len(words), disable=not progress, desc="encoding", unit="row", leave=False) as bar, torch.inference_mode():
-        for i in range(0, len(order), BATCH):
+    starts, order = np.cumsum(sizes) - sizes, np.argsort(-sizes, kind="stable")
+
+    @torch.inference_mode()
+    def block(first: int, bar) -> dict:
+        """Vectors of the tokens of a block of rows in each layer, one of each row, and how many rows were cut."""
+        made, whole, cut = {f"layer {layer}": [] for layer in layers}, [], 0
+        for i in range(first, min(first + BLOCK, len(order)), BATCH):
             some = order[i : i + BATCH]
             batch = tokenizer([words[row] for row in some], is_split_into_words=True, truncation=True, max_length=limit,
                               padding=True, return_tensors="pt")  # fmt: skip
             inputs = {key: value.to(place) for key, value in batch.items()}
             states = model(**inputs, output_hidden_states=True).hidden_states
-            kept = [states[layer].float().cpu().numpy() for layer in layers]
+            found = [states[layer].float().cpu().numpy() for layer in layers]
             for k, row in enumerate(some):
                 places = np.array([-1 if word is None else word for word in batch.word_ids(k)])
                 pieces = np.flatnonzero(places >= 0)
-                whole[row] = kept[-1][k, pieces].mean(0) if len(pieces) else 0
+                whole.append(found[-1][k, pieces].sum(0) / max(len(pieces), 1))
                 count = np.bincount(places[pieces], minlength=sizes[row])
                 cut += bool(len(pieces)) and places[pieces].max() < sizes[row] - 1
-                for matrix, state in zip(out, kept, strict=True):
+                for vectors, state in zip(made.values(), found, strict=True):
                     sums = np.zeros((sizes[row], state.shape[-1]), np.float32)
                     np.add.at(sums, places[pieces], state[k, pieces])
-                    matrix[starts[row] : starts[row] + sizes[row]] = sums / np.maximum(count, 1)[:, None]
+                    vectors.append(sums / np.maximum(count, 1)[:, None].astype(np.float32))
             bar.update(len(some))
+        return {name: np.concatenate(each) for name, each in made.items()} | {"whole": np.stack(whole), "cut": np.array(cut)}
+
+    with tqdm(total=len(words), disable=not progress, desc="encoding", unit="row", leave=False) as bar:
+        firsts = range(0, len(order), BLOCK)
+        blocks = [kept.step(f"encoded {first}", lambda first=first: block(first, bar)) for first in firsts]
+    tokens = np.concatenate([np.arange(starts[row], starts[row] + sizes[row]) for row in order])
+
+    def placed(name: str, at: np.ndarray) -> np.ndarray:
+        out = np.empty((len(at), model.config.hidden_size), np.float32)
+        out[at] = np.concatenate([each[name] for each in blocks])
+        return out
+
     around = of_words([" ".join(each) for each in neighbours(words)])
-    found = [*out, *([] if around is None else [around])]
-    return [frozen.components(matrix) for matrix in found], frozen.components(whole), cut
+    found = [*(placed(f"layer {layer}", tokens) for layer in layers), *([] if around is None else [around])]
+    cut = sum(int(each["cut"]) for each in blocks)
+    return [frozen.components(matrix) for matrix in found], frozen.components(placed("whole", order)), cut
 
 
 def neighbours(words: list):

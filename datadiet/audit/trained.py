@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from datadiet import __version__, runs, scores
+from datadiet.audit import kept as keeping
 from datadiet.audit import pace, planted
 from datadiet.audit.clock import Clock, rounded
 from datadiet.audit.found import Audit
@@ -26,6 +27,7 @@ SHARE = 0.7  # of the budget that the first two runs, one of them on the copy, m
 SCORING = 1 / 3  # of an epoch's training, that recording all rows after it costs
 LEAST = 10  # seconds of one epoch up to which it is made whatever the budget
 RATE, BATCH = 1e-4, 16  # as fine-tuned members of the pool are trained: a few hundred rows are learned in an epoch or two
+APART = 30  # seconds, at least, between two times that the state of a training is kept: it is three times the encoder
 LEARNED = 0.02  # by which the accuracy has to pass the share of the largest class
 OVER_TIME = ("aum", "forgetting")
 NAMES = (*scores.SCORES, "grand_head", *OVER_TIME)
@@ -89,6 +91,7 @@ def score(
     encoder: str = "minilm",
     max_length: int = 128,
     precision: str = "float32",
+    keep=False,
     progress: bool = False,
     start: float | None = None,
 ) -> Audit:
@@ -116,6 +119,8 @@ def score(
         See :func:`datadiet.nets.encoders.classifier`; tokens that are read of a text.
     precision : str
         Of the scoring passes: "float32" or "bfloat16".
+    keep : bool or Kept
+        As for texts out of fold: finished runs, and the state of one that is not finished at the end of an epoch.
 
     Returns
     -------
@@ -139,46 +144,77 @@ def score(
         "task": task.name, "encoder": "minilm-mean" if encoder == "minilm" else encoder, "precision": precision, "quick": True,
         "max_length": max_length, "learning_rate": RATE, "batch_size": BATCH,
     }  # fmt: skip
-    epochs = planned(runs.config(**asked, epochs=EPOCHS), task, clock)
+    steps = keeping.steps(keep, ["trained", task.checksum], encoder=encoder, max_length=max_length, precision=precision)
+    least = 1 + (score in OVER_TIME)
+    within = f"in {seconds} s, {least} epochs or more"  # what time leaves out is decided once
+
+    def plan() -> dict:
+        epochs = planned(runs.config(**asked, epochs=EPOCHS), task, clock)
+        if epochs < least:
+            raise InputError(
+                f"datadiet score: {score} compares epochs, and two epochs of two runs on {len(rows)} rows do not fit into "
+                f"{seconds:.0f} seconds; give more with --budget."
+            )
+        return {"epochs": np.array(epochs)}
+
+    epochs = int(steps.step(within, plan)["epochs"])
     said = ["Models that train on the rows read these scores: out of fold, as without --trained, flips are often found better."]
-    if epochs < 2 and score in OVER_TIME:
-        raise InputError(
-            f"datadiet score: {score} compares epochs, and two epochs of two runs on {len(rows)} rows do not fit into "
-            f"{seconds:.0f} seconds; give more with --budget."
-        )
     copy, where = planted.plant(task.train.labels, len(task.label_names), np.random.default_rng([0, 1]))
     flipped = replace(task, train=replace(task.train, labels=copy))
-    found, probs, again, before = [], [], None, clock.spent
+    found, probs, again = [], [], None
 
-    def run(seed: int, epochs: int, of: Task, going_on) -> tuple[dict, np.ndarray, int]:
-        config = runs.config(**asked, epochs=epochs, score_at=[f"{k}ep" for k in range(1, epochs + 1)])
-        return _run(config | {"seed": seed}, of, progress, going_on)
+    def run(seed: int, epochs: int, of: Task, fits) -> tuple[dict, np.ndarray, int, float]:
+        """Scores, probabilities, epochs and seconds of a run, or of the one that an earlier call has kept.
 
-    def first(done: int) -> bool:
+        ``fits(done, each)``: whether there is time for another epoch after `done` of `each` seconds.
+        """
+        name = f"{within}: run {seed} of {epochs}{' on the copy' if of is flipped else ''}"
+        config = runs.config(**asked, epochs=epochs, score_at=[f"{k}ep" for k in range(1, epochs + 1)]) | {"seed": seed}
+
+        def made() -> dict:
+            begun = steps.found(f"{name}, begun")
+            before = clock.spent - (float(begun["seconds"]) if begun else 0)
+            last = clock.spent
+
+            def going_on(done: int, state) -> bool:
+                nonlocal last
+                fitting = fits(done, (clock.spent - before) / done)
+                if fitting and done < epochs and clock.spent - last >= APART:
+                    steps.put(f"{name}, begun", state() | {"seconds": np.array(clock.spent - before)})
+                    last = clock.spent
+                return fitting
+
+            values, probs, done = _run(config, of, progress, going_on, begun)
+            return {f"score {key}": each for key, each in values.items()} | {
+                "probs": probs, "done": np.array(done), "seconds": np.array(clock.spent - before)}  # fmt: skip
+
+        whole = steps.step(name, made)
+        steps.drop(f"{name}, begun")
+        values = {key[6:]: each for key, each in whole.items() if key.startswith("score ")}
+        return values, whole["probs"], int(whole["done"]), float(whole["seconds"])
+
+    def first(done: int, each: float) -> bool:
         """Whether another epoch fits, and then as many on the copy."""
-        each = (clock.spent - before) / done
-        return done < 1 + (score in OVER_TIME) or clock.left > (done + 2) * each
+        return done < least or clock.left > (done + 2) * each
 
-    def later(done: int) -> bool:
+    def later(done: int, each: float) -> bool:
         """Whether another epoch fits before the budget is passed by a fifth."""
-        return clock.bound > (clock.spent - before) / done
+        return clock.bound > each
 
     try:
-        made, seen, done = run(0, epochs, task, first)
+        made, seen, done, took = run(0, epochs, task, first)
         found, probs = [made], [seen]
         if done < epochs:
             said.append(f"Training was slower than its first updates: {done} of {epochs} epochs were made.")
-        took, before = clock.spent - before, clock.spent
         fitting = done if took < LEAST else min(done, int(clock.bound / (took / done)))
-        if where.any() and fitting >= 1 + (score in OVER_TIME):
-            again, _, whole = run(0, fitting, flipped, later)
+        if where.any() and fitting >= least:
+            again, _, whole, _ = run(0, fitting, flipped, later)
             if whole < done:
                 said.append(f"For want of time the copy with planted flips was trained for {whole} of {done} epochs.")
         elif where.any():
             said.append("For want of time no copy with planted flips was trained: which score finds most was not measured.")
         while len(found) < MOST_RUNS and clock.left > took:
-            before = clock.spent
-            made, seen, whole = run(len(found), done, task, later)
+            made, seen, whole, _ = run(len(found), done, task, later)
             if whole < done:
                 break
             found.append(made)
@@ -186,7 +222,11 @@ def score(
     except KeyboardInterrupt:
         if not found:
             raise
-        said.append(f"Stopped by hand: the scores are of {len(found)} finished run(s).")
+        steps.stopped = True
+        said.append(f"Stopped by hand: the scores are of {len(found)} finished run(s). The same call goes on from there.")
+    said += steps.said()
+    if not steps.until_written:
+        steps.forget()
     if done < 2:
         said.append("For want of time one epoch was trained: AUM and forgetting compare epochs and are not there.")
     return concluded(task, rows, found, probs, again, where, score=score, said=said, how={
@@ -217,11 +257,11 @@ def planned(config: dict, task: Task, clock: Clock) -> int:
     return int(min(EPOCHS, max(1, SHARE * clock.left / (2 * max(epoch, 1e-9)))))
 
 
-def _run(config: dict, task: Task, progress: bool, going_on) -> tuple[dict, np.ndarray, int]:
+def _run(config: dict, task: Task, progress: bool, going_on, begun: dict | None) -> tuple[dict, np.ndarray, int]:
     """Scores by name [n], and probabilities [n, K] as means over the epochs, of one training run; the epochs that it made."""
     from datadiet.training import loop
 
-    arrays = loop.fit(config, task, progress=progress, going_on=going_on).arrays
+    arrays = loop.fit(config, task, progress=progress, going_on=going_on, begun=begun).arrays
     arrays["correct"] = (arrays["logits"].argmax(2) == task.train.labels).T  # every epoch's end is a scoring point
     done = len(arrays["logits"])
     made = {

@@ -116,7 +116,7 @@ def audited(table, way: Way, asked: Asked) -> tuple:
 
         how = {"budget": asked.seconds, "start": asked.start, "max_length": asked.max_length}
         how |= {"encoder": asked.encoder or "minilm", "score": asked.score}
-        how |= {"tokens": found.text, "tags": found.text_pair, "label": found.label}
+        how |= {"tokens": found.text, "tags": found.text_pair, "label": found.label, "keep": asked.steps}
         audit = audits.of_table(table, **how, progress=True)
         return audit, audits.columns(audit, len(table)), f"datadiet_{audit.used}"
     if way.kind == "probs":
@@ -124,18 +124,18 @@ def audited(table, way: Way, asked: Asked) -> tuple:
     elif way.kind == "pictures":
         from datadiet.audit import pictures
 
-        how = {"budget": asked.seconds, "start": asked.start, "encoder": asked.encoder}
+        how = {"budget": asked.seconds, "start": asked.start, "encoder": asked.encoder, "keep": asked.steps}
         audit = pictures.of_folder(table, score=asked.score, **how, progress=True)
     else:
         columns = {"text": found.text, "label": found.label, "text_pair": found.text_pair}
-        how = {"score": asked.score, "encoder": asked.encoder or "minilm", "max_length": asked.max_length, "progress": True}
+        how = {"score": asked.score, "encoder": asked.encoder or "minilm", "max_length": asked.max_length, "progress": True,
+               "start": asked.start, "keep": asked.steps}  # fmt: skip
         if way.kind == "trained":
             from datadiet.audit import trained
 
-            audit = trained.score(table, **columns, **how, seconds=asked.seconds, start=asked.start,
-                                  precision=asked.precision)  # fmt: skip
+            audit = trained.score(table, **columns, **how, seconds=asked.seconds, precision=asked.precision)
         else:
-            audit = engine.of_table(table, **columns, **how, budget=asked.seconds, start=asked.start, keep=asked.steps)
+            audit = engine.of_table(table, **columns, **how, budget=asked.seconds)
     return audit, engine.columns(audit, len(table)), f"datadiet_{audit.used}"
 
 

@@ -72,7 +72,8 @@ def score(file, sep, encoding, quotes, out, force, **options):
     FILE may also be a folder that datasets saved, a set of the hub (hf://OWNER/NAME), a folder of images with a folder for each
     class, and with --engine a folder of Parquet files. No row is scored by a model that saw it. Flips planted in a copy of the
     labels say how far to trust the ranking. Writes the rows as they were typed, with new columns datadiet_SCORE, datadiet_wrong,
-    datadiet_class and datadiet_runs, to --out, or to FILE.scored.SUFFIX.
+    datadiet_class and datadiet_runs, to --out, or to FILE.scored.SUFFIX. Stopped by Ctrl-C or killed, the same call goes on from
+    the steps that were finished.
 
     \b
     Example: datadiet score questions.csv --text question --label topic --budget 2min --report questions.html

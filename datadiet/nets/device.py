@@ -242,14 +242,23 @@ def seed(where, number: int) -> None:
         module.manual_seed(number)
 
 
+def random_states(where) -> list:
+    """States of the processor's generator and of that of the device, tensors of bytes."""
+    return [module.get_rng_state() for module in _generators(where)]
+
+
+def set_random_states(where, states: list) -> None:
+    """Back to where :func:`random_states` were taken."""
+    for module, state in zip(_generators(where), states, strict=True):
+        module.set_rng_state(state)
+
+
 @contextmanager
 def seeded(where, number: int):
     """Random draws from a seed, on the processor and the device; both generators are left as they were found."""
-    modules = _generators(where)
-    before = [module.get_rng_state() for module in modules]
+    before = random_states(where)
     seed(where, number)
     try:
         yield
     finally:
-        for module, state in zip(modules, before, strict=True):
-            module.set_rng_state(state)
+        set_random_states(where, before)

@@ -12,6 +12,7 @@ threads.
 import copy
 import math
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from datadiet.data import Task
 from datadiet.errors import InputError
 from datadiet.nets import device
 from datadiet.nets.dropout import quick_dropout
-from datadiet.training import kinds, static
+from datadiet.training import halfway, kinds, static
 from datadiet.training.captured import Captured
 from datadiet.training.pruning import Pruning
 from datadiet.training.recording import Recording
@@ -192,6 +193,7 @@ class Loop:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
+        self._set_rate()
         if self.static:
             self.captured.forget()  # it works on the tensors of the optimiser's state, which are others now
 
@@ -211,7 +213,7 @@ def judge(problem: kinds.Problem, task: Task) -> tuple[dict, dict]:
     return metrics, seen
 
 
-def fit(config: dict, task: Task, kept: np.ndarray | None = None, progress: bool = False, *, going_on=None) -> Fit:
+def fit(config: dict, task: Task, kept: np.ndarray | None = None, progress: bool = False, *, going_on=None, begun=None) -> Fit:
     """Fine-tune on the kept training examples, record at the scoring points, evaluate at the end.
 
     Parameters
@@ -226,8 +228,11 @@ def fit(config: dict, task: Task, kept: np.ndarray | None = None, progress: bool
     progress : bool
         Show a bar over the updates.
     going_on : callable, optional
-        Called after each epoch with the number of epochs so far; where it returns False, training ends there, and scoring points
-        beyond are not recorded.
+        Called after each epoch with the number of epochs so far, and a function that gives the state of the run as a dict of
+        arrays; where it returns False, training ends there, and scoring points beyond are not recorded.
+    begun : dict of arrays, optional
+        The state of a run of the same config, task and examples: training goes on from there, to the same end. Without a schedule
+        or VoG.
 
     Returns
     -------
@@ -245,7 +250,8 @@ def fit(config: dict, task: Task, kept: np.ndarray | None = None, progress: bool
     ------
     InputError
         A task this loop cannot train on, a scoring point beyond the end of training, an unknown budget, nothing `kept`; a
-        schedule beside `kept`, a budget of steps or scoring points; VoG over fewer than two scoring points.
+        schedule beside `kept`, a budget of steps or scoring points; VoG over fewer than two scoring points;
+        either in a run that has `begun`.
     """
     n, seed = len(task.train), config["seed"]
     if config["schedule"] is not None and (kept is not None or config["budget"] != "epochs" or config["score_at"]):
@@ -268,6 +274,8 @@ def fit(config: dict, task: Task, kept: np.ndarray | None = None, progress: bool
         raise InputError(
             f"loop.fit: vog=True compares gradients between scoring points; score_at is {config['score_at']}: give two or more."
         )
+    if begun is not None and (config["schedule"] is not None or config["vog"]):
+        raise InputError("loop.fit: a run with a schedule or VoG has more state than is kept; begin it anew.")
     loop = Loop(config, task, total)
     recording, training = Recording(config, task, loop.problem, points), device.Stopwatch(loop.device)
     pruning = None if config["schedule"] is None else Pruning(config, loop.problem, n)
@@ -276,7 +284,7 @@ def fit(config: dict, task: Task, kept: np.ndarray | None = None, progress: bool
         device.attention(loop.device, config["quick"]),
         tqdm(total=total, disable=not progress, desc=task.name, unit="step", leave=False) as bar,
     ):
-        _train(loop, kept, recording, pruning, training, bar, going_on)
+        _train(loop, kept, recording, pruning, training, bar, going_on, begun)
         # An untrained network is not judged.
         judged, final = judge(loop.problem, task) if loop.step else ({}, {})
     arrays = recording.arrays()
@@ -295,11 +303,18 @@ def fit(config: dict, task: Task, kept: np.ndarray | None = None, progress: bool
     return Fit(metrics | loop.problem.facts | loop.facts | judged, arrays)
 
 
-def _train(loop: Loop, kept: np.ndarray, recording: Recording, pruning: Pruning | None, training, bar, going_on) -> None:
-    """Train `loop` on the `kept` examples, or on those that `pruning` keeps in each epoch, as long as it is `going_on`."""
+def _train(loop: Loop, kept: np.ndarray, recording: Recording, pruning: Pruning | None, training, bar, going_on, begun) -> None:
+    """Train `loop`, from where it has `begun`, on the `kept` examples, or on those that `pruning` keeps in each epoch, as long as
+    it is `going_on`."""
     size, train, weights, loss, epoch = loop.config["batch_size"], loop.problem.splits["train"], None, None, 0
     rng = np.random.default_rng(loop.config["seed"])
-    recording.after_update(0)
+    if begun is None:
+        recording.after_update(0)
+    else:
+        epoch = halfway.resumed(loop, recording, begun)
+        for _ in range(epoch):
+            train.shuffled(kept, size, rng)  # draws as it did
+        bar.update(loop.step)
     while loop.step < loop.total:
         if pruning is not None:
             kept, weights = pruning.before_epoch(epoch)
@@ -316,5 +331,5 @@ def _train(loop: Loop, kept: np.ndarray, recording: Recording, pruning: Pruning 
                         recording.after_update(loop.step)
         epoch += 1
         recording.after_epoch()
-        if going_on is not None and not going_on(epoch):
+        if going_on is not None and not going_on(epoch, partial(halfway.taken, loop, recording, epoch)):
             break

@@ -105,6 +105,16 @@ def test_steps_that_are_torn_or_foreign_are_made_again(folder):
     assert Kept(["rows", 2]).step("one", lambda: {"x": values * 0})["x"].sum() == 0, "another table has its own steps"
 
 
+def test_steps_that_nobody_came_back_for_go_after_a_month(folder):
+    old, new = Kept(["old"]), Kept(["new"])
+    for each in (old, new):
+        each.put("one", {"a": np.arange(3)})
+    os.utime(old.folder, (0, 0))
+    assert Kept(["old"]).there(), "the audit that is asked for itself goes on at any age"
+    Kept(["another"])
+    assert new.there() and not old.folder.exists()
+
+
 def test_without_a_place_nothing_is_kept(folder, monkeypatch):
     assert Kept().step("one", lambda: {"x": 1}) == {"x": 1} and not (folder / "store").exists()
     (folder / "store").write_text("a file where the store should be")

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 from datadiet import paths
 
 SEAL = "seal"
+STALE = 30 * 24 * 3600  # seconds after which no call is expected to go on
 
 
 class Kept:
@@ -43,9 +45,13 @@ class Kept:
             self.of(identity)
 
     def of(self, identity: list) -> None:
-        """Keep steps from here on, as those of an audit that `identity` describes."""
+        """Keep steps from here on, as those of an audit that `identity` describes; steps of others that are a month old go."""
         self.audit = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
         self.folder = paths.store() / "audits" / self.audit
+        for other in self.folder.parent.glob("*/"):
+            with suppress(OSError):
+                if other != self.folder and time.time() - other.stat().st_mtime > STALE:
+                    shutil.rmtree(other, ignore_errors=True)
 
     def there(self) -> bool:
         """Whether finished steps are there."""

@@ -20,6 +20,7 @@ HINT = "Rebuilt here, a hint"
 SHOWN = 10  # rows of a table on a page
 WORDS = 22  # letters of a cell that stay in one line
 DASH, DOT = "\N{EN DASH}", "\N{MIDDLE DOT}"
+NUMBER = rf"[-+\u2212]?\d[\d.,]*( ?[%\u00d7]| ?[a-zA-Z]{{1,3}})?( [\[(].*)?|{DASH}"  # with a unit, an interval; no checksum
 MARKS = {
     "reproduced": "\N{CHECK MARK}",
     "agrees": "\N{CHECK MARK}",
@@ -82,7 +83,7 @@ def table(rows: list[list[str]], head: list[str], caption: str) -> str:
 
     def data(value):
         seen = re.sub("<.*?>", "", value) if isinstance(value, Link) else value
-        kind = "number" if re.match(rf"[-+\u2212]?\d|{DASH}$", value) else "words" if len(seen) > WORDS else "word"
+        kind = "number" if re.fullmatch(NUMBER, value) else "words" if len(seen) > WORDS else "word"
         return f'<td class="dd-{kind}">{cell(value)}</td>'
 
     lines = ["".join(f'<th scope="col">{escape(named(name))}</th>' for name in head)]

@@ -138,7 +138,7 @@ def verdict(claim: str, views: list[View]) -> Page:
     html.append(f'<p class="dd-regime">{escape(regime)}</p>')
     which = f'<p class="dd-which">{escape(found.which)}</p>' if found.which else ""
     shown = [_experiments(claim, view) for view in views]
-    html.append(_fold(f"Every experiment, its parts and its regime ({sum(page.html.count('<section') for page in shown)})",
+    html.append(_fold(f"Experiments and regimes ({sum(page.html.count('<section') for page in shown)})",
                       which + "".join(page.html for page in shown)))
     html.append(_rule(claim, views))
     own = [_experiments(claim, view) for view in rebuilt(views)]
@@ -180,7 +180,7 @@ def _rule(claim: str, views: list[View]) -> str:
     control = f"<p><em>Control:</em> {escape(control)}.</p>" if control else ""
     when = f'<p class="dd-dates">{dates(claim, [view.table for view in views])}</p>'
     rule = f"<p><em>Rule:</em> {escape(entry['rule'])}</p>"
-    return _fold("The paper, the rule and its changes", f"{paper}{rule}{control}{when}{notes}")
+    return _fold("Paper, rule and changes", f"{paper}{rule}{control}{when}{notes}")
 
 
 def provenance(views: list[View]) -> Page:

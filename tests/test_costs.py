@@ -106,6 +106,13 @@ def test_nothing_is_timed_where_runs_are_only_looked_up():
     assert [ax.get_title() for ax in chapter.figures.gradient_costs(both).axes] == ["Published"]
 
 
+def test_cases_of_two_panels_look_different_in_their_one_legend():
+    both = {"Published": benchmark("gradients"), "Rebuilt here": time_here(TINY)}
+    signs = [each.lines[0] for each in chapter.figures.gradient_costs(both).legend().values()]
+    looks = [(sign.get_color(), sign.get_marker()) for sign in signs]
+    assert len(looks) == len(set(looks)) > 4
+
+
 @pytest.mark.parametrize("name", ["examples", "tokens", "rounds"])
 def test_a_batch_of_nothing_is_refused(name):
     with pytest.raises(InputError, match=f"{name}=0.*at least 1"):

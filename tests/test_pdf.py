@@ -1,7 +1,11 @@
-"""The whole book as one page, before it is printed."""
+"""The whole book as one page, before it is printed, and the outline of the PDF."""
+
+import re
+import shutil
 
 import pytest
 from bs4 import BeautifulSoup
+from conftest import ROOT
 
 from datadiet.book import pdf
 from datadiet.errors import InputError
@@ -43,3 +47,26 @@ def test_formulas_are_set_whichever_page_has_the_first(tmp_path, first):
 def test_a_book_that_is_not_rendered_is_not_printed(tmp_path):
     with pytest.raises(InputError, match="Run make book first"):
         pdf.write(tmp_path)
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium: apt-get install chromium")
+def test_the_outline_has_every_title_once_and_whole(tmp_path, monkeypatch):
+    """Titles at all heights of a page, at its edges too, and titles of two lines."""
+    html = tmp_path / "_build" / "html"
+    html.mkdir(parents=True)
+    theme = "h1, h2 { line-height: 1.15; } p { line-height: 1.65; margin: 0 0 1.15rem; }"
+    style = (ROOT / "_static" / "datadiet.css").read_text() + theme
+    wanted, parts = [], []
+    for part in range(40):
+        wanted += [f"Part {part}, of a title so long that it does not fit into one line of the page at the size that a title has",
+                   *(f"Section {part} {place}" for place in range(6))]
+        sections = (f"<section><h2>{title}</h2>" + f"<p>{'words of a text ' * (7 + 37 * (part + 3 * place) % 260)}</p></section>"
+                    for place, title in enumerate(wanted[-6:]))
+        parts.append(f"<h1>{wanted[-7]}</h1>" + "".join(sections))
+    for number, part in enumerate(parts):
+        body = f'<article class="bd-article"><main>{part}</main></article>'
+        (html / f"part{number}.html").write_text(f"<html><head><style>{style}</style></head><body>{body}</body></html>")
+    (html / "index.html").touch()
+    monkeypatch.setattr(pdf, "pages", lambda root: [f"part{number}" for number in range(len(parts))])
+    found = [title.decode() for title in re.findall(rb"/Title \(([^)]*)\)", pdf.write(tmp_path).read_bytes())]
+    assert sorted(each for each in found if each.startswith(("Part", "Section"))) == sorted(wanted)

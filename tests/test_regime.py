@@ -202,6 +202,7 @@ CONTROLS = {"holds": (HOLDS,), "fails": (FAILS,), "undecided": (UNDECIDED,), "no
 def test_a_control_is_met_where_all_its_parts_hold(name):
     found = judged(control=CONTROLS[name])
     assert found.met("control") == found.counts == (name == "holds")
+    assert "nan" not in " ".join(each.words for each in found.criteria)
     wanted = "reproduced" if name == "holds" else "could not have shown it"
     assert verdict_of((found,)) == wanted and (found.words == "agrees") == (name == "holds")
 

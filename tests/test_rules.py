@@ -441,4 +441,7 @@ def test_cards_escape_what_they_are_given():
     kinds = pages.table([[pages.Link("<a>"), "-1.5", pages.Link(f'<a href="{"x" * 50}">b</a>'), "w" * 23]], list("abcd"), "c")
     assert re.findall(r'<td class="dd-(\w+)">', kinds) == ["word", "number", "word", "words"]
     assert '<td class="dd-word"><a></td>' in kinds
+    cells = ["6f37da454e7d", "64 hex digits", "0.1 or less", "36 to 65 %", "1,250", "23 %", "4.9 MB", "-0.1 [-0.3, +0.1]", "1ep"]
+    kinds = re.findall(r'<td class="dd-(\w+)">', pages.table([cells], cells, "checksums and ranges are words"))
+    assert kinds == ["word"] * 4 + ["number"] * 5
     assert "<b>" not in pages.table([["<b>x</b>"]], ["<i>"], "<u>") and "&lt;b&gt;" in pages.table([["<b>x</b>"]], ["a"], "c")

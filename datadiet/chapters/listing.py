@@ -43,7 +43,7 @@ def _filters(found: pd.DataFrame) -> str:
     papers = {key: f"{short}: {name}" for key, (short, name, _) in ledger.PAPERS.items()}
     return (
         '<form class="dd-filters" role="search" aria-label="Claims" hidden>'
-        '<label>Search<input type="search" name="words" autocomplete="off" placeholder="a word, an id, a set"></label>'
+        '<label>Search<input type="search" name="words" autocomplete="off" placeholder="word, id, set"></label>'
         + choice("paper", "Paper", papers, "paper")
         + choice("kind", "Verdict", VERDICTS, "kind")
         + choice("setting", "Regime", {word: word for word in ledger.SETTINGS}, "setting")

@@ -20,6 +20,7 @@ HINT = "Rebuilt here, a hint"
 SHOWN = 10  # rows of a table on a page
 WORDS = 22  # letters of a cell that stay in one line
 DASH, DOT = "\N{EN DASH}", "\N{MIDDLE DOT}"
+NUMBER = rf"[-+\u2212]?\d[\d.,]*( ?[%\u00d7]| ?[a-zA-Z]{{1,3}})?( [\[(].*)?|{DASH}"  # with a unit, an interval; no checksum
 MARKS = {
     "reproduced": "\N{CHECK MARK}",
     "agrees": "\N{CHECK MARK}",
@@ -82,7 +83,7 @@ def table(rows: list[list[str]], head: list[str], caption: str) -> str:
 
     def data(value):
         seen = re.sub("<.*?>", "", value) if isinstance(value, Link) else value
-        kind = "number" if re.match(rf"[-+\u2212]?\d|{DASH}$", value) else "words" if len(seen) > WORDS else "word"
+        kind = "number" if re.fullmatch(NUMBER, value) else "words" if len(seen) > WORDS else "word"
         return f'<td class="dd-{kind}">{cell(value)}</td>'
 
     lines = ["".join(f'<th scope="col">{escape(named(name))}</th>' for name in head)]
@@ -137,7 +138,7 @@ def verdict(claim: str, views: list[View]) -> Page:
     html.append(f'<p class="dd-regime">{escape(regime)}</p>')
     which = f'<p class="dd-which">{escape(found.which)}</p>' if found.which else ""
     shown = [_experiments(claim, view) for view in views]
-    html.append(_fold(f"Every experiment, its parts and its regime ({sum(page.html.count('<section') for page in shown)})",
+    html.append(_fold(f"Experiments and regimes ({sum(page.html.count('<section') for page in shown)})",
                       which + "".join(page.html for page in shown)))
     html.append(_rule(claim, views))
     own = [_experiments(claim, view) for view in rebuilt(views)]
@@ -179,7 +180,7 @@ def _rule(claim: str, views: list[View]) -> str:
     control = f"<p><em>Control:</em> {escape(control)}.</p>" if control else ""
     when = f'<p class="dd-dates">{dates(claim, [view.table for view in views])}</p>'
     rule = f"<p><em>Rule:</em> {escape(entry['rule'])}</p>"
-    return _fold("The paper, the rule and its changes", f"{paper}{rule}{control}{when}{notes}")
+    return _fold("Paper, rule and changes", f"{paper}{rule}{control}{when}{notes}")
 
 
 def provenance(views: list[View]) -> Page:

@@ -163,7 +163,8 @@ def _control(claim: dict, room, settings: dict, table) -> Criterion | None:
     if rule is None:
         return None
     parts = rule(settings, table, claim["margins"])
-    said = "; ".join(f"{part.short} {part.effect:+.3f} [{part.low:+.3f}, {part.high:+.3f}]" for part in parts)
+    said = "; ".join(f"{part.short}: no runs" if part.outcome == "no runs" else
+                     f"{part.short} {part.effect:+.3f} [{part.low:+.3f}, {part.high:+.3f}]" for part in parts)
     return Criterion("control", bool(parts) and all(part.outcome == "holds" for part in parts), said)
 
 

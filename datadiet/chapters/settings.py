@@ -124,27 +124,26 @@ def _number(value, model):
 
 def _alike(value, model) -> bool:
     """Whether a value is of the kind of another; none at all stands for everything, as in size and layers."""
+    if isinstance(model, list):
+        return isinstance(value, list) and (not model or all(_of_the_shape(each, model) for each in value))
+    if isinstance(model, dict):
+        models = list(model.values())
+        free = not models or not all(isinstance(each, list) for each in models)
+        return isinstance(value, dict) and (free or all(_of_the_shape(each, models) for each in value.values()))
+    if value is None or model is None:
+        return not isinstance(value, (list, dict, str, bool)) and not isinstance(model, (str, bool))
     if isinstance(model, bool) or isinstance(value, bool):
         return isinstance(model, bool) and isinstance(value, bool)
-    if isinstance(model, list):
-        numbers = model and all(isinstance(each, (int, float)) for each in model)
-        return isinstance(value, list) and (not numbers or all(_alike(each, 0.0) and each is not None for each in value)) and (
-            not model or all(_of_the_shape(each, model) for each in value))
-    if isinstance(model, dict) and model and all(isinstance(each, list) for each in model.values()):
-        return isinstance(value, dict) and all(_of_the_shape(each, list(model.values())) for each in value.values())
-    if value is None or model is None:
-        return not isinstance(value, (list, dict, str)) and not isinstance(model, (list, dict, str))
-    if isinstance(model, float):
-        return isinstance(value, (int, float))
-    return isinstance(value, type(model))
+    return isinstance(value, (int, float) if isinstance(model, float) else type(model))
 
 
 def _of_the_shape(value, models: list) -> bool:
-    """Whether an element is a single value among single values, or a list as long as one of the others."""
-    lengths = {len(each) for each in models if isinstance(each, list)}
-    if isinstance(value, list):
-        return len(value) in lengths
-    return not lengths and (isinstance(value, dict) if isinstance(models[0], dict) else value is not None)
+    """Whether an element is a list as long as one of the others, or a single value among single values: a number among such."""
+    if any(isinstance(each, list) for each in models):
+        return isinstance(value, list) and len(value) in {len(each) for each in models if isinstance(each, list)}
+    if all(isinstance(each, (int, float)) for each in models):
+        return value is not None and _alike(value, 0.0)
+    return not isinstance(value, list) and (isinstance(value, dict) if isinstance(models[0], dict) else value is not None)
 
 
 def of_notebook(namespace: dict, chapter: str) -> dict:

@@ -17,8 +17,8 @@ ARMS = {  # arm -> what a reader sees, in the order of the axis
     "joint_rms": "rms",
     "el2n": "intent only",
     "easiest": "easiest (norm)",
-    "random dynamic": "random,\nanew",
-    "dynamic": "dynamic\n(norm)",
+    "random dynamic": "random, anew",
+    "dynamic": "dynamic (norm)",
 }
 
 

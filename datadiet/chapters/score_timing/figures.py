@@ -22,10 +22,10 @@ def _by_point(views, tidy, columns: dict, ylabel, aside=()):
     return chart
 
 
-def agreement(views: list[View]):
+def agreement(views: list[View], aside=()):
     """Do two runs rank alike, and do early scores rank as late ones do? EL2N, Spearman's rho, by scoring point."""
     names = {"reliability": "with other runs, same point", "validity": "with other runs, last point"}
-    return _by_point(views, runs.agreement, names, "Spearman's rho")
+    return _by_point(views, runs.agreement, names, "Spearman's rho", aside)
 
 
 def approximation(views: list[View], aside=()):

@@ -38,15 +38,16 @@ def gradient_costs(rounds: dict):
     """
     tables = {where: table for where, table in rounds.items() if len(table)}
     chart = Chart()
+    cases = dict.fromkeys(case for table in tables.values() for case in table["case"])  # a look each: all panels have one legend
+    looks = dict(zip(cases, zip(cycle(sns.color_palette("colorblind")), cycle("osD^v"), strict=False), strict=False))
     for where, table in tables.items():
         ax = chart.panel(where, 400, folded=where == HERE and len(tables) > 1)
         found = ratios(table, PLAIN).dropna(subset="ratio")
         peers = [peer for peer in NAMES if peer in set(found["peer"])]
-        cases = found["case"].unique()
-        looks = zip(cases, cycle(sns.color_palette("colorblind")), cycle("osD^"), strict=False)
-        for place, (case, colour, marker) in enumerate(looks):
+        for place, case in enumerate(shown := found["case"].unique()):
+            colour, marker = looks[case]
             mine = found[found["case"] == case].set_index("peer").reindex(peers)
-            at = np.arange(len(peers)) + 0.14 * (place - (len(cases) - 1) / 2)
+            at = np.arange(len(peers)) + 0.14 * (place - (len(shown) - 1) / 2)
             ends = [mine["ratio"] - mine["least"], mine["greatest"] - mine["ratio"]]
             ax.errorbar(mine["ratio"], at, xerr=ends, ls="none", marker=marker, color=colour, ms=5, capsize=2, label=case)
         ax.axvline(1, color="0.6", lw=0.8)

@@ -1,6 +1,6 @@
 """Whatever is given: an answer that is right, or InputError in one paragraph; never another error, never a changed input.
 
-DATADIET_INPUTS is the number of generated inputs a property; the weekly job gives 10,000. A failure is printed
+DATADIET_INPUTS is the number of generated inputs a property; the nightly job gives 10,000. A failure is printed
 with the way to repeat it. What may lie in files is in test_inputs_files.py.
 """
 

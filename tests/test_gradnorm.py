@@ -397,6 +397,14 @@ def test_in_place_operations(draw):
     check(randomise(tokens, draw), rows(draw, 5, 7, 4), squared)
 
 
+@pytest.mark.parametrize("n", [1, 4])
+def test_what_came_before_is_added_in_place(n, draw):
+    """A batch of one looks as if its layer had one output for all examples."""
+    model = Net(lambda self, x: self.last(h := self.first(x)).add_(h), first=nn.Linear(4, 4), last=nn.Linear(4, 4))
+    model, batch = randomise(model, draw), rows(draw, n, 3, 4)
+    torch.testing.assert_close(grad_norms(model, batch, squared), reference_grad_norms(model, batch, squared), rtol=1e-9, atol=0)
+
+
 @pytest.mark.parametrize("layer", [nn.Linear(4, 4), nn.BatchNorm1d(4), nn.LayerNorm(4)], ids=str)
 def test_changing_what_went_in_is_refused(layer, draw):
     """Else the norms would be those of another input, without a word."""
@@ -694,6 +702,15 @@ def test_position_embeddings(kind, n, length, draw):
     model = Net(lambda self, ids: self.norm(self.words(ids) + POSITIONS[kind](self.positions, ids)), words=nn.Embedding(6, 5),
                 positions=nn.Embedding(9, 5), norm=nn.LayerNorm(5))
     check(randomise(model, draw), rows(draw, n, length), ids_loss)
+
+
+@pytest.mark.parametrize("place", [0, -1])
+def test_positions_of_which_one_row_serves_all(place, draw):
+    """One output for all, and something added to it that is for all as well: there is no copy for each example."""
+    positions = lambda self, length: (self.positions(torch.arange(length)[None]) + 1)[place]  # noqa: E731
+    model = randomise(Net(lambda self, ids: self.words(ids) @ positions(self, ids.shape[1]).T, words=nn.Embedding(6, 5),
+                          positions=nn.Embedding(9, 5)), draw)
+    check(model, rows(draw, 4, 3), ids_loss)
 
 
 def test_relative_positions_through_a_linear(draw):
@@ -1072,6 +1089,16 @@ def test_batches_without_examples(draw):
             reference_grad_norms(model, bad, squared)
 
 
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_model_a_batch_and_a_loss_are_needed(place, draw):
+    given = [randomise(nn.Linear(4, 2), draw), rows(draw, 3, 4), squared]
+    for norms in (grad_norms, reference_grad_norms):
+        with pytest.raises(InputError, match="model, batch and loss are of types .*list"):
+            norms(*given[:place], [1], *given[place + 1:])
+    with pytest.raises(InputError, match="alone is of type list"):
+        grad_norms(*given, alone=[])
+
+
 def test_losses_that_are_not_one_an_example(draw):
     model, batch = randomise(nn.Linear(4, 2), draw), rows(draw, 3, 4)
     batch["y"] += 9  # no loss near zero
@@ -1080,6 +1107,7 @@ def test_losses_that_are_not_one_an_example(draw):
                        (lambda m, b: squared(m, b)[:2], r"returned \(2,\) for 3"),
                        (lambda m, b: 1.0, "returned float"),
                        (lambda m, b: squared(m, b) / len(b["y"]), "alone but .* batch of 3"),
+                       (lambda m, b: squared(m, b) + 0j, "one real loss"),
                        (lambda m, b: squared(m, b).detach(), "depends on no trainable parameter")):
         refuse(words, model, batch, bad)
 

@@ -476,9 +476,11 @@ GOOD = {"--text": ["text"], "--label": ["label"], "--score": ["el2n", "margin", 
 TABLE = "text,label,p_a,p_b,hard\n" + "".join(f"row {i},{'ab'[i % 2]},0.{i + 1},0.{9 - i},0.{i}\n" for i in range(8))
 
 
-def commanded(command: str, arguments: list[str]) -> None:
+def commanded(command: str, arguments: list[str], files=()) -> None:
     """Run a command in a folder of its own with a table; it ends with 0, 1 or 2, and leaves no part of a file."""
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        for name in files:
+            Path(name).write_text(files[name])
         Path("t.csv").write_text(TABLE)
         np.save("p.npy", np.full((8, 2), 0.5))
         env = {"DATADIET_STORE": str(Path("store").resolve()), "HF_HUB_OFFLINE": "1"}

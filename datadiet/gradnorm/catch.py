@@ -34,8 +34,8 @@ unwatched = torch._C.DisableTorchFunction  # for a time, what is computed is no 
 def checked_losses(loss, model: nn.Module, batch: dict, n: int, first: int | None = 0) -> torch.Tensor:
     losses = loss(model, batch)
     seen = tuple(losses.shape) if isinstance(losses, torch.Tensor) else type(losses).__name__
-    if seen != (n,):
-        raise InputError(f"gradnorm: the loss returned {seen or 'a scalar'} for {n} example(s); return one loss an "
+    if seen != (n,) or losses.is_complex():
+        raise InputError(f"gradnorm: the loss returned {seen or 'a scalar'} for {n} example(s); return one real loss an "
                          f'example, shape ({n},): no mean over the batch (reduction="none").')
     if first is not None and not losses.isfinite().all():
         where = [first + b for b in (~losses.isfinite()).nonzero()[:, 0].tolist()]
@@ -70,7 +70,7 @@ class Catch:
         self.known = None  # operations that parameters without a rule enter, as one example shows them; None: there are none
         self.names = names  # (operation with what enters it, how often it came) -> its name
         self.all_seen = False  # whether all examples were looked at alone, or need not be
-        self.left = set()  # names of those that are left to autograd
+        self.left = set()  # names of those that are left to autograd, and layers whose one output is
         self.watch = None  # while the batch is computed, if there are any
         self.going_back = False
         self.coarse = False  # whether something was computed in half precision
@@ -141,7 +141,8 @@ class Catch:
         self.coarse |= y.dtype.itemsize < 4
         x = (*args, *kwargs.values())[0]
         own = shape[:1] == (1,) and y.shape == (self.n, *shape[1:])
-        shared = shape[:1] == (1,) and y.shape == shape and added and not (self.watch is not None and self.watch.key(x))
+        shared = added and not own and shape[:1] == (1,) and y.shape == shape and module not in self.left
+        shared = shared and not (self.watch is not None and self.watch.key(x))
         if not own and not shared:
             return None
         alone = self.own.get((module, call), ())
@@ -158,17 +159,19 @@ class Catch:
         elif (back := layers.way_back(module, x, y)) is not None:
             y = Onward.apply(x, y.detach(), back)
         if shared:  # one output, only added to something: a copy for each example, so that g keeps them apart
-            x, y = (t.expand(self.n, *t.shape[1:]) for t in (x, y))
+            x, y = x.expand(self.n, *x.shape[1:]), y.repeat(self.n, *[1] * (y.dim() - 1))  # no view, for a step in place
             self.copied.add(module)
         if not self.going_back:
             self.uses.update(self.layers[module].values())
-        y.register_hook(partial(self.collect, module, x.detach(), x._version))
+        y.register_hook(partial(self.collect, module, x.detach(), x._version, shared))
         return y
 
-    def collect(self, module, x, version, g):
+    def collect(self, module, x, version, shared, g):
         """Tensor hook: the backward has reached the output of `module`."""
         if self.parts is None:
             return
+        if shared and g.flatten(1).any(1).sum() == 1:  # it was added to something for all, and one copy picked out of it
+            raise Again(module)
         if x._version != version:  # torch, too, refuses to go back through such a layer
             raise InputError(f"gradnorm: the input of a layer ({type(module).__name__}) was changed in place after it; work on a "
                              "copy.")

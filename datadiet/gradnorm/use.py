@@ -18,7 +18,7 @@ class Again(Exception):
     """The operation turned out not to be computable example by example: begin anew, and leave it to autograd."""
 
     def __init__(self, name):
-        self.name = name  # of the operation; None: all of them; "order": look at all examples first
+        self.name = name  # of the operation, or a layer; None: all operations; "order": look at all examples first
 
 
 @dataclass

@@ -155,9 +155,11 @@ class Catch:
         if own and self.order is not None and not self.going_back:
             self.order.look((module, call), x, f"a layer ({type(module).__name__})")
         if not y.requires_grad:
-            y = Onward.apply(torch.zeros((), requires_grad=True), y.detach(), None)
+            y = layers.Onward.apply(torch.zeros((), requires_grad=True), y.detach(), None)
         elif (back := layers.way_back(module, x, y)) is not None:
-            y = Onward.apply(x, y.detach(), back)
+            y = layers.Onward.apply(x, y.detach(), back)
+        elif y._is_view():
+            y = layers.Onward.apply(y, y.detach(), layers.as_it_is)
         if shared:  # one output, only added to something: a copy for each example, so that g keeps them apart
             x, y = x.expand(self.n, *x.shape[1:]), y.repeat(self.n, *[1] * (y.dim() - 1))  # no view, for a step in place
             self.copied.add(module)
@@ -209,7 +211,9 @@ class Catch:
             self.coarse |= leaves[k].dtype.itemsize < 4
             if not leaves[k].requires_grad:
                 y = leaves[k].clone() if leaves[k]._is_view() else leaves[k].detach()  # a parameter is no place to work in
-                leaves[k] = Onward.apply(torch.zeros((), requires_grad=True), y, None)
+                leaves[k] = layers.Onward.apply(torch.zeros((), requires_grad=True), y, None)
+            elif leaves[k]._is_view():
+                leaves[k] = layers.Onward.apply(leaves[k], leaves[k].detach(), layers.as_it_is)
         versions = [t._version if isinstance(t, torch.Tensor) else 0 for t in use.leaves]
         for j, k in enumerate(places):
             leaves[k].register_hook(partial(self.collect_use, use, j, versions))
@@ -316,23 +320,6 @@ class Catch:
             for number, g in (self.watch.sums(rows) if self.watch is not None else {}).items():
                 found[self.parameters[number]] = found.get(self.parameters[number], 0) + g
         return found
-
-
-class Onward(torch.autograd.Function):
-    """The output y of a layer, to go on with: not a view of it, for the next step may work in place.
-
-    `back` turns the gradient at y into that at x; with None the backward ends here.
-    """
-
-    @staticmethod
-    def forward(ctx, x, y, back):
-        ctx.back, ctx.type = back, x.dtype
-        ctx.mark_dirty(y)
-        return y
-
-    @staticmethod
-    def backward(ctx, g):
-        return None if ctx.back is None else ctx.back(g).to(ctx.type), None, None
 
 
 def users(losses: torch.Tensor) -> dict:

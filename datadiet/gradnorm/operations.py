@@ -195,7 +195,7 @@ class Watch(TorchFunctionMode):
         fixed = [t for t, place in zip(use.leaves, use.places, strict=True) if isinstance(t, torch.Tensor) and place is None]
         if any(t.requires_grad and self.key(t) is None for t in fixed) or any(use.places[i] for i in use.keyed):
             return None  # the batch as a whole takes part
-        if in_place and not (use.places[0] and use.leaves[0].requires_grad):
+        if in_place and (not (use.places[0] and use.leaves[0].requires_grad) or use.leaves[0]._is_view()):
             return None
         live = use.leaves
         use.leaves = [t.detach() if i in use.keyed else t for i, t in enumerate(live)]

@@ -710,7 +710,7 @@ def test_positions_of_which_one_row_serves_all(place, draw):
     positions = lambda self, length: (self.positions(torch.arange(length)[None]) + 1)[place]  # noqa: E731
     model = randomise(Net(lambda self, ids: self.words(ids) @ positions(self, ids.shape[1]).T, words=nn.Embedding(6, 5),
                           positions=nn.Embedding(9, 5)), draw)
-    check(model, rows(draw, 4, 3), ids_loss)
+    check(model, rows(draw, 4, 3), ids_loss, slow=["Embedding"])
 
 
 def test_relative_positions_through_a_linear(draw):
@@ -778,9 +778,30 @@ def test_examples_one_by_one(draw):
 
 
 def test_examples_one_by_one_that_look_shared(draw):
-    """Values would be right here, norms would not: refused."""
+    """A layer that is called as often as there are examples is no layer with one output for all."""
     model = Net(lambda self, x: torch.stack([(self.one(row[None]) + 1).mean(0) for row in x]), one=nn.Linear(5, 4))
-    refuse("more often for more examples", randomise(model, draw), rows(draw, 4, 5))
+    check(randomise(model, draw), rows(draw, 4, 5), squared, slow=["Linear"])
+
+
+def test_calls_of_a_layer_are_told_apart_where_there_are_as_many_positions_as_examples(draw):
+    """One call sees the batch along its second axis, and is left to autograd; the next must not be taken for it."""
+    def forward(self, x):
+        h = self.layer(x.transpose(0, 1)).transpose(0, 1)
+        return self.last(torch.tanh(self.layer(h) + self.layer(torch.tanh(h))))
+
+    model = randomise(Net(forward, layer=nn.Linear(4, 4), last=nn.Linear(4, 2)), draw)
+    norms = grad_norms(model, batch := rows(draw, 3, 3, 4), squared)
+    torch.testing.assert_close(norms, reference_grad_norms(model, batch, squared), rtol=1e-9, atol=0)
+
+
+def test_a_view_that_is_changed_in_place(draw):
+    """A linear map of [B, T, d] gives a view; left to autograd it is one as well, and on a GPU in any case."""
+    model = Net(lambda self, x: self.last(self.layer(torch.stack([self.layer(row) for row in x])).mul_(2)), layer=nn.Linear(4, 4),
+                last=nn.Linear(4, 2))
+    check(randomise(model, draw), rows(draw, 4, 3, 4), squared, slow=["Linear"])
+    four = Net(lambda self, x: self.layer(x).mul_(2), layer=nn.Linear(4, 4))
+    model = Net(lambda self, x: self.last(four(self.first(x))), first=nn.Linear(4, 4), four=four, last=nn.Linear(4, 2))
+    check(randomise(model, draw), rows(draw, 4, 2, 3, 4), squared)
 
 
 @pytest.mark.parametrize("room", [0, 2**16, 2**28])

@@ -330,7 +330,8 @@ SETS = st.integers(0, 4).map(lambda n: datasets.Dataset.from_dict(
     {"text": ["a"] * n, "own": [i / 7 for i in range(n)], "tags": [["x"] * i for i in range(n)]}))  # fmt: skip
 FRAMES = st.integers(0, 4).map(lambda n: pd.DataFrame(
     {"text": pd.array(["a"] * n, "string"), "own": np.arange(n) / 7, 3: pd.Categorical(["x"] * n)}, index=[7] * n))  # fmt: skip
-NEW = st.dictionaries(st.sampled_from(["el2n", "text", 3, ""]) | THINGS.filter(lambda name: name == name), ranked() | ANYTHING | st.just("own"), max_size=2)
+NAMED = st.sampled_from(["el2n", "text", 3, ""]) | THINGS.filter(lambda name: name == name)
+NEW = st.dictionaries(NAMED, ranked() | ANYTHING | st.just("own"), max_size=2)
 
 
 def content(table):

@@ -61,8 +61,8 @@ class Catch:
         self.nodes = defaultdict(list)  # layer -> for each call with one example: (shape of y, graph node of y)
         self.shown = {}  # layer -> for each call with one example: (shape of y, whether y is only added to something)
         self.own = defaultdict(list)  # (layer, call) -> (batch position, x) of the examples alone
+        self.within = None  # (layer with a rule, call of it) that computes with its parameters on
         self.calls, self.uses = Counter(), Counter()  # layer -> calls so far; parameter -> uses
-        self.copied = set()  # layers with one output for all examples
         self.parts = []  # squared norms, each [B]
         self.last = {}  # see layers.squares
         self.waiting, self.bytes = defaultdict(list), 0  # shapes and names -> (layer, x, g) of each call; their size
@@ -99,8 +99,16 @@ class Catch:
         self.nodes.clear()
         one = {name: t[b:b + 1] for name, t in batch.items()}
         watch, entered = Watch(self, one, 1), []
-        with self.hooked(partial(self.note, b, watch, entered), before=lambda *_: entered.append(len(watch.found))), watch:
+
+        def before(module, args):
+            entered.append(len(watch.found))
+            self.within = module, len(self.nodes[module])
+
+        with self.hooked(partial(self.note, b, watch, entered), before=before), watch:
             one = checked_losses(loss, self.model, one, 1, first=None)
+        signs = {name: sign for (sign, _), name in self.names.items()}
+        for name, seen in watch.found.items():
+            seen.times = watch.calls[signs[name]]
         if watch.outside or watch.may_move:  # else the layers with a rule have all parameters
             before = watch.found if self.known is None else self.known
             self.known = {name: seen for name, seen in watch.found.items() if name in before and seen.like(before[name])}
@@ -112,7 +120,7 @@ class Catch:
 
     def note(self, b, watch, entered, module, args, kwargs, y):
         """Forward hook of an example alone."""
-        first = entered.pop()
+        first, self.within = entered.pop(), None
         if y.shape[:1] == (1,):
             watch.inside += len(watch.found) - first
         call = len(self.nodes[module])
@@ -129,7 +137,10 @@ class Catch:
         with unwatched():
             self.switch(module, on=True)
             out = self.caught(module, args, kwargs, y)
-        return module.forward(*args, **kwargs) if out is None else out  # again, parameters on
+        if out is None:  # again, parameters on
+            self.within = module, self.calls[module] - 1
+            out, self.within = module.forward(*args, **kwargs), None
+        return out
 
     def caught(self, module, args, kwargs, y):
         """The output to go on with; None where it does not show which row is whose."""
@@ -162,7 +173,6 @@ class Catch:
             y = layers.Onward.apply(y, y.detach(), layers.as_it_is)
         if shared:  # one output, only added to something: a copy for each example, so that g keeps them apart
             x, y = x.expand(self.n, *x.shape[1:]), y.repeat(self.n, *[1] * (y.dim() - 1))  # no view, for a step in place
-            self.copied.add(module)
         if not self.going_back:
             self.uses.update(self.layers[module].values())
         y.register_hook(partial(self.collect, module, x.detach(), x._version, shared))
@@ -278,8 +288,11 @@ class Catch:
 
     def squares(self, losses: torch.Tensor) -> torch.Tensor:
         """Squared norms, [B]: one backward for all, then one an example for the parameters that could not be caught."""
-        if any(self.calls[module] != len(self.shown[module]) for module in self.copied):
-            raise InputError("gradnorm: the model calls layers more often for more examples; use reference_grad_norms.")
+        for module, calls in self.calls.items():  # which of its calls is which would be a guess
+            if module not in self.left and calls != len(self.shown.get(module, ())):
+                raise Again(module)
+        if self.watch is not None and (name := self.watch.otherwise()) is not None:
+            raise Again(name)
         self.going_back = True
         leaves = {node.variable for node in users(losses) if hasattr(node, "variable")}
         free = [p for p in self.parameters if p in leaves]

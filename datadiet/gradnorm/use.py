@@ -28,12 +28,14 @@ class Seen:
     leaves: list  # arguments in a row: (shape, shape before a reshape or None) of a tensor, else the argument
     spec: object  # how they are nested
     outs: list  # shapes of the tensors that came out
+    times: int = 0  # how often it came
     checked: bool = False  # whether each example by itself gave the rows of the batch
     order: bool | None = None  # of an output without examples in its input: whether the examples vary fastest
 
     def like(self, other):
         """Whether another example shows the same."""
-        return (self.spec, self.outs) == (other.spec, other.outs) and [leaf for leaf in self.leaves if is_shape(leaf)] == [
+        same = (self.spec, self.outs, self.times) == (other.spec, other.outs, other.times)
+        return same and [leaf for leaf in self.leaves if is_shape(leaf)] == [
             leaf for leaf in other.leaves if is_shape(leaf)]
 
 

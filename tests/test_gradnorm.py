@@ -1194,6 +1194,9 @@ def test_models_that_cannot_be_scored(draw):
     refuse("'1'.* mix", randomise(nn.Sequential(nn.Linear(4, 2), nn.BatchNorm1d(2)), draw).train(), batch)
     refuse("'0'.* mix", nn.Sequential(nn.BatchNorm1d(4, track_running_stats=False)).double().eval(), batch)
     refuse("scale_grad_by_freq", randomise(nn.Embedding(6, 3, scale_grad_by_freq=True), draw), batch, ids_loss)
+    between = Net(lambda self, x: self.linear(torch.cat([x[:1], x[1:-1] - x[1:-1].mean(0), x[-1:]]) if len(x) > 1 else x),
+                  linear=nn.Linear(4, 2))
+    refuse("other examples beside it", randomise(between, draw), rows(draw, 6, 4), lambda m, b: m(b["x"]).square().sum(1))
     centred = Net(lambda self, x: self.linear(x) - self.linear(x).mean(0), linear=nn.Linear(4, 2))
     refuse("mixes examples", randomise(centred, draw), batch, lambda m, b: m(b["x"]).square().sum(1))
 

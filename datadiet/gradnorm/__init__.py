@@ -59,8 +59,9 @@ def grad_norms(model: nn.Module, batch: dict, loss, *, alone: dict | None = None
     ------
     InputError
         Empty batch, unequal first axes, a loss that is not one finite number an example, nothing trainable, BatchNorm
-        in train mode, checkpointing with ``use_reentrant=True``; and, with all modules in eval mode, a loss of the first
-        or last example that is not the same alone and in the batch, or an activation of any example that lies in another row.
+        in train mode, checkpointing with ``use_reentrant=True``; and, with all modules in eval mode, a loss that is not the same
+        (to 1 %) in another order, or, of the first and last example, alone; or an activation of any example that lies in another
+        row.
 
     Warns
     -----
@@ -108,6 +109,14 @@ def grad_norms(model: nn.Module, batch: dict, loss, *, alone: dict | None = None
                             raise InputError(f"gradnorm: the example at batch position {b} has loss {one:.4g} alone but "
                                              f"{losses[b]:.4g} in a batch of {n}: something mixes examples or divides by B; "
                                              "return each one's own loss.")
+                    if catch.order is not None:  # an example has its loss whoever stands beside it
+                        rows = catch.order.rows.to(losses.device)
+                        same = torch.isclose(catch.order.losses, losses[rows], rtol=0.2 if catch.coarse else 0.01, atol=1e-5)
+                        if not same.all():
+                            b = int(rows[~same][0])
+                            raise InputError(f"gradnorm: the example at batch position {b} has loss {losses[b]:.4g}, but another "
+                                             "with other examples beside it: something mixes examples; return each one's own "
+                                             "loss.")
                     squares = catch.squares(losses)
                 if n > 1:  # one example shows no order
                     alone[case] = catch.shown, catch.known, catch.names, catch.left

@@ -281,7 +281,7 @@ class Catch:
         other.shown, other.known, other.left, other.all_seen, other.order = self.shown, self.known, self.left, True, Order(self.n)
         try:
             with other.hooked(other.catch, before=other.switch):
-                other.losses(loss, {name: t[other.order.rows.to(t.device)] for name, t in batch.items()}, first=None)
+                other.order.losses = other.losses(loss, other.order.turned(batch), first=None).detach()
         finally:
             other.watch = None
         self.order, other.order.shifted = other.order, False

@@ -200,6 +200,12 @@ def test_datasets_in_and_out_keeps_features():
     assert type(kept) is datasets.Dataset and kept["text"][:] == ["b", "d"]
 
 
+def test_names_that_are_numbers_stay_as_they_are():
+    names = [2**60 + 1, 0.5, "el2n"]
+    assert list(with_scores(pd.DataFrame({"a": [1]}), {name: [1.0] for name in names}).columns) == ["a", *names]
+    assert with_scores(pd.DataFrame({"a": [1]}), {2**60 + 1: [1.0], 0.5: [1.0]}).columns[1] == 2**60 + 1
+
+
 @pytest.mark.parametrize(
     "call, said",
     [

@@ -50,10 +50,9 @@ def with_scores(table, scores: dict):
             raise InputError(f"hooks.with_scores: {name!r} has shape {seen.shape} and the table {len(table)} rows; give "
                              "one value for each row.")
     if hasattr(table, "iloc"):
-        added = type(table)({name: np.asarray(values) for name, values in scores.items()}, index=table.index)
         out = table.copy()
-        for name in added:
-            out[name] = added[name].array
+        for name, values in scores.items():  # one by one: among names of two kinds of numbers pandas makes one kind of both
+            out[name] = type(table)({0: np.asarray(values)}, index=table.index)[0].array
         return out
     for name, values in scores.items():
         if not isinstance(name, str):

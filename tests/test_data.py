@@ -178,6 +178,14 @@ def test_unknown_names(folder, monkeypatch):
         load("trec6", folder / "nowhere")
     with pytest.raises(InputError, match="unknown set"):
         load("../complete", folder / "complete")
+    for read in (load, load_side_table):
+        with pytest.raises(InputError, match="name=5; give the name of a set"):
+            read(5, folder)
+        with pytest.raises(InputError, match="root=5; give the path"):
+            read("complete", 5)
+    for share in ("a tenth", True, np.array([0.1, 0.2])):
+        with pytest.raises(InputError, match="validation=.*the share of the training split"):
+            load("complete", folder, validation=share)
 
 
 TEXTS, LABELS, NAMES = ["a", "b", "c", "d"], [0, 1, 0, 1], {"label_names": ["no", "yes"]}

@@ -397,6 +397,14 @@ def test_in_place_operations(draw):
     check(randomise(tokens, draw), rows(draw, 5, 7, 4), squared)
 
 
+@pytest.mark.parametrize("n", [1, 4])
+def test_what_came_before_is_added_in_place(n, draw):
+    """A batch of one looks as if its layer had one output for all examples."""
+    model = Net(lambda self, x: self.last(h := self.first(x)).add_(h), first=nn.Linear(4, 4), last=nn.Linear(4, 4))
+    model, batch = randomise(model, draw), rows(draw, n, 3, 4)
+    torch.testing.assert_close(grad_norms(model, batch, squared), reference_grad_norms(model, batch, squared), rtol=1e-9, atol=0)
+
+
 @pytest.mark.parametrize("layer", [nn.Linear(4, 4), nn.BatchNorm1d(4), nn.LayerNorm(4)], ids=str)
 def test_changing_what_went_in_is_refused(layer, draw):
     """Else the norms would be those of another input, without a word."""
@@ -696,6 +704,15 @@ def test_position_embeddings(kind, n, length, draw):
     check(randomise(model, draw), rows(draw, n, length), ids_loss)
 
 
+@pytest.mark.parametrize("place", [0, -1])
+def test_positions_of_which_one_row_serves_all(place, draw):
+    """One output for all, and something added to it that is for all as well: there is no copy for each example."""
+    positions = lambda self, length: (self.positions(torch.arange(length)[None]) + 1)[place]  # noqa: E731
+    model = randomise(Net(lambda self, ids: self.words(ids) @ positions(self, ids.shape[1]).T, words=nn.Embedding(6, 5),
+                          positions=nn.Embedding(9, 5)), draw)
+    check(model, rows(draw, 4, 3), ids_loss, slow=["Embedding"])
+
+
 def test_relative_positions_through_a_linear(draw):
     """Layers on top of something shared: neither axis holds examples, though T = B."""
     model = Net(lambda self, x: torch.tanh(x @ self.linear(self.positions.weight).T), positions=nn.Embedding(4, 3),
@@ -761,9 +778,30 @@ def test_examples_one_by_one(draw):
 
 
 def test_examples_one_by_one_that_look_shared(draw):
-    """Values would be right here, norms would not: refused."""
+    """A layer that is called as often as there are examples is no layer with one output for all."""
     model = Net(lambda self, x: torch.stack([(self.one(row[None]) + 1).mean(0) for row in x]), one=nn.Linear(5, 4))
-    refuse("more often for more examples", randomise(model, draw), rows(draw, 4, 5))
+    check(randomise(model, draw), rows(draw, 4, 5), squared, slow=["Linear"])
+
+
+def test_calls_of_a_layer_are_told_apart_where_there_are_as_many_positions_as_examples(draw):
+    """One call sees the batch along its second axis, and is left to autograd; the next must not be taken for it."""
+    def forward(self, x):
+        h = self.layer(x.transpose(0, 1)).transpose(0, 1)
+        return self.last(torch.tanh(self.layer(h) + self.layer(torch.tanh(h))))
+
+    model = randomise(Net(forward, layer=nn.Linear(4, 4), last=nn.Linear(4, 2)), draw)
+    norms = grad_norms(model, batch := rows(draw, 3, 3, 4), squared)
+    torch.testing.assert_close(norms, reference_grad_norms(model, batch, squared), rtol=1e-9, atol=0)
+
+
+def test_a_view_that_is_changed_in_place(draw):
+    """A linear map of [B, T, d] gives a view; left to autograd it is one as well, and on a GPU in any case."""
+    model = Net(lambda self, x: self.last(self.layer(torch.stack([self.layer(row) for row in x])).mul_(2)), layer=nn.Linear(4, 4),
+                last=nn.Linear(4, 2))
+    check(randomise(model, draw), rows(draw, 4, 3, 4), squared, slow=["Linear"])
+    four = Net(lambda self, x: self.layer(x).mul_(2), layer=nn.Linear(4, 4))
+    model = Net(lambda self, x: self.last(four(self.first(x))), first=nn.Linear(4, 4), four=four, last=nn.Linear(4, 2))
+    check(randomise(model, draw), rows(draw, 4, 2, 3, 4), squared)
 
 
 @pytest.mark.parametrize("room", [0, 2**16, 2**28])
@@ -1072,6 +1110,16 @@ def test_batches_without_examples(draw):
             reference_grad_norms(model, bad, squared)
 
 
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_model_a_batch_and_a_loss_are_needed(place, draw):
+    given = [randomise(nn.Linear(4, 2), draw), rows(draw, 3, 4), squared]
+    for norms in (grad_norms, reference_grad_norms):
+        with pytest.raises(InputError, match="model, batch and loss are of types .*list"):
+            norms(*given[:place], [1], *given[place + 1:])
+    with pytest.raises(InputError, match="alone is of type list"):
+        grad_norms(*given, alone=[])
+
+
 def test_losses_that_are_not_one_an_example(draw):
     model, batch = randomise(nn.Linear(4, 2), draw), rows(draw, 3, 4)
     batch["y"] += 9  # no loss near zero
@@ -1080,6 +1128,7 @@ def test_losses_that_are_not_one_an_example(draw):
                        (lambda m, b: squared(m, b)[:2], r"returned \(2,\) for 3"),
                        (lambda m, b: 1.0, "returned float"),
                        (lambda m, b: squared(m, b) / len(b["y"]), "alone but .* batch of 3"),
+                       (lambda m, b: squared(m, b) + 0j, "one real loss"),
                        (lambda m, b: squared(m, b).detach(), "depends on no trainable parameter")):
         refuse(words, model, batch, bad)
 
@@ -1145,6 +1194,9 @@ def test_models_that_cannot_be_scored(draw):
     refuse("'1'.* mix", randomise(nn.Sequential(nn.Linear(4, 2), nn.BatchNorm1d(2)), draw).train(), batch)
     refuse("'0'.* mix", nn.Sequential(nn.BatchNorm1d(4, track_running_stats=False)).double().eval(), batch)
     refuse("scale_grad_by_freq", randomise(nn.Embedding(6, 3, scale_grad_by_freq=True), draw), batch, ids_loss)
+    between = Net(lambda self, x: self.linear(torch.cat([x[:1], x[1:-1] - x[1:-1].mean(0), x[-1:]]) if len(x) > 1 else x),
+                  linear=nn.Linear(4, 2))
+    refuse("other examples beside it", randomise(between, draw), rows(draw, 6, 4), lambda m, b: m(b["x"]).square().sum(1))
     centred = Net(lambda self, x: self.linear(x) - self.linear(x).mean(0), linear=nn.Linear(4, 2))
     refuse("mixes examples", randomise(centred, draw), batch, lambda m, b: m(b["x"]).square().sum(1))
 

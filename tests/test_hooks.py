@@ -91,12 +91,21 @@ def test_a_shuffled_order_is_shared_out_whole():
     assert set().union(*shares) == set(schedule.positions(1).tolist()) and len({len(each) for each in shares}) == 1
 
 
-@pytest.mark.parametrize("given, said", [({"rank": 2, "num_replicas": 2}, "rank=2 of num_replicas=2"), ({"seed": -1}, "seed=-1")])
+@pytest.mark.parametrize(
+    "given, said",
+    [({"rank": 2, "num_replicas": 2}, "rank=2 of num_replicas=2"), ({"seed": -1}, "seed=-1"), ({"shuffle": []}, r"shuffle=\[\]"),
+     ({"drop_last": "no"}, "drop_last='no'")],
+)  # fmt: skip
 def test_samplers_that_cannot_be(given, said):
     with pytest.raises(InputError, match=said):
         PruningSampler(Dynamic(4), **given)
     with pytest.raises(InputError, match="no epoch yet"):
         len(PruningSampler(Dynamic(4)))
+    with pytest.raises(InputError, match="schedule=4; give a Dynamic"):
+        PruningSampler(4)
+    for epoch in (-1, 0.5, None, "1"):
+        with pytest.raises(InputError, match="epoch=.*a whole number"):
+            PruningSampler(Dynamic(4)).set_epoch(epoch)
 
 
 @pytest.mark.parametrize("make", [lambda: Dynamic(9, alpha=0.5, spread=1.0, every=1), lambda: Soft(9, epochs=6)])
@@ -191,6 +200,12 @@ def test_datasets_in_and_out_keeps_features():
     assert type(kept) is datasets.Dataset and kept["text"][:] == ["b", "d"]
 
 
+def test_names_that_are_numbers_stay_as_they_are():
+    names = [2**60 + 1, 0.5, "el2n"]
+    assert list(with_scores(pd.DataFrame({"a": [1]}), {name: [1.0] for name in names}).columns) == ["a", *names]
+    assert with_scores(pd.DataFrame({"a": [1]}), {2**60 + 1: [1.0], 0.5: [1.0]}).columns[1] == 2**60 + 1
+
+
 @pytest.mark.parametrize(
     "call, said",
     [
@@ -198,6 +213,9 @@ def test_datasets_in_and_out_keeps_features():
         (lambda: with_scores(pd.DataFrame({"a": [1]}), [0.5]), "scores are of type list; give a dictionary"),
         (lambda: with_scores(pd.DataFrame({"a": [1]}), {"a": [1]}), "already"),
         (lambda: with_scores(pd.DataFrame({"a": [1]}), {"b": [1, 2]}), "1 rows"),
+        (lambda: with_scores(pd.DataFrame({"a": [1, 2]}), {"b": [[1], [1, 2]]}), "cannot be read as an array"),
+        (lambda: with_scores(datasets.Dataset.from_dict({"a": [1]}), {3: [1]}), "named by strings; 3 is none"),
+        (lambda: with_scores(datasets.Dataset.from_dict({"a": [1]}), {"b": [1j]}), "cannot be a column of a Dataset"),
         (lambda: pruned(pd.DataFrame({"a": [1]}), "b", 1.0), "no column 'b'"),
         (lambda: pruned(pd.DataFrame({"a": [1, 2]}), [1.0], 1.0), "1 scores for a table of 2"),
     ],
@@ -255,6 +273,30 @@ class Tired(LogisticRegression):
         return super().predict_proba(X) * np.nan
 
 
+class Doubled(LogisticRegression):
+    def predict_proba(self, X):
+        return super().predict_proba(X) * 2
+
+
+class Short(LogisticRegression):
+    def predict_proba(self, X):
+        return super().predict_proba(X)[1:]
+
+
+class Others(LogisticRegression):
+    def fit(self, X, y):
+        super().fit(X, y)
+        self.classes_ = self.classes_ + 7  # none of the labels
+        return self
+
+
+class Bare:
+    """No estimator of scikit-learn's."""
+
+    def predict_proba(self, X):
+        return X
+
+
 @pytest.mark.parametrize(
     "call, said",
     [
@@ -269,7 +311,13 @@ class Tired(LogisticRegression):
         (lambda: out_of_fold(LogisticRegression(), [[0.0]] * 4, [0, 1, 0, 1], folds=2, repeats=0), "repeats=0"),
         (lambda: out_of_fold(Dynamic(3), [[0.0]] * 4, [0, 1, 0, 1]), "no predict_proba"),
         (lambda: out_of_fold(Tired(), [[0.0], [1.0]] * 4, [0, 1] * 4, folds=2), "not finite, to 8 of 8"),
+        (lambda: out_of_fold(Doubled(), [[0.0], [1.0]] * 4, [0, 1] * 4, folds=2), "no probabilities, with sums from 2 to 2"),
+        (lambda: out_of_fold(Short(), [[0.0], [1.0]] * 4, [0, 1] * 4, folds=2), r"shape \(3, 2\) for 4 rows"),
+        (lambda: out_of_fold(Others(), [[0.0], [1.0]] * 4, [0, 1] * 4, folds=2), r"classes_ \[7, 8\]"),
+        (lambda: out_of_fold(Bare(), [[0.0], [1.0]] * 4, [0, 1] * 4, folds=2), "Bare cannot be cloned"),
         (lambda: scores_of([[0.5, 0.5]], ["c"], names=["a", "b"]), "not among the names"),
+        (lambda: scores_of([[0.5, 0.5]], True), r"labels of shape \(\)"),
+        (lambda: scores_of([[0.5, 0.5]], ["a"], names=5), r"names of shape \(\)"),
     ],
 )
 def test_folds_that_cannot_be(call, said):

@@ -100,6 +100,12 @@ def test_examples_that_no_batch_held_are_said(tmp_path):
         ({"source": "dream"}, "'pass' or"),
         ({"at": "step"}, "'epoch' or"),
         ({"at": [0.5]}, "'epoch' or"),
+        ({"at": 5}, "'epoch' or"),
+        ({"at": ["a"]}, "'epoch' or"),
+        ({"at": [[1, 2], [3]]}, "'epoch' or"),
+        ({"out": 5}, "out=5; give the path"),
+        ({"source": np.array(["pass", "training"])}, "'pass' or"),
+        ({"ids": 5}, "ids=5; give a sequence"),
         ({"at": [1], "source": "training"}, "once an epoch"),
     ],
 )
@@ -303,6 +309,7 @@ def test_trainings_that_cannot_be_pruned(tmp_path, schedule, changes, said):
         (({"rule": "hardest", "reuse": True},), "leave out"),
         (("soft",), "give a dict"),
         (({"rule": "soft"}, "half"), "lr='half'"),
+        (({"rule": "soft"}, np.array(["adapt", "keep"])), "lr=array"),
         (({"rule": "none"},), "unknown rule"),
     ],
 )

@@ -1,6 +1,6 @@
 """Whatever is given: an answer that is right, or InputError in one paragraph; never another error, never a changed input.
 
-DATADIET_INPUTS is the number of generated inputs a property; the weekly job gives 10,000. A failure is printed
+DATADIET_INPUTS is the number of generated inputs a property; the nightly job gives 10,000. A failure is printed
 with the way to repeat it. What may lie in files is in test_inputs_files.py.
 """
 
@@ -476,9 +476,11 @@ GOOD = {"--text": ["text"], "--label": ["label"], "--score": ["el2n", "margin", 
 TABLE = "text,label,p_a,p_b,hard\n" + "".join(f"row {i},{'ab'[i % 2]},0.{i + 1},0.{9 - i},0.{i}\n" for i in range(8))
 
 
-def commanded(command: str, arguments: list[str]) -> None:
+def commanded(command: str, arguments: list[str], files=()) -> None:
     """Run a command in a folder of its own with a table; it ends with 0, 1 or 2, and leaves no part of a file."""
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        for name in files:
+            Path(name).write_text(files[name])
         Path("t.csv").write_text(TABLE)
         np.save("p.npy", np.full((8, 2), 0.5))
         env = {"DATADIET_STORE": str(Path("store").resolve()), "HF_HUB_OFFLINE": "1"}

@@ -1,6 +1,6 @@
 """Kills at random moments: what is resumed ends with the table of one that nobody disturbed, bit for bit.
 
-A few kills an engine here; as many as ``DATADIET_KILLS`` says in the weekly job (20), where the whole book is killed as well.
+A few kills an engine here; as many as ``DATADIET_KILLS`` says in the nightly job (20), where the whole book is killed as well.
 """
 
 import os
@@ -226,7 +226,7 @@ def _typed(file):
     return file
 
 
-@pytest.mark.skipif("DATADIET_KILLS" not in os.environ, reason="minutes a kill: set DATADIET_KILLS, as the weekly job does")
+@pytest.mark.skipif("DATADIET_KILLS" not in os.environ, reason="minutes a kill: set DATADIET_KILLS, as the nightly job does")
 @pytest.mark.timeout(0)
 def test_a_book_killed_at_random_moments_is_the_book_never_killed(tmp_path):
     """Each build in a clone of its own; page by page the HTML is equal but for times, and for what a budget of 30 s left out."""

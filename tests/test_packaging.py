@@ -89,7 +89,7 @@ FOR_AIOHTTP = {"aiohappyeyeballs", "aiosignal", "frozenlist", "multidict", "prop
 TRIPLES = {"linux": "x86_64-unknown-linux-gnu", "macos": "aarch64-apple-darwin"}
 
 
-@pytest.mark.skipif("DATADIET_REGISTRY" not in os.environ, reason="asks the registry: DATADIET_REGISTRY, as weekly")
+@pytest.mark.skipif("DATADIET_REGISTRY" not in os.environ, reason="asks the registry: DATADIET_REGISTRY, as nightly")
 @pytest.mark.parametrize("system", SYSTEMS)
 @pytest.mark.parametrize("python", ["3.11.5", "3.12", "3.13"])
 def test_the_registry_has_the_lock_as_wheels_for_every_python_and_system(python, system, tmp_path):

@@ -105,6 +105,8 @@ def test_dask_gives_the_table_of_one_process(words, monkeypatch):  # noqa: F811
 def test_unknown_engines_are_refused(words):  # noqa: F811
     with pytest.raises(InputError, match="unknown engine 'gpu'"):
         runs.sweep([], engine="gpu")
+    with pytest.raises(InputError, match="unknown engine 5; choose 'here'"):
+        runs.sweep([], engine=5)
     with pytest.raises(InputError, match="no Dask scheduler answers"):
         runs.sweep([config()], engine="dask://127.0.0.1:9")
 
@@ -113,6 +115,22 @@ def test_unknown_engines_are_refused(words):  # noqa: F811
 def test_a_dask_address_without_host_or_port_is_refused(engine):
     with pytest.raises(InputError, match=f"the engine '{engine}' names no Dask scheduler; give its host and port"):
         runs.sweep([], engine)
+
+
+@pytest.mark.parametrize(
+    "configs, said",
+    [({"task": "words"}, "give a list"), (5, "configs=5"), ([5], "5 among the configs"), ([{"task": "words"}], "complete as")],
+)
+def test_configs_that_are_none_are_refused(configs, said):
+    for asked in (runs.sweep, runs.published, runs.missing, verify.published_again):
+        with pytest.raises(InputError, match=said):
+            asked(configs)
+
+
+@pytest.mark.parametrize("how, said", [({"sample": "x"}, "sample='x'"), ({"sample": 0}, "sample=0"), ({"seed": -1}, "seed=-1")])
+def test_samples_that_are_none_are_refused(how, said):
+    with pytest.raises(InputError, match=said):
+        verify.published_again([runs.config()], **how)
 
 
 def test_an_unreachable_set_stops_a_sweep_before_anything_is_trained(words, monkeypatch):  # noqa: F811

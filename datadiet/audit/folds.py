@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from datadiet.errors import InputError
-from datadiet.scores._checks import as_array
+from datadiet.scores._checks import ROW_SUM_TOLERANCE, as_array
 
 
 def deal(codes, folds: int, rng: np.random.Generator) -> np.ndarray:
@@ -55,8 +55,6 @@ def out_of_fold(estimator, X, y, folds: int = 5, repeats: int = 1, seed: int = 0
     >>> probs.shape, probs.argmax(1)
     ((6, 2), array([0, 0, 0, 1, 1, 1]))
     """
-    from sklearn.base import clone
-
     labels, n = _checked(estimator, X, y, folds, repeats, seed)
     names, codes = np.unique(labels, return_inverse=True)
     out, missing = np.zeros((n, len(names))), np.zeros(len(names), np.int64)
@@ -69,18 +67,39 @@ def out_of_fold(estimator, X, y, folds: int = 5, repeats: int = 1, seed: int = 0
             if len(known) == 1:
                 out[out_rows, known[0]] += 1
                 continue
-            fitted = clone(estimator).fit(_take(X, fit_rows), labels[fit_rows])
-            columns = np.searchsorted(names, fitted.classes_)
-            out[np.ix_(out_rows, columns)] += fitted.predict_proba(_take(X, out_rows))
+            columns, probs = _predicted(estimator, _take(X, fit_rows), labels[fit_rows], _take(X, out_rows), len(out_rows), names)
+            out[np.ix_(out_rows, columns)] += probs
     if not np.isfinite(out).all():
         raise InputError(f"audit.out_of_fold: {type(estimator).__name__} gave probabilities that are not finite, to "
                          f"{(~np.isfinite(out)).any(1).sum()} of {n} rows; look for features that are not finite, or scale them.")
+    if (out < 0).any() or (abs(out.sum(1) / repeats - 1) > ROW_SUM_TOLERANCE).any():
+        raise InputError(f"audit.out_of_fold: {type(estimator).__name__} gave rows that are no probabilities, with sums from "
+                         f"{out.sum(1).min() / repeats:.4g} to {out.sum(1).max() / repeats:.4g}; they are >= 0 and sum to 1.")
     for name, times in zip(names, missing, strict=True):
         if times:
             note = (f"Class {str(name)!r} has {(labels == name).sum()} row(s): {times} of {folds * repeats} models were fitted "
                     "without it and gave it probability 0.")
             warnings.warn(note, stacklevel=2) if notes is None else notes.append(note)
     return out / repeats
+
+
+def _predicted(estimator, X, labels, held, n: int, names: np.ndarray):
+    """Columns of the classes, and the probabilities of the `n` rows `held`, by a clone fitted on the others."""
+    from sklearn.base import clone
+
+    try:
+        model = clone(estimator)
+    except (TypeError, RuntimeError, ValueError, AttributeError) as problem:
+        raise InputError(f"audit.out_of_fold: {type(estimator).__name__} cannot be cloned ({problem}); give an estimator with "
+                         "get_params and set_params, such as a subclass of sklearn.base.BaseEstimator.") from None
+    model.fit(X, labels)
+    classes, probs = np.asarray(getattr(model, "classes_", ())), as_array("audit.out_of_fold", "probs", model.predict_proba(held))
+    if classes.ndim != 1 or not np.array_equal(np.unique(classes), np.sort(classes)) or not np.isin(classes, names).all() or (
+            probs.shape != (n, len(classes)) or probs.dtype.kind not in "fiu"):
+        raise InputError(f"audit.out_of_fold: {type(estimator).__name__} has classes_ {classes.tolist()!r:.60} and gave "
+                         f"predict_proba of shape {probs.shape} for {n} rows; it needs classes_, the labels it was fitted on, "
+                         "each once, and a column of numbers for each.")
+    return np.searchsorted(names, classes), probs
 
 
 def _take(X, rows: np.ndarray):

@@ -13,6 +13,7 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -113,9 +114,19 @@ def load(name: str, root: str | Path | None = None, *, validation: float = 0.1) 
     >>> task.train.inputs["image"].shape
     (1197, 1, 8, 8)
     """
-    if not 0 <= validation <= 0.5:
-        raise InputError(f"data.load: validation={validation}; it is the share of the training split held out, from 0 to 0.5.")
+    _checked("load", name, root)
+    if isinstance(validation, bool) or not isinstance(validation, Real) or not 0 <= validation <= 0.5:
+        raise InputError(f"data.load: validation={validation!r:.60}; it is the share of the training split held out, "
+                         "from 0 to 0.5.")
     return _assemble(name, _raw(name, Path(root) if root is not None else paths.data()), validation)
+
+
+def _checked(where: str, name, root) -> None:
+    """Refuse what is no name of a set, or no path of a folder."""
+    if not isinstance(name, str):
+        raise InputError(f"data.{where}: name={name!r:.60}; give the name of a set, a string.")
+    if not isinstance(root, str | PathLike | None) or "\0" in str(root):
+        raise InputError(f"data.{where}: root={root!r:.60}; give the path of the data folder.")
 
 
 def _raw(name: str, root: Path | None) -> Raw:
@@ -171,6 +182,7 @@ def load_side_table(name: str, root: str | Path | None = None):
     InputError
         Not a side table; no data folder; a folder without it.
     """
+    _checked("load_side_table", name, root)
     root = Path(root) if root is not None else paths.data()
     if name not in sources.SIDE_TABLES:
         raise InputError(f"data.load_side_table: {name!r} is not a side table; known: {', '.join(sources.SIDE_TABLES)}. "

@@ -59,8 +59,9 @@ def grad_norms(model: nn.Module, batch: dict, loss, *, alone: dict | None = None
     ------
     InputError
         Empty batch, unequal first axes, a loss that is not one finite number an example, nothing trainable, BatchNorm
-        in train mode, checkpointing with ``use_reentrant=True``; and, with all modules in eval mode, a loss of the first
-        or last example that is not the same alone and in the batch, or an activation of any example that lies in another row.
+        in train mode, checkpointing with ``use_reentrant=True``; and, with all modules in eval mode, a loss that is not the same
+        (to 1 %) in another order, or, of the first and last example, alone; or an activation of any example that lies in another
+        row.
 
     Warns
     -----
@@ -79,7 +80,9 @@ def grad_norms(model: nn.Module, batch: dict, loss, *, alone: dict | None = None
     >>> grad_norms(head, batch, lambda m, b: nn.functional.cross_entropy(m(b["h"]), b["y"], reduction="none"))
     tensor([2.2361, 0.7071])
     """
-    n, parameters = _checked(model, batch)
+    n, parameters = _checked(model, batch, loss)
+    if not isinstance(alone, dict | None):
+        raise InputError(f"gradnorm: alone is of type {type(alone).__name__}; give a dict, empty at first, or leave it out.")
     alone, devices = {} if alone is None else alone, {p.device.index for p in parameters if p.is_cuda}
     left, names, drawn = set(), {}, _drawn(devices)
     with torch.enable_grad(), _as_written(), _full_precision():
@@ -106,6 +109,14 @@ def grad_norms(model: nn.Module, batch: dict, loss, *, alone: dict | None = None
                             raise InputError(f"gradnorm: the example at batch position {b} has loss {one:.4g} alone but "
                                              f"{losses[b]:.4g} in a batch of {n}: something mixes examples or divides by B; "
                                              "return each one's own loss.")
+                    if catch.order is not None:  # an example has its loss whoever stands beside it
+                        rows = catch.order.rows.to(losses.device)
+                        same = torch.isclose(catch.order.losses, losses[rows], rtol=0.2 if catch.coarse else 0.01, atol=1e-5)
+                        if not same.all():
+                            b = int(rows[~same][0])
+                            raise InputError(f"gradnorm: the example at batch position {b} has loss {losses[b]:.4g}, but another "
+                                             "with other examples beside it: something mixes examples; return each one's own "
+                                             "loss.")
                     squares = catch.squares(losses)
                 if n > 1:  # one example shows no order
                     alone[case] = catch.shown, catch.known, catch.names, catch.left
@@ -126,7 +137,7 @@ def reference_grad_norms(model: nn.Module, batch: dict, loss) -> torch.Tensor:
     >>> reference_grad_norms(head, {"x": torch.tensor([[3.0], [-4.0]])}, lambda model, b: model(b["x"])[:, 0])
     tensor([3., 4.])
     """
-    n, parameters = _checked(model, batch)
+    n, parameters = _checked(model, batch, loss)
     norms = []
     for b in range(n):
         with torch.enable_grad():
@@ -140,8 +151,12 @@ def reference_grad_norms(model: nn.Module, batch: dict, loss) -> torch.Tensor:
 
 
 # Checks --------------------------------------------------------------------------------------------------------------
-def _checked(model: nn.Module, batch: dict) -> tuple[int, list[nn.Parameter]]:
+def _checked(model: nn.Module, batch: dict, loss) -> tuple[int, list[nn.Parameter]]:
     """Number of examples and trainable parameters."""
+    if not (isinstance(model, nn.Module) and isinstance(batch, dict) and callable(loss)):
+        kinds = [type(each).__name__ for each in (model, batch, loss)]
+        raise InputError(f"gradnorm: model, batch and loss are of types {', '.join(kinds)}; give a torch.nn.Module, a dict of "
+                         "tensors, and a function loss(model, batch).")
     sizes = {name: len(t) if isinstance(t, torch.Tensor) and t.dim() else None for name, t in batch.items()}
     if len(set(sizes.values())) != 1 or None in sizes.values() or 0 in sizes.values():
         raise InputError(f"gradnorm: first axes of the batch are {sizes}; give tensors with the same, non-zero number "

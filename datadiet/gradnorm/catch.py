@@ -34,8 +34,8 @@ unwatched = torch._C.DisableTorchFunction  # for a time, what is computed is no 
 def checked_losses(loss, model: nn.Module, batch: dict, n: int, first: int | None = 0) -> torch.Tensor:
     losses = loss(model, batch)
     seen = tuple(losses.shape) if isinstance(losses, torch.Tensor) else type(losses).__name__
-    if seen != (n,):
-        raise InputError(f"gradnorm: the loss returned {seen or 'a scalar'} for {n} example(s); return one loss an "
+    if seen != (n,) or losses.is_complex():
+        raise InputError(f"gradnorm: the loss returned {seen or 'a scalar'} for {n} example(s); return one real loss an "
                          f'example, shape ({n},): no mean over the batch (reduction="none").')
     if first is not None and not losses.isfinite().all():
         where = [first + b for b in (~losses.isfinite()).nonzero()[:, 0].tolist()]
@@ -61,8 +61,8 @@ class Catch:
         self.nodes = defaultdict(list)  # layer -> for each call with one example: (shape of y, graph node of y)
         self.shown = {}  # layer -> for each call with one example: (shape of y, whether y is only added to something)
         self.own = defaultdict(list)  # (layer, call) -> (batch position, x) of the examples alone
+        self.within = None  # (layer with a rule, call of it) that computes with its parameters on
         self.calls, self.uses = Counter(), Counter()  # layer -> calls so far; parameter -> uses
-        self.copied = set()  # layers with one output for all examples
         self.parts = []  # squared norms, each [B]
         self.last = {}  # see layers.squares
         self.waiting, self.bytes = defaultdict(list), 0  # shapes and names -> (layer, x, g) of each call; their size
@@ -70,7 +70,7 @@ class Catch:
         self.known = None  # operations that parameters without a rule enter, as one example shows them; None: there are none
         self.names = names  # (operation with what enters it, how often it came) -> its name
         self.all_seen = False  # whether all examples were looked at alone, or need not be
-        self.left = set()  # names of those that are left to autograd
+        self.left = set()  # names of those that are left to autograd, and layers whose one output is
         self.watch = None  # while the batch is computed, if there are any
         self.going_back = False
         self.coarse = False  # whether something was computed in half precision
@@ -99,8 +99,16 @@ class Catch:
         self.nodes.clear()
         one = {name: t[b:b + 1] for name, t in batch.items()}
         watch, entered = Watch(self, one, 1), []
-        with self.hooked(partial(self.note, b, watch, entered), before=lambda *_: entered.append(len(watch.found))), watch:
+
+        def before(module, args):
+            entered.append(len(watch.found))
+            self.within = module, len(self.nodes[module])
+
+        with self.hooked(partial(self.note, b, watch, entered), before=before), watch:
             one = checked_losses(loss, self.model, one, 1, first=None)
+        signs = {name: sign for (sign, _), name in self.names.items()}
+        for name, seen in watch.found.items():
+            seen.times = watch.calls[signs[name]]
         if watch.outside or watch.may_move:  # else the layers with a rule have all parameters
             before = watch.found if self.known is None else self.known
             self.known = {name: seen for name, seen in watch.found.items() if name in before and seen.like(before[name])}
@@ -112,7 +120,7 @@ class Catch:
 
     def note(self, b, watch, entered, module, args, kwargs, y):
         """Forward hook of an example alone."""
-        first = entered.pop()
+        first, self.within = entered.pop(), None
         if y.shape[:1] == (1,):
             watch.inside += len(watch.found) - first
         call = len(self.nodes[module])
@@ -129,7 +137,10 @@ class Catch:
         with unwatched():
             self.switch(module, on=True)
             out = self.caught(module, args, kwargs, y)
-        return module.forward(*args, **kwargs) if out is None else out  # again, parameters on
+        if out is None:  # again, parameters on
+            self.within = module, self.calls[module] - 1
+            out, self.within = module.forward(*args, **kwargs), None
+        return out
 
     def caught(self, module, args, kwargs, y):
         """The output to go on with; None where it does not show which row is whose."""
@@ -141,7 +152,8 @@ class Catch:
         self.coarse |= y.dtype.itemsize < 4
         x = (*args, *kwargs.values())[0]
         own = shape[:1] == (1,) and y.shape == (self.n, *shape[1:])
-        shared = shape[:1] == (1,) and y.shape == shape and added and not (self.watch is not None and self.watch.key(x))
+        shared = added and not own and shape[:1] == (1,) and y.shape == shape and module not in self.left
+        shared = shared and not (self.watch is not None and self.watch.key(x))
         if not own and not shared:
             return None
         alone = self.own.get((module, call), ())
@@ -154,21 +166,24 @@ class Catch:
         if own and self.order is not None and not self.going_back:
             self.order.look((module, call), x, f"a layer ({type(module).__name__})")
         if not y.requires_grad:
-            y = Onward.apply(torch.zeros((), requires_grad=True), y.detach(), None)
+            y = layers.Onward.apply(torch.zeros((), requires_grad=True), y.detach(), None)
         elif (back := layers.way_back(module, x, y)) is not None:
-            y = Onward.apply(x, y.detach(), back)
+            y = layers.Onward.apply(x, y.detach(), back)
+        elif y._is_view():
+            y = layers.Onward.apply(y, y.detach(), layers.as_it_is)
         if shared:  # one output, only added to something: a copy for each example, so that g keeps them apart
-            x, y = (t.expand(self.n, *t.shape[1:]) for t in (x, y))
-            self.copied.add(module)
+            x, y = x.expand(self.n, *x.shape[1:]), y.repeat(self.n, *[1] * (y.dim() - 1))  # no view, for a step in place
         if not self.going_back:
             self.uses.update(self.layers[module].values())
-        y.register_hook(partial(self.collect, module, x.detach(), x._version))
+        y.register_hook(partial(self.collect, module, x.detach(), x._version, shared))
         return y
 
-    def collect(self, module, x, version, g):
+    def collect(self, module, x, version, shared, g):
         """Tensor hook: the backward has reached the output of `module`."""
         if self.parts is None:
             return
+        if shared and g.flatten(1).any(1).sum() == 1:  # it was added to something for all, and one copy picked out of it
+            raise Again(module)
         if x._version != version:  # torch, too, refuses to go back through such a layer
             raise InputError(f"gradnorm: the input of a layer ({type(module).__name__}) was changed in place after it; work on a "
                              "copy.")
@@ -206,7 +221,9 @@ class Catch:
             self.coarse |= leaves[k].dtype.itemsize < 4
             if not leaves[k].requires_grad:
                 y = leaves[k].clone() if leaves[k]._is_view() else leaves[k].detach()  # a parameter is no place to work in
-                leaves[k] = Onward.apply(torch.zeros((), requires_grad=True), y, None)
+                leaves[k] = layers.Onward.apply(torch.zeros((), requires_grad=True), y, None)
+            elif leaves[k]._is_view():
+                leaves[k] = layers.Onward.apply(leaves[k], leaves[k].detach(), layers.as_it_is)
         versions = [t._version if isinstance(t, torch.Tensor) else 0 for t in use.leaves]
         for j, k in enumerate(places):
             leaves[k].register_hook(partial(self.collect_use, use, j, versions))
@@ -264,15 +281,18 @@ class Catch:
         other.shown, other.known, other.left, other.all_seen, other.order = self.shown, self.known, self.left, True, Order(self.n)
         try:
             with other.hooked(other.catch, before=other.switch):
-                other.losses(loss, {name: t[other.order.rows.to(t.device)] for name, t in batch.items()}, first=None)
+                other.order.losses = other.losses(loss, other.order.turned(batch), first=None).detach()
         finally:
             other.watch = None
         self.order, other.order.shifted = other.order, False
 
     def squares(self, losses: torch.Tensor) -> torch.Tensor:
         """Squared norms, [B]: one backward for all, then one an example for the parameters that could not be caught."""
-        if any(self.calls[module] != len(self.shown[module]) for module in self.copied):
-            raise InputError("gradnorm: the model calls layers more often for more examples; use reference_grad_norms.")
+        for module, calls in self.calls.items():  # which of its calls is which would be a guess
+            if module not in self.left and calls != len(self.shown.get(module, ())):
+                raise Again(module)
+        if self.watch is not None and (name := self.watch.otherwise()) is not None:
+            raise Again(name)
         self.going_back = True
         leaves = {node.variable for node in users(losses) if hasattr(node, "variable")}
         free = [p for p in self.parameters if p in leaves]
@@ -313,23 +333,6 @@ class Catch:
             for number, g in (self.watch.sums(rows) if self.watch is not None else {}).items():
                 found[self.parameters[number]] = found.get(self.parameters[number], 0) + g
         return found
-
-
-class Onward(torch.autograd.Function):
-    """The output y of a layer, to go on with: not a view of it, for the next step may work in place.
-
-    `back` turns the gradient at y into that at x; with None the backward ends here.
-    """
-
-    @staticmethod
-    def forward(ctx, x, y, back):
-        ctx.back, ctx.type = back, x.dtype
-        ctx.mark_dirty(y)
-        return y
-
-    @staticmethod
-    def backward(ctx, g):
-        return None if ctx.back is None else ctx.back(g).to(ctx.type), None, None
 
 
 def users(losses: torch.Tensor) -> dict:

@@ -266,3 +266,24 @@ def _whole_gradients(module, x, g):
         whole = whole.view(n, -1)
         out.append(_dot(whole, whole))
     return torch.cat(out)
+
+
+def as_it_is(g):
+    return g
+
+
+class Onward(torch.autograd.Function):
+    """The output y of a layer, to go on with: no view, for the next step may work in place, and views then lose their hooks.
+
+    `back` turns the gradient at y into that at x; with None the backward ends here.
+    """
+
+    @staticmethod
+    def forward(ctx, x, y, back):
+        ctx.back, ctx.type = back, x.dtype
+        ctx.mark_dirty(y)
+        return y
+
+    @staticmethod
+    def backward(ctx, g):
+        return None if ctx.back is None else ctx.back(g).to(ctx.type), None, None

@@ -140,7 +140,7 @@ class Watch(TorchFunctionMode):
     def _keyed(self, func, args, kwargs):
         leaves, spec = tree_flatten((args, kwargs))
         keyed = {i: key for i, t in enumerate(leaves) if isinstance(t, torch.Tensor) and (key := self.key(t)) is not None}
-        sign = (func, *keyed.items())
+        sign = (func, self.catch.within, *keyed.items())
         if self.known is None:
             shapes = [self.shape(t) if isinstance(t, torch.Tensor) else t for t in leaves]
             out = func(*args, **kwargs)
@@ -153,7 +153,8 @@ class Watch(TorchFunctionMode):
         out = None
         name = self._name(sign)
         seen = self.known.get(name)
-        if seen is not None and not self.may_move and name not in self.catch.left and spec == seen.spec:
+        left = name in self.catch.left or sign[1] is not None and sign[1][0] in self.catch.left
+        if seen is not None and not self.may_move and not left and spec == seen.spec:
             try:
                 out = self._of_batch(Use(name, func, seen, leaves, [], keyed, self.n), spec)
             except LookupError:
@@ -176,6 +177,11 @@ class Watch(TorchFunctionMode):
         self.calls[sign] += 1
         return self.catch.names.setdefault((sign, self.calls[sign]), len(self.catch.names))
 
+    def otherwise(self):
+        """Name of an operation that was caught and came more or less often than with one example; None if there is none."""
+        signs = {name: sign for (sign, _), name in self.catch.names.items()}
+        return next((use.name for use in self.tape if use.name in signs and self.calls[signs[use.name]] != use.seen.times), None)
+
     def _step(self, name, leaves, outs):
         if not any(self.of_data(t) for t in leaves if isinstance(t, torch.Tensor)):
             for j, t in enumerate(outs):
@@ -195,7 +201,7 @@ class Watch(TorchFunctionMode):
         fixed = [t for t, place in zip(use.leaves, use.places, strict=True) if isinstance(t, torch.Tensor) and place is None]
         if any(t.requires_grad and self.key(t) is None for t in fixed) or any(use.places[i] for i in use.keyed):
             return None  # the batch as a whole takes part
-        if in_place and not (use.places[0] and use.leaves[0].requires_grad):
+        if in_place and (not (use.places[0] and use.leaves[0].requires_grad) or use.leaves[0]._is_view()):
             return None
         live = use.leaves
         use.leaves = [t.detach() if i in use.keyed else t for i, t in enumerate(live)]

@@ -61,6 +61,10 @@ class Order:
         self.rows = torch.empty(n, dtype=torch.int64)
         self.rows[path] = torch.cat([path[:1], path[:-1]])
         self.other, self.weights, self.shifted = {}, {}, True
+        self.losses = None  # of that pass
+
+    def turned(self, batch: dict) -> dict:
+        return {name: t[self.rows.to(t.device)] for name, t in batch.items()}
 
     def look(self, key, x: torch.Tensor, where: str):
         """Keeps the sums of a pass in the other order; then raises where a row of the batch has not gone with it.

@@ -18,7 +18,7 @@ class Again(Exception):
     """The operation turned out not to be computable example by example: begin anew, and leave it to autograd."""
 
     def __init__(self, name):
-        self.name = name  # of the operation; None: all of them; "order": look at all examples first
+        self.name = name  # of the operation, or a layer; None: all operations; "order": look at all examples first
 
 
 @dataclass
@@ -28,12 +28,14 @@ class Seen:
     leaves: list  # arguments in a row: (shape, shape before a reshape or None) of a tensor, else the argument
     spec: object  # how they are nested
     outs: list  # shapes of the tensors that came out
+    times: int = 0  # how often it came
     checked: bool = False  # whether each example by itself gave the rows of the batch
     order: bool | None = None  # of an output without examples in its input: whether the examples vary fastest
 
     def like(self, other):
         """Whether another example shows the same."""
-        return (self.spec, self.outs) == (other.spec, other.outs) and [leaf for leaf in self.leaves if is_shape(leaf)] == [
+        same = (self.spec, self.outs, self.times) == (other.spec, other.outs, other.times)
+        return same and [leaf for leaf in self.leaves if is_shape(leaf)] == [
             leaf for leaf in other.leaves if is_shape(leaf)]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from datadiet import scores
 from datadiet.audit.folds import out_of_fold  # noqa: F401 - public here
 from datadiet.errors import InputError
+from datadiet.scores._checks import as_array
 
 
 def codes_of(labels, names=None, *, where: str = "hooks.codes_of") -> tuple[np.ndarray, tuple]:
@@ -17,11 +18,16 @@ def codes_of(labels, names=None, *, where: str = "hooks.codes_of") -> tuple[np.n
     >>> codes_of(["tool", "fruit", "tool"])
     (array([1, 0, 1]), ('fruit', 'tool'))
     """
-    seen = np.asarray(labels)
-    known = np.unique(seen) if names is None else np.asarray(names)
+    seen, known = as_array(where, "labels", labels), None if names is None else as_array(where, "names", names)
+    for what, given in (("labels", seen), ("names", known)):
+        if given is not None and (given.ndim != 1 or given.dtype.kind not in "iubUO" or (
+                given.dtype.kind == "O" and not all(isinstance(each, str) for each in given))):
+            raise InputError(f"{where}: {what} of shape {given.shape} and type {given.dtype}; give integers or strings, "
+                             "in a row.")
+    known = np.unique(seen) if known is None else known
     place = {name: number for number, name in enumerate(known.tolist())}
     unknown = [label for label in dict.fromkeys(seen.tolist()) if label not in place]
-    if seen.ndim != 1 or unknown or len(place) != len(known):
+    if unknown or len(place) != len(known):
         raise InputError(f"{where}: labels of shape {seen.shape}, {len(unknown)} of them not among the names "
                          f"{known.tolist()[:20]} ({unknown[:5]}); give one label for each row, and the name of every class once.")
     return np.array([place[label] for label in seen.tolist()], np.int64), tuple(known.tolist())

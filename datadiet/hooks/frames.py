@@ -10,6 +10,7 @@ import numpy as np
 
 from datadiet import prune
 from datadiet.errors import InputError
+from datadiet.scores._checks import as_array
 
 
 def _columns(table, where: str) -> list:
@@ -44,17 +45,23 @@ def with_scores(table, scores: dict):
     for name, values in scores.items():
         if name in there:
             raise InputError(f"hooks.with_scores: the table has a column {name!r} already; rename the score, or drop the column.")
-        if np.ndim(values) != 1 or len(values) != len(table):
-            raise InputError(f"hooks.with_scores: {name!r} has shape {np.shape(values)} and the table {len(table)} rows; give "
+        seen = as_array("hooks.with_scores", repr(name), values)
+        if seen.shape != (len(table),):
+            raise InputError(f"hooks.with_scores: {name!r} has shape {seen.shape} and the table {len(table)} rows; give "
                              "one value for each row.")
     if hasattr(table, "iloc"):
-        added = type(table)({name: np.asarray(values) for name, values in scores.items()}, index=table.index)
         out = table.copy()
-        for name in added:
-            out[name] = added[name].array
+        for name, values in scores.items():  # one by one: among names of two kinds of numbers pandas makes one kind of both
+            out[name] = type(table)({0: np.asarray(values)}, index=table.index)[0].array
         return out
     for name, values in scores.items():
-        table = table.add_column(name, np.asarray(values))
+        if not isinstance(name, str):
+            raise InputError(f"hooks.with_scores: columns of a Dataset are named by strings; {name!r:.60} is none.")
+        try:
+            table = table.add_column(name, np.asarray(values))
+        except (TypeError, ValueError, OverflowError, NotImplementedError, RuntimeError) as problem:  # Arrow has several of these
+            raise InputError(f"hooks.with_scores: {name!r:.60} cannot be a column of a Dataset ({problem}); give a number "
+                             "for each row.") from None
     return table
 
 

@@ -1,5 +1,7 @@
 """Logits recorded over time: kept, put into a checkpoint, scored and written."""
 
+from numbers import Integral
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ import pandas as pd
 
 from datadiet import runs, scores
 from datadiet.errors import InputError
+from datadiet.scores import _checks
 
 WRITERS = {
     ".csv": lambda frame, file: frame.to_csv(file, index=False),
@@ -14,6 +17,15 @@ WRITERS = {
     ".parquet": lambda frame, file: frame.to_parquet(file, index=False),
 }
 OVER_TIME = ("aum", "forgetting", "confidence", "variability")
+
+
+def as_list(given) -> list | None:
+    """The entries of a list, an array or a range; None of anything else."""
+    return list(given) if isinstance(given, list | tuple | range | np.ndarray) and getattr(given, "ndim", 1) == 1 else None
+
+
+def whole(value) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool | np.bool_)
 
 
 def scores_over_time(logits, labels, names=None, at=None) -> dict[str, np.ndarray]:
@@ -34,17 +46,16 @@ def scores_over_time(logits, labels, names=None, at=None) -> dict[str, np.ndarra
     >>> over["aum"], over["forgetting"]
     (array([-3. ,  0.5]), array([0., 0.]))
     """
-    logits = np.asarray(logits)
+    logits = _checks.array("scores_over_time", "logits", logits, {3: "[T, n, K]"})
     known = (*scores.SCORES, *OVER_TIME)
-    names = known if names is None else names
-    unknown = [name for name in names if name not in known]
-    if unknown or isinstance(names, str):
+    asked = list(known) if names is None else as_list(names)
+    if not asked or not all(isinstance(name, str) and name in known for name in asked):
         raise InputError(f"hooks.scores: names={names!r}; give a list out of {', '.join(known)}.")
-    times = range(len(logits)) if at is None else [int(time) for time in at]
-    if not len(times) or not all(-len(logits) <= time < len(logits) for time in times):
+    names, times = asked, list(range(len(logits))) if at is None else as_list(at)
+    if not times or not all(whole(time) and -len(logits) <= time < len(logits) for time in times):
         raise InputError(f"hooks.scores: at={at!r} of {len(logits)} recordings; give the numbers of some, from 0.")
     probs = runs.probabilities(logits)
-    out = {name: scores.SCORES[name](probs[list(times)], labels) for name in names if name in scores.SCORES}
+    out = {name: scores.SCORES[name](probs[times], labels) for name in names if name in scores.SCORES}
     if "aum" in names:
         out["aum"] = scores.aum(logits, labels)
     if "forgetting" in names:
@@ -63,6 +74,8 @@ def checked_out(out, force: bool) -> Path | None:
     """A place that can be written to, found out before the work is done."""
     if out is None:
         return None
+    if not isinstance(out, str | PathLike):
+        raise InputError(f"hooks.ScoreCallback: out={out!r:.60}; give the path of a file to write.")
     out = Path(out)
     if out.suffix not in WRITERS:
         raise InputError(f"hooks.ScoreCallback: out={str(out)!r}; its name must end in {', '.join(WRITERS)}.")

@@ -59,9 +59,15 @@ class PruningSampler(torch.utils.data.Sampler):
         running = torch.distributed.is_available() and torch.distributed.is_initialized()
         self.replicas = num_replicas if num_replicas is not None else torch.distributed.get_world_size() if running else 1
         self.rank = rank if rank is not None else torch.distributed.get_rank() if running else 0
+        if not callable(getattr(schedule, "positions", None)):
+            raise InputError(f"hooks.PruningSampler: schedule={schedule!r:.60}; give a Dynamic, a Soft, or anything with "
+                             "positions(epoch).")
         if not (isinstance(self.replicas, Integral) and isinstance(self.rank, Integral) and 0 <= self.rank < self.replicas):
             raise InputError(f"hooks.PruningSampler: rank={self.rank!r} of num_replicas={self.replicas!r}; give whole numbers, "
                              "0 <= rank < num_replicas.")
+        for name, value in (("shuffle", shuffle), ("drop_last", drop_last)):
+            if not isinstance(value, bool | int | np.bool_):
+                raise InputError(f"hooks.PruningSampler: {name}={value!r:.60}; say True or False.")
         if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
             raise InputError(f"hooks.PruningSampler: seed={seed!r}; it is a whole number, 0 or more.")
         self.schedule, self.shuffle, self.seed, self.drop_last = schedule, shuffle, seed, drop_last
@@ -69,6 +75,8 @@ class PruningSampler(torch.utils.data.Sampler):
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the examples and the order of `epoch`, counted from 0; after the schedule's update, where one is due."""
+        if isinstance(epoch, bool) or not isinstance(epoch, Integral) or epoch < 0:
+            raise InputError(f"hooks.PruningSampler.set_epoch: epoch={epoch!r:.60}; it is a whole number, 0 or more.")
         self._order, self.epoch = self._of(epoch), epoch
 
     def _of(self, epoch: int) -> list[int]:

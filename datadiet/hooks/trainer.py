@@ -68,12 +68,15 @@ class ScoreCallback(TrainerCallback):
 
     def __init__(self, out=None, at="epoch", source="pass", ids=None, force=False):
         self.out = recorded.checked_out(out, force)
-        if source not in ("pass", "training"):
+        if not isinstance(source, str) or source not in ("pass", "training"):
             raise InputError(f"hooks.ScoreCallback: source={source!r}; choose 'pass' or 'training'.")
-        if at != "epoch" and (isinstance(at, str) or not len(at) or any(isinstance(p, bool) or int(p) != p or p < 0 for p in at)):
+        at = at if isinstance(at, str) else recorded.as_list(at)
+        if at != "epoch" and (isinstance(at, str) or not at or any(not recorded.whole(p) or p < 0 for p in at)):
             raise InputError(f"hooks.ScoreCallback: at={at!r}; give 'epoch' or a list of numbers of updates, 0 or more.")
         if at != "epoch" and source == "training":
             raise InputError("hooks.ScoreCallback: source='training' sees each example once an epoch; leave at='epoch'.")
+        if ids is not None and not hasattr(ids, "__len__"):
+            raise InputError(f"hooks.ScoreCallback: ids={ids!r:.60}; give a sequence of names, one for each example.")
         self.at, self.source, self.ids = at, source, ids
         self._kept = recorded.Recordings()
         # Two callbacks of one training are told apart by their settings.
@@ -200,7 +203,7 @@ class DynamicPruningCallback(TrainerCallback):
     """
 
     def __init__(self, schedule, lr="adapt"):
-        if lr not in ("adapt", "keep"):
+        if not isinstance(lr, str) or lr not in ("adapt", "keep"):
             raise InputError(f"hooks.DynamicPruningCallback: lr={lr!r}; choose 'adapt' or 'keep'.")
         if isinstance(schedule, dict):
             schedule = dynamic.settings(schedule)

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import warnings
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
 
@@ -183,6 +184,16 @@ def _carry_out(wave: list[dict], workers, bar, failures: dict) -> None:
     engines.carry_out(jobs(), executor, room, done)
 
 
+def listed(configs, where: str) -> list[dict]:
+    """The configs of an iterable, each complete."""
+    if not isinstance(configs, Iterable) or isinstance(configs, dict | str | bytes | np.ndarray):
+        raise InputError(f"runs.{where}: configs={configs!r:.60}; give a list of configs, as runs.config makes them.")
+    found, needed = list(configs), {*DEFAULTS, *LATER, "keep"}
+    if wrong := [run for run in found if not isinstance(run, dict) or run.keys() != needed]:
+        raise InputError(f"runs.{where}: {wrong[0]!r:.60} among the configs; give dicts, complete as runs.config makes them.")
+    return found
+
+
 def missing(configs) -> list[dict]:
     """The runs that a sweep of `configs` has to compute; scoring runs first, no run twice.
 
@@ -193,7 +204,7 @@ def missing(configs) -> list[dict]:
     InputError
         A set that cannot be had; a published scoring run of other data that a run to compute would lean on.
     """
-    wanted = {key(run): run for run in configs}
+    wanted = {key(run): run for run in listed(configs, "missing")}
     leans = {k: {key(source): source for source in scoring_runs(run)} for k, run in wanted.items()}
     everything = {k: source for sources in leans.values() for k, source in sources.items()} | wanted
     found, changed = store.find(everything), {}
@@ -271,7 +282,7 @@ def sweep(configs, engine: str = "here") -> pd.DataFrame:
 
     Interrupted, a sweep has stored every run that had ended.
     """
-    configs, engine = list(configs), engines.check(engine)
+    configs, engine = listed(configs, "sweep"), engines.check(engine)
     todo = [] if engine == "stored" else missing(configs)
     failures: dict = {}
     if engine in ("here", "processes"):
@@ -299,7 +310,7 @@ def sweep(configs, engine: str = "here") -> pd.DataFrame:
 
 def published(configs) -> pd.DataFrame:
     """The table of :func:`sweep` from the published results alone."""
-    configs = list(configs)
+    configs = listed(configs, "published")
     return _table(configs, store.published(key(run) for run in configs))
 
 

@@ -28,9 +28,9 @@ def check(engine: str, operation: str = "runs.sweep", here: tuple[str, ...] = HE
     InputError
         An unknown name; the address of a Dask scheduler without host or port.
     """
-    if engine in here:
+    if isinstance(engine, str) and engine in here:
         return engine
-    if not engine.startswith("dask://"):
+    if not isinstance(engine, str) or not engine.startswith("dask://"):
         known = ", ".join(map(repr, here[:2])) + ", 'dask://host:port'" + "".join(f" or {each!r}" for each in here[2:])
         raise InputError(f"{operation}: unknown engine {engine!r}; choose {known}.")
     try:

@@ -4,6 +4,8 @@ published_again(configs, sample=3)                  # computes three published r
 published_again(configs, sample=3, where="cpu")     # on the processor, whatever device they were made on
 """
 
+from numbers import Integral
+
 import numpy as np
 import pandas as pd
 
@@ -57,10 +59,11 @@ def published_again(configs, sample: int = 3, seed: int = 0, where: str | None =
     InputError
         `sample` below 1, or nothing published among `configs`; a device `where` or a set that is not here.
     """
-    if sample < 1:
-        raise InputError(f"verify: a sample of {sample} runs; ask for at least 1.")
+    for name, value, least in (("sample", sample, 1), ("seed", seed, 0)):
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+            raise InputError(f"verify: {name}={value!r:.60}; it is a whole number, at least {least}.")
     where = where and device.check(device.resolved(where))
-    by_key = {runs.key(run): run for run in configs}
+    by_key = {runs.key(run): run for run in runs.listed(configs, "verify")}
     found = store.published(by_key)
     if not found:
         raise InputError("verify: none of these runs is published in results/; there is nothing to compare with.")

@@ -1,7 +1,8 @@
 """Golden runs: tiny ones of every kind, whose numbers were stored before the loop was changed, and must stay as they are.
 
-With the release of torch and the kind of processor that made them they are the same to the bit; elsewhere up to rounding. A
-change that means to change the numbers raises `configs.PROTOCOL`, and makes this file anew with the reason in the commit:
+With a release of torch and a kind of processor that made them they are the same to the bit. Elsewhere they are the same up to
+rounding, which training amplifies: as far as ten times what lies between two kinds of processor. A change that means to change
+the numbers raises `configs.PROTOCOL`, and makes this file anew, on each kind of processor, with the reason in the commit:
 
     OMP_NUM_THREADS=1 python tests/test_golden_runs.py
 """
@@ -90,18 +91,19 @@ def made_with() -> dict:
 
 @pytest.mark.parametrize("name", RUNS)
 def test_a_golden_run_is_the_same(words, name):  # noqa: F811
-    stored = json.loads(FILE.read_text())
-    seen, golden = measured(name), stored["runs"][name]
-    assert set(golden["arrays"]) == set(seen["arrays"]) and set(golden["metrics"]) <= set(seen["metrics"])
-    if made_with() == stored["made_with"]:
+    stored, seen = json.loads(FILE.read_text()), measured(name)
+    for golden in (each["runs"][name] for each in stored if each["made_with"] == made_with()):
         assert seen["arrays"] == golden["arrays"]
         for metric, value in golden["metrics"].items():  # libraries may add up a correlation in another order
             wanted = pytest.approx(value, rel=1e-12) if isinstance(value, float) else value
             assert seen["metrics"][metric] == wanted, metric
-        return
-    for array, wanted in golden["arrays"].items():
-        assert seen["arrays"][array]["shape"] == wanted["shape"]
-        np.testing.assert_allclose(seen["arrays"][array]["some"], wanted["some"], rtol=1e-4, atol=1e-4, err_msg=array)
+    golden = [each["runs"][name] for each in stored]
+    assert set(golden[0]["arrays"]) == set(seen["arrays"]) and set(golden[0]["metrics"]) <= set(seen["metrics"])
+    for array, first in golden[0]["arrays"].items():
+        assert seen["arrays"][array]["shape"] == first["shape"]
+        several = np.array([each["arrays"][array]["some"] for each in golden])
+        apart = 1e-4 + 10 * np.ptp(several, axis=0).max()
+        np.testing.assert_allclose(seen["arrays"][array]["some"], several[0], rtol=1e-4, atol=apart, err_msg=array)
 
 
 if __name__ == "__main__":
@@ -113,5 +115,6 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         write_words(Path(folder))
         os.environ["DATADIET_DATA"] = folder
-        out = {"made_with": made_with(), "runs": {name: measured(name) for name in RUNS}}
+        new = {"made_with": made_with(), "runs": {name: measured(name) for name in RUNS}}
+    out = [each for each in json.loads(FILE.read_text()) if each["made_with"] != new["made_with"]] + [new]
     FILE.write_text(json.dumps(out).replace("}, ", "},\n") + "\n")

@@ -16,7 +16,12 @@ RELEASES = ("torch", "transformers", "numpy")
 
 @cache
 def hardware() -> str:
-    """One line that names this machine's processor, cores and GPU."""
+    """One line that names this machine's processor, the instructions that torch uses of it, cores and GPU.
+
+    Processors of one name, as those of rented machines, differ in their instructions, and so in how they round.
+    """
+    import torch
+
     cpu = platform.processor() or platform.machine()
     try:
         with open("/proc/cpuinfo") as file:
@@ -24,7 +29,7 @@ def hardware() -> str:
     except OSError:
         pass
     gpu = device.gpu()
-    return f"{cpu}, {os.cpu_count()} cores" + ("" if gpu is None else f", {gpu}")
+    return f"{cpu}, {torch.backends.cpu.get_cpu_capability()}, {os.cpu_count()} cores" + ("" if gpu is None else f", {gpu}")
 
 
 def commit() -> str:

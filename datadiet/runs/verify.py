@@ -19,8 +19,8 @@ from datadiet.runs import store
 # and training amplifies that. A GPU adds up in an order of its own. On another device dropout and shifts are other draws as
 # well, as those of another seed. The limits were set before any run was compared with them; on GPUs nothing is measured yet.
 TOLERANCES = {
-    "same processor": {"float32": 0.0, "bfloat16": 0.0},  # of the same name, with as many threads and the same releases
-    "another processor": {"float32": 0.02, "bfloat16": 0.03},
+    "same processor": {"float32": 0.0, "bfloat16": 0.0},  # same name, instructions and threads, and the same releases
+    "another processor": {"float32": 0.02, "bfloat16": 0.03},  # or one whose instructions the run did not record
     "a GPU, as before": {"float32": 0.02, "bfloat16": 0.03},
     "another device": {"float32": 0.05, "bfloat16": 0.05},
 }

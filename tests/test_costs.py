@@ -17,7 +17,6 @@ from click.testing import CliRunner
 from benchmarks import __main__ as command
 from benchmarks import gradients, harness
 from benchmarks.harness import Contestant
-from datadiet import paths
 from datadiet.chapters import pages
 from datadiet.chapters import what_it_costs as chapter
 from datadiet.chapters.settings import has, profiles, settings_of
@@ -217,8 +216,6 @@ def test_a_downloaded_table_runs_in_no_spreadsheet():
 def test_published_rounds_are_whole():
     """Every suite is there, each peer has all its rounds, and every ratio that is shown has a spread."""
     for name, (suite, _) in command.SUITES.items():
-        if name == "labs" and not (paths.results() / "benchmarks" / "labs.parquet").is_file():
-            continue  # the guide for teaching says "not measured yet"
         table = benchmark(name)
         entered = {(each.case, each.peer) for each in suite.contestants(quick=False)}
         assert entered == set(zip(table["case"], table["peer"], strict=True))

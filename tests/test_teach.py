@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from small import around, rows, settings
 
+from datadiet import paths
 from datadiet.chapters.arms import pruned
 from datadiet.chapters.parts import interval
 from datadiet.chapters.teach import model, tables
@@ -76,9 +77,8 @@ def test_a_seal_is_of_every_field_and_of_the_order():
     assert len({digest, *others, model.sealed([rule(), rule(margin=0.02)]), model.sealed([rule(margin=0.02), rule()])}) == 6
 
 
-def test_labs_that_were_not_measured_stand_there_without_minutes(monkeypatch, tmp_path):
-    from datadiet import paths
-
-    monkeypatch.setattr(paths, "results", lambda: tmp_path)
+def test_every_lab_was_measured_and_takes_ten_minutes_at_most():
     found = tables.labs()
-    assert {"score-timing", "quickstart"} <= set(found["lab"]) and found["minutes"].isna().all() and tables.machine() == []
+    assert set(found["lab"]) == {file.stem for file in (paths.root() / "profiles" / "lab").glob("*.yml")}
+    assert 0 < found["minutes"].min() <= found["minutes"].iloc[0] == found["minutes"].max() <= 10
+    assert len(tables.machine()) == 1

@@ -2,7 +2,6 @@
 
 import pandas as pd
 
-from datadiet import paths
 from datadiet.chapters import arms, label_noise, pruning_fractions, score_timing
 from datadiet.chapters.arms import by_seed
 from datadiet.chapters.settings import of_task, settings_of
@@ -10,19 +9,8 @@ from datadiet.chapters.what_it_costs.runs import benchmark
 from datadiet.runs import published
 
 
-def measured() -> bool:
-    """Whether `python -m benchmarks labs` has been run and its rounds are published."""
-    return (paths.results() / "benchmarks" / "labs.parquet").is_file()
-
-
 def labs() -> pd.DataFrame:
-    """Minutes that `datadiet run CHAPTER --profile lab` took from an empty store, longest first, with the load of the machine.
-
-    Where nothing is measured, every lab stands there without minutes.
-    """
-    if not measured():
-        names = sorted(file.stem for file in (paths.root() / "profiles" / "lab").glob("*.yml"))
-        return pd.DataFrame({"lab": names, "minutes": float("nan"), "load": float("nan")})
+    """Minutes that `datadiet run CHAPTER --profile lab` took from an empty store, longest first, with the load of the machine."""
     rows = benchmark("labs")
     found = rows.groupby("case")[["seconds", "load"]].median().sort_values("seconds", ascending=False)
     return pd.DataFrame({"lab": found.index, "minutes": (found["seconds"] / 60).to_numpy(), "load": found["load"].to_numpy()})
@@ -57,8 +45,6 @@ def expected() -> pd.DataFrame:
 
 
 def machine() -> list[str]:
-    """Where the labs were timed: hardware and threads; nowhere yet, where nothing is measured."""
-    if not measured():
-        return []
+    """Where the labs were timed: hardware and threads."""
     rows = benchmark("labs")
     return sorted({f"{hardware}, {threads} threads" for hardware, threads in zip(rows["hardware"], rows["threads"], strict=True)})

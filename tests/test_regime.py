@@ -442,7 +442,7 @@ def test_a_card_says_its_verdict_first_and_escapes_what_it_is_given(monkeypatch)
     view = View("<Published>", PAPER, synthetic(-0.1, -0.1))
     card = pages.verdict("BDD-5", [view])
     assert card.html.startswith('<div class="dd-claim dd-partly" id="bdd-5"><p class="dd-verdict"><strong class="dd-badge')
-    order = ["partly reproduced", "the paper&#x27;s setting", "a &lt; b", "dd-regime", "dd-which", "dd-experiment", "The paper,"]
+    order = ["partly reproduced", "the paper&#x27;s setting", "a &lt; b", "dd-regime", "dd-which", "dd-experiment", "Paper, rule"]
     places = [card.html.index(each) for each in order]
     assert places == sorted(places)
     for name in ("<i>x", "<script>", "<u>", "<Published>"):

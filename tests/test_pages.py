@@ -182,7 +182,7 @@ def test_a_page_is_not_endless(page, browser, site):
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", desktop)
     try:
         show(browser, f"{site}/{page}.html")
-        # What `make book` leaves out or folds, and the pages of these tests show: bars of runs, and the parameters that were set.
+        # Bars of runs, and parameters in full, are on the pages of these tests; `make book` leaves them out or folds them.
         extra = ".output.stderr, .tag_injected-parameters:not(.tag_hide-input)"
         browser.execute_script("document.querySelectorAll(arguments[0]).forEach(each => each.remove())", extra)
         wait(browser, "document.documentElement.scrollHeight < 10000")  # once fonts, formulas and folds have their places

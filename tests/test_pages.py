@@ -1,5 +1,6 @@
 """The built pages in a browser: they load whole without a network, serve both colour modes, the keyboard and a phone."""
 
+import contextlib
 import functools
 import http.server
 import shutil
@@ -67,6 +68,17 @@ def show(driver, address):
     driver.execute_async_script("(window.MathJax ? MathJax.startup.promise : Promise.resolve()).then(arguments[0])")
 
 
+@contextlib.contextmanager
+def at(browser, width):
+    """The browser as wide as a phone or a desktop."""
+    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        yield
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 UNFOLD = "document.querySelectorAll('.bd-article details').forEach(each => { each.open = true; })"
 
 # Contrast of every text with the ground behind it, tints laid over each other as a browser does; those below the limit come back.
@@ -102,14 +114,10 @@ def test_page_loads_whole_without_a_network(page, browser, site):
 @pytest.mark.parametrize("page", PAGES)
 def test_page_fits_a_phone(page, browser, site):
     """The page itself never scrolls sideways; wide tables do so by themselves."""
-    phone = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
-    try:
+    with at(browser, 390):
         show(browser, f"{site}/{page}.html")
         browser.execute_script(UNFOLD)
         assert browser.execute_script("return document.documentElement.scrollWidth") <= 392
-    finally:
-        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -165,29 +173,21 @@ return Math.min(99, ...[...document.querySelectorAll(".dd-figure text, .dd-figur
 
 @pytest.mark.parametrize("width", [390, 1280])
 def test_letters_of_charts_are_legible(width, browser, site):
-    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    try:
+    with at(browser, width):
         for page in ("score-timing", "who-is-right", "what-all-runs-say", "healthy-diet"):
             show(browser, f"{site}/chapters/{page}.html")
             browser.execute_script(UNFOLD)  # letters in a closed fold have no size yet
             assert 9 <= browser.execute_script(SMALLEST) < 99, page
-    finally:
-        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_is_not_endless(page, browser, site):
-    desktop = {"width": 1280, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", desktop)
-    try:
+    with at(browser, 1280):
         show(browser, f"{site}/{page}.html")
         # Bars of runs, and parameters in full, are on the pages of these tests; `make book` leaves them out or folds them.
         extra = ".output.stderr, .tag_injected-parameters:not(.tag_hide-input)"
         browser.execute_script("document.querySelectorAll(arguments[0]).forEach(each => each.remove())", extra)
         wait(browser, "document.documentElement.scrollHeight < 10000")  # once fonts, formulas and folds have their places
-    finally:
-        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 # Names of functions in tables that are broken, arrows of a pipeline out of its box, cards that touch, numbers without room.
@@ -205,14 +205,10 @@ return [
 
 @pytest.mark.parametrize("width", [390, 1280])
 def test_nothing_is_broken_or_touches(width, browser, site):
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    try:
+    with at(browser, width):
         for page in ("glossary", "more-scores", "score-timing", "my-csv", "grand-at-init"):
             show(browser, f"{site}/chapters/{page}.html")
             assert browser.execute_script(TIGHT) == [], page
-    finally:
-        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_charts_follow_the_colour_mode_and_open_at_full_size(browser, site):

@@ -204,6 +204,7 @@ def test_run_executes_one_chapter_with_changed_parameters(small):
         build.run("figure", {}, "smok")
 
 
+@pytest.mark.timeout(3000)  # it executes every page, one after another
 def test_jupyter_book_builds_the_repository_itself(tmp_path, alone):
     (ROOT / ".pytest_cache").mkdir(exist_ok=True)  # whatever tools leave there is no page
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(ROOT), "--path-output",

@@ -16,6 +16,7 @@ ARMS = [FACTUAL, FULL, "healthy GE", "random", "vanilla GE", "unhealthy GE", "ha
 STYLE = dict(zip(ARMS, zip([(0.35, 0.35, 0.35), *sns.color_palette("colorblind", 8)], "Xos^vDP<>", strict=True), strict=True))
 COLUMNS = {"accuracy": "accuracy", "auc": "AUC", "parity": "demographic parity", "odds": "equality of odds", "gap": "gap",
            "flips": "flips"}
+NEAR = 0.1  # of gap: the width of a label of two shares
 
 
 def _cross(ax, x, y, name, label):
@@ -35,16 +36,24 @@ def utility_and_fairness(views: list[View]):
         for name in ARMS:
             pairs = shares_of(settings, name)
             stored = {pair: found[name, *pair] for pair in pairs if len(found[name, *pair])}
-            for place, (pair, one) in enumerate(stored.items()):
+            for place, one in enumerate(stored.values()):
                 _cross(ax, one["test_gap"], one["test_accuracy"], name, None if place else name)
-                if len(pairs) > 1:
-                    ax.annotate(f" {pair[0]:g}, {pair[1]:g}", (one["test_gap"].mean(), one["test_accuracy"].mean()),
-                                fontsize=9.5, va="bottom")
+            if len(pairs) > 1:
+                _named(ax, {pair: (one["test_gap"].mean(), one["test_accuracy"].mean()) for pair, one in stored.items()})
         nothing = runs.constant(settings, task)
         ax.plot(nothing["gap"], nothing["accuracy"], "*", color="0.2", ms=10, label="always praise")
         ax.axvline(0, color="0.6", lw=0.8)
         ax.set(xlabel="rate of 'complaint', women - men (0 is fair)", ylabel="test accuracy")
     return chart
+
+
+def _named(ax, points: dict[tuple, tuple]):
+    """The shares of an arm beside each of its points: to the left where the next one is so near that their words would meet."""
+    placed = sorted(points.items(), key=lambda each: each[1])
+    for (pair, place), (_, after) in zip(placed, [*placed[1:], (None, (np.inf, 0))], strict=True):
+        side = -1 if after[0] - place[0] < NEAR else 1
+        ax.annotate(f"{pair[0]:g}, {pair[1]:g}", place, (3 * side, -2), textcoords="offset points", fontsize=9.5, va="top",
+                    ha="right" if side < 0 else "left")
 
 
 def counterfactuals(views: list[View]):

@@ -70,3 +70,13 @@ def test_the_outline_has_every_title_once_and_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(pdf, "pages", lambda root: [f"part{number}" for number in range(len(parts))])
     found = [title.decode() for title in re.findall(rb"/Title \(([^)]*)\)", pdf.write(tmp_path).read_bytes())]
     assert sorted(each for each in found if each.startswith(("Part", "Section"))) == sorted(wanted)
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "chapters").glob("*.md")), ids=lambda page: page.stem)
+def test_a_title_has_no_formula(page):
+    """The outline of the PDF, the tab of a browser and results of a search show a title's words alone."""
+    code, titles = False, []
+    for line in page.read_text().splitlines():
+        code ^= line.startswith("```")
+        titles += [line] if line.startswith("#") and not code else []
+    assert titles and not [title for title in titles if "$" in title]

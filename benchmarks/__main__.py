@@ -45,8 +45,9 @@ SUITES = {  # name -> (suite, rounds)
 @click.option("--seeds", type=click.IntRange(1), default=5, show_default=True, help="Of the suite flips: draws of a set.")
 @click.option("--sets", default=",".join(flips.SETS), show_default=True, help="Of the suite flips.")
 @click.option("--budget", default="30s,5min", show_default=True, help="Of the suite flips: time that ours may take.")
+@click.option("--at-once", type=click.IntRange(1), default=1, show_default=True, help="Of flips: peers without a budget.")
 @click.option("--peers", default=f"{flips.FROZEN},{flips.TUNED}", show_default=True, help="Of the suite flips, beside ours.")
-def main(suites, rounds, quick, seconds, price, seeds, sets, budget, peers):
+def main(suites, rounds, quick, seconds, price, seeds, sets, budget, at_once, peers):
     """Measure, print the ratios, and write every round to results/benchmarks/SUITE.parquet.
 
     The suites "gpu" and "flips" are run where they are named: the one on a machine with a CUDA GPU, the other for hours. A killed
@@ -59,7 +60,7 @@ def main(suites, rounds, quick, seconds, price, seeds, sets, budget, peers):
             _gpu(rounds, quick, seconds)
             continue
         if name == "flips":
-            _flips(quick, seeds, sets, budget, peers)
+            _flips(quick, seeds, sets, budget, peers, at_once)
             continue
         suite, usual = SUITES[name]
         table = harness.race(name, suite.contestants(quick), 1 if quick else rounds or usual, getattr(suite, "TRUTH", None))
@@ -94,7 +95,7 @@ def _gpu(rounds: int | None, quick: bool, seconds: int) -> None:
         _write(table, "gpu")
 
 
-def _flips(quick: bool, seeds: int, sets: str, budget: str, peers: str) -> None:
+def _flips(quick: bool, seeds: int, sets: str, budget: str, peers: str, at_once: int) -> None:
     """Who finds flipped labels, and how long it takes."""
     named = [each.strip() for each in sets.split(",") if each.strip()]
     try:
@@ -103,7 +104,7 @@ def _flips(quick: bool, seeds: int, sets: str, budget: str, peers: str) -> None:
         file, rows = paths.root() / "results" / "benchmarks" / "flips.parquet", flips.ROWS
         if quick:
             file, rows, seeds = None, 60, 1
-        table = flips.run(file, named, seeds, asked, rows)
+        table = flips.run(file, named, seeds, asked, rows, at_once)
     except InputError as problem:
         print(f"Error: {problem}", file=sys.stderr)
         sys.exit(2)

@@ -10,7 +10,7 @@ import csv
 import os
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -178,7 +178,7 @@ def measured(name: str, seed: int, peer: str, rows: int) -> list[dict]:
             return [harness.failure(problem)]
 
 
-def run(file: Path | None, sets, seeds: int, peers, rows: int = ROWS) -> pd.DataFrame:
+def run(file: Path | None, sets, seeds: int, peers, rows: int = ROWS, at_once: int = 1) -> pd.DataFrame:
     """Every row, the ones in `file` and the ones measured now; each is written as soon as it is there.
 
     Parameters
@@ -189,6 +189,13 @@ def run(file: Path | None, sets, seeds: int, peers, rows: int = ROWS) -> pd.Data
         Peers are ``"datadiet BUDGET"``, "frozen features" and "fine-tuned".
     seeds : int
         Draws of rows and flips, 0 to seeds - 1. A seed is finished on all sets before the next.
+    at_once : int
+        Peers that are measured beside each other, on their share of the processor's cores; ours, whose budget is of time, alone.
+
+    Raises
+    ------
+    InputError
+        Unknown sets or peers; ours among several at once.
     """
     known = {"sets": (sets, SETS), "peers": ([each for each in peers if not each.startswith("datadiet ")], (FROZEN, TUNED))}
     for what, (asked, possible) in known.items():
@@ -199,19 +206,42 @@ def run(file: Path | None, sets, seeds: int, peers, rows: int = ROWS) -> pd.Data
         table = table[table["failed"].isna()]
     there = set(zip(*(table[name] for name in KEY), strict=True))
     wanted = [(name, seed, peer, rows) for seed in range(seeds) for name in sets for peer in peers]
-    threads = os.cpu_count() or 1
+    if at_once > 1 and (timed := [each for each in peers if each.startswith("datadiet ")]):
+        raise InputError(f"python -m benchmarks flips: {', '.join(timed)} beside others; a budget of time is measured alone.")
+    threads = max(1, (os.cpu_count() or 1) // at_once)
     about = harness.origin(threads)
-    for unit in tqdm([unit for unit in wanted if unit not in there], desc="flips", unit="draw"):
-        load = os.getloadavg()[0]
-        # A process for each: no peer finds memory, or modules, that another has left.
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
-            found = alone.submit(measured, *unit).result()
-        new = pd.DataFrame([dict(zip(KEY, unit, strict=True)) | about | {"load": load} | each for each in found])
-        table = pd.concat([table, new], ignore_index=True) if len(table) else new
-        if file is not None:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            half = file.with_suffix(".half")
-            table.to_parquet(half, compression="zstd", index=False)
-            half.replace(file)
-            sealed.seal(file.parent.parent, [f"{file.parent.name}/{file.name}"])
+    todo = [unit for unit in wanted if unit not in there]
+    with tqdm(total=len(todo), desc="flips", unit="draw") as bar:
+        for first in range(0, len(todo), at_once):
+            units = todo[first : first + at_once]
+            with ThreadPoolExecutor(at_once) as pool:
+                several = list(pool.map(lambda unit: _alone(unit, threads), units))
+            for unit, found in zip(units, several, strict=True):
+                table = _with(table, unit, about | {"load": os.getloadavg()[0]}, found, file)
+            bar.update(len(units))
+    return table
+
+
+def _alone(unit: tuple, threads: int) -> list[dict]:
+    """A unit in a process of its own: no peer finds memory, or modules, that another has left."""
+    with ProcessPoolExecutor(1, get_context("spawn"), _begun, (threads,)) as one:
+        return one.submit(measured, *unit).result()
+
+
+def _begun(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def _with(table: pd.DataFrame, unit: tuple, about: dict, found: list[dict], file: Path | None) -> pd.DataFrame:
+    """The table and the rows that were found for a unit, written to `file`."""
+    new = pd.DataFrame([dict(zip(KEY, unit, strict=True)) | about | each for each in found])
+    table = pd.concat([table, new], ignore_index=True) if len(table) else new
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        half = file.with_suffix(".half")
+        table.to_parquet(half, compression="zstd", index=False)
+        half.replace(file)
+        sealed.seal(file.parent.parent, [f"{file.parent.name}/{file.name}"])
     return table

@@ -116,6 +116,22 @@ def test_part_of_the_rows_is_enough():
     assert found.shown(rows[rows["seed"] == 0])["30s ahead"].str.contains("[", regex=False).sum() == 0
 
 
+def test_where_all_failed_the_table_says_why():
+    rows = pd.DataFrame([{"set": "a", "seed": 0, "rows": 10, "peer": flips.TUNED, "failed": "ModuleNotFoundError: cleanlab"}])
+    every = found.compared(rows, flips.TUNED)
+    assert every["failed"].tolist() == ["ModuleNotFoundError: cleanlab"] and every["auc"].isna().all()
+
+
+def test_several_at_once_share_the_cores_and_a_budget_is_measured_alone(monkeypatch, tmp_path):
+    monkeypatch.setattr(flips, "measured", lambda *unit: [{"score": "s", "auc": 0.5, "precision": 0.5, "seconds": 1.0}])
+    monkeypatch.setattr(flips, "ProcessPoolExecutor", Inline)
+    monkeypatch.setattr(flips.os, "cpu_count", lambda: 4)
+    both = flips.run(tmp_path / "both.parquet", ["rte"], 5, [flips.TUNED], 10, at_once=2)
+    assert both["seed"].tolist() == [0, 1, 2, 3, 4] and (both["threads"] == 2).all()
+    with pytest.raises(InputError, match="datadiet 30s beside others; a budget of time is measured alone"):
+        flips.run(None, ["rte"], 1, ["datadiet 30s", flips.TUNED], 10, at_once=2)
+
+
 def test_the_page_has_a_row_a_set_against_the_best_of_the_others():
     seed = np.random.default_rng().integers(1_000_000)
     rows = table(seed)

@@ -21,17 +21,17 @@ from datadiet.audit import engine
 from datadiet.audit.kept import Kept
 
 file, die, out = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-made, step = [], Kept.step
+made, found = [], Kept.found
 
-def counted(self, name, make):
-    def count():
+def counted(self, name):
+    kept = found(self, name)
+    if kept is None:
         made.append(name)
         if len(made) > die:
             os.kill(os.getpid(), signal.SIGKILL)
-        return make()
-    return step(self, name, count)
+    return kept
 
-Kept.step = counted
+Kept.found = counted
 audit = engine.of_table(tables.read(file), text="text", label="label", encoder="tiny", budget=600.0, keep=True)
 np.savez(out, probs=audit.probs, wrong=audit.wrong, check=audit.check["auc"])
 print(json.dumps({"made": made, "said": audit.warnings, "epochs": audit.how["epochs"]}))
@@ -60,8 +60,8 @@ def test_a_killed_call_goes_on_with_the_same_answer(folder):
     (folder / "rows.csv").write_text("text,label\n" + "\n".join(rows), encoding="utf-8")
     whole = json.loads(call(folder, 999, "a.npz").stdout)
     assert whole["epochs"] == 5 and not any("earlier call" in said for said in whole["said"])
-    assert {"encoded 0, 128 tokens", "member words", "epochs", "fold 1 of 5 epochs"} <= set(whole["made"])
-    at = whole["made"].index("fold 2 of 5 epochs")
+    assert {"encoded 0, 128 tokens", "member words", "round 0 fold 1", "round 2 fold 2"} <= set(whole["made"])
+    at = whole["made"].index("round 1 fold 2")
     for die in (2, at - 2):
         assert call(folder, die, "b.npz").returncode == -signal.SIGKILL
     again = json.loads(call(folder, 999, "b.npz").stdout)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from datadiet import runs, tables
-from datadiet.audit import pace, trained
+from datadiet.audit import engine, pace, trained, tuned
 from datadiet.audit.clock import OVER
 from datadiet.cli import doors
 from datadiet.errors import InputError
@@ -80,6 +80,77 @@ def test_forgetting_that_is_asked_for_gets_its_two_epochs(table, monkeypatch):
     Slow(monkeypatch, 4.0, 40.0)
     audit = score(table, seconds=60.0, score="forgetting")
     assert audit.used == "forgetting" and audit.how["epochs"] == 2 and np.isnan(audit.wrong).all()
+
+
+class Rounds:
+    """A clock that stands still but for fine-tuned folds, pretended: `each` seconds an epoch, or a list, fold by fold."""
+
+    def __init__(self, monkeypatch, planned: float, each):
+        self.now, self.made, self.each, self.stop = 0.0, [], each, None
+        monkeypatch.setattr("datadiet.audit.clock.time.monotonic", lambda: self.now)
+        monkeypatch.setattr(pace, "of_updates", lambda config, task, seed=0: planned / 4 / (1 + tuned.SCORING))  # 4 updates
+        monkeypatch.setattr(tuned, "_fold", self.fold)
+
+    def fold(self, config, task, epochs, fold, held, seed):
+        if len(self.made) == self.stop:
+            raise KeyboardInterrupt
+        self.now += epochs * (self.each[min(len(self.made), len(self.each) - 1)] if isinstance(self.each, list) else self.each)
+        self.made.append(epochs)
+        own = np.eye(2)[task.train.labels[fold == held]]
+        draw = np.random.default_rng(seed).dirichlet(np.ones(2), len(own))
+        return {"probs": (draw + own) / 2}
+
+
+def audited(table, budget: float):
+    return engine.of_table(table, text="text", label="kind", encoder="tiny", budget=budget)
+
+
+@pytest.mark.parametrize("budget, made", [
+    (1.0, []), (7.0, []), (8.0, [2] * 3), (13.0, [3] * 3), (20.0, [5] * 3), (28.0, [5] * 3 + [3] * 3),
+    (38.0, [5] * 6 + [2] * 3), (46.0, [5] * 6 + [4] * 3), (1000.0, [5] * 9),
+])  # fmt: skip
+def test_rounds_of_fine_tuned_models_fill_the_budget(table, monkeypatch, budget, made):
+    """At a second an epoch of one fold; a round is planned for four fifths of what is left."""
+    clock = Rounds(monkeypatch, 1.0, 1.0)
+    audit = audited(table, budget)
+    assert clock.made == made and clock.now <= budget
+    rounds = [name for name in audit.how["members"] if name.startswith("fine-tuned")]
+    assert rounds == [f"fine-tuned {number + 1}" for number in range(len(made) // 3)]
+    assert audit.how.get("epochs") == (made[0] if made else None)
+
+
+@pytest.mark.parametrize("each", [0.4, 1.3, 2.0, 4.0, [1, 1, 3], [1, 3, 1], [1, 1, 1, 4], [1.0] * 5 + [2.5]])
+def test_fine_tuning_that_is_slower_than_planned_keeps_the_budget(table, monkeypatch, each):
+    clock = Rounds(monkeypatch, 1.0, each)
+    audit = audited(table, 30.0)
+    assert clock.now <= (1 + OVER) * 30.0, clock.made
+    assert "fine-tuned 1" in audit.how["members"] or each == 4.0, clock.made
+
+
+def test_rounds_that_were_finished_when_a_call_is_stopped_by_hand_count(table, monkeypatch):
+    clock = Rounds(monkeypatch, 1.0, 1.0)
+    clock.stop = 5
+    audit = audited(table, 1000.0)
+    assert clock.made == [5] * 5 and list(audit.how["members"])[-1] == "fine-tuned 1"
+    assert any("Stopped by hand while models were fine-tuned" in said for said in audit.warnings)
+
+
+def test_a_processor_that_is_taken_for_a_moment_is_not_a_slow_one(table, monkeypatch):
+    """Each timed update but the first takes a tenth of a second; one in four waits for ten seconds more."""
+    from datadiet.training import loop
+
+    task, _, _ = trained.as_task(table, "text", "kind")
+    config, now, updates = runs.config(task=task.name, encoder="tiny", quick=True, batch_size=16), [0.0], []
+    update = loop.Loop.update
+
+    def slow(self, *given):
+        updates.append(1)
+        now[0] += 5.0 if len(updates) == 1 else 10.1 if len(updates) % 4 == 0 and len(updates) < 6 else 0.1
+        return update(self, *given)
+
+    monkeypatch.setattr(loop.Loop, "update", slow)
+    monkeypatch.setattr(pace.time, "monotonic", lambda: now[0])
+    assert pace.of_updates(config, task) == pytest.approx(0.1) and len(updates) == 1 + pace.TIMES * pace.TIMED
 
 
 def test_batches_that_are_timed_stand_for_all(table):

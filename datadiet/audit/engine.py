@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from datadiet import __version__, scores
-from datadiet.audit import doubt, frozen, members, planted, pool
+from datadiet.audit import doubt, frozen, members, planted, pool, tuned
 from datadiet.audit import kept as keeping
 from datadiet.audit.clock import Clock, rounded
 from datadiet.audit.folds import deal
@@ -21,7 +21,6 @@ COPIES = (2, 6)  # of the labels with planted flips: at least, at most
 LARGE = 50_000  # rows beyond which two copies tell enough
 REPEATS = 4  # draws of the folds that are averaged, at most
 REPEATED = 1000  # stream of their draws
-TUNED = 0.55  # share of the time left that fine-tuned models may take
 LEARNED = 0.02  # by which the accuracy out of fold has to pass the share of the largest class
 KNOWN = 0.995  # share of the labels beyond which predictions made elsewhere look as if their model had trained on the rows
 BETWEEN = 0.9  # share of a score's variance between classes beyond which it is little more than the class
@@ -91,10 +90,8 @@ def of_table(
             "--max-length changes it."
         )
 
-    def tune():
-        from datadiet.audit import tuned
-
-        return tuned.out_of_fold(task, clock, encoder=encoder, max_length=max_length, seed=seed, share=TUNED, kept=steps)
+    def tune(spare: float):
+        return tuned.rounds(task, clock, encoder=encoder, max_length=max_length, seed=seed, spare=spare, kept=steps)
 
     how = {"text": text, "label": label, "encoder": encoder, "max_length": max_length, "digest": task.checksum}
     if text_pair:
@@ -134,7 +131,8 @@ def examine(
     clock : Clock, optional
         Where time runs short, members are left out, named in the warnings; one is always made.
     tune : callable, optional
-        Gives (probabilities [n, K], epochs, models) of fine-tuned models, or None.
+        ``tune(spare)`` gives rounds of fine-tuned models, as many as fit before the last `spare` seconds; see
+        :func:`datadiet.audit.tuned.rounds`.
     kept : Kept, optional
         Where finished steps are kept, and looked for; they go when the audit is through, but not where it was stopped by hand.
     """
@@ -149,18 +147,19 @@ def examine(
     made, skipped, needed = _made(matrices, given, k, fold, clock, seed, kept)
     if skipped:
         said.append(f"For want of time these features were left out: {', '.join(skipped)}. Give --budget {rounded(needed)}.")
-    tuned = None
+    rounds, copying = [], COPIES[1] * (clock.spent - start)  # what the copies will take stays in hand
     try:
-        if tune is not None and clock.left > COPIES[1] * (clock.spent - start):  # what the copies will take stays in hand
-            tuned = tune()
+        if tune is not None and clock.left > copying:
+            for each in tune(copying):
+                rounds.append(each)
     except KeyboardInterrupt:
         kept.stopped = True
         said.append(
-            "Stopped by hand while models were fine-tuned: the scores are of frozen features. The same call goes on from there."
+            "Stopped by hand while models were fine-tuned: the scores are of what was finished. The same call goes on from there."
         )
     # Fine-tuned models are not trained again on a copy: those that predict a planted row saw none of the other flips.
-    beside = [tuned[0]] if tuned else []
-    probs, weights = pool.pooled([each.probs for each in made.values()] + beside, given, fold)
+    beside = {f"fine-tuned {number}": each["probs"] for number, each in enumerate(rounds, 1)}
+    probs, weights = pool.pooled([*(each.probs for each in made.values()), *beside.values()], given, fold)
 
     def pooled(labels, anew, name: str) -> np.ndarray:
         """The pool on other labels or other folds, with the strengths that were chosen."""
@@ -171,7 +170,7 @@ def examine(
                 return {"probs": members.held_out(each.matrix, labels, k, each.strength, anew, each.most, seed)}
 
             others.append(kept.step(f"{name} of {member} {each.strength} {each.most}", fitted)["probs"])
-        return pool.pooled(others + beside, labels, anew)[0]
+        return pool.pooled([*others, *beside.values()], labels, anew)[0]
 
     def copies(most: int, took: float) -> float:
         """Copies with planted flips, `most` at most and one at least; the seconds that the last one took."""
@@ -193,12 +192,12 @@ def examine(
     probs = pool.product(np.stack([pool.softened(each) for each in drawn]), np.full(len(drawn), 1 / len(drawn)))
     if len(given) < LARGE:
         copies(COPIES[1], took)
-    worth = dict(zip([*made, *["fine-tuned"] * len(beside)], np.round(weights, 3).tolist(), strict=True))
-    models = len(np.unique(fold)) * len(made) * len(drawn) + (tuned[2] if tuned else 0)
+    worth = dict(zip([*made, *beside], np.round(weights, 3).tolist(), strict=True))
+    models = len(np.unique(fold)) * len(made) * len(drawn) + tuned.FOLDS * len(rounds)
     how = {"seed": seed, **(how or {}), "members": worth, "copies": len(trials), "repeats": len(drawn)}
     how |= {"budget": clock.budget, "models": models}
-    if tuned:
-        how["epochs"] = tuned[1]
+    if rounds:
+        how["epochs"] = rounds[0]["epochs"]
     said += kept.said()
     if not kept.until_written:
         kept.forget()

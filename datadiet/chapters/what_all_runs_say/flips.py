@@ -34,8 +34,8 @@ def compared(table: pd.DataFrame, reference: str = "datadiet 30s") -> pd.DataFra
         ``set``, ``peer``, ``score`` ("" for ours, which chooses one for each draw), ``draws``, ``auc``, ``precision`` (at the
         number of flips), ``seconds`` (median), ``ahead``, ``low``, ``high``, ``failed``.
     """
-    if "failed" not in table:
-        table = table.assign(failed=None)
+    none = dict.fromkeys(COLUMNS, np.nan) | {"score": "", "failed": None}
+    table = table.assign(**{name: none[name] for name in COLUMNS if name not in table})  # none failed, or all did
     table = table.assign(score=table["score"].where(~table["peer"].str.startswith("datadiet"), "").fillna(""))
     draw = ["seed", "rows"]
     rows = []

@@ -74,7 +74,7 @@ def the_runs_do_not_agree_within_a_class():
 
 @pytest.mark.parametrize("page, words, borne", [
     ("pruning-fractions", "On TREC-6 and AG News at most a third", sets_whose_losses_mistakes_do_not_explain),
-    ("loss-landscape", "the middle and the random block change faster, and in the second and the last epoch", random_is_above_the_hardest),
+    ("loss-landscape", "the random block change faster, and in the second and the last epoch", random_is_above_the_hardest),
     ("dynamic-pruning", "**Answer.** About a sixth", a_sixth_is_saved),
     ("dynamic-pruning", "saves about a fifth of its cost", soft_pruning_saves_a_fifth),
     ("grand-at-init", "of the pixels, on the digits more than on CIFAR-10", the_order_turns_at_one_norm),

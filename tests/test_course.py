@@ -234,6 +234,12 @@ def test_every_exercise_of_a_chapter_has_a_blank(page):
 
 
 @pytest.mark.parametrize("page", COURSE)
+def test_no_exercise_is_named_by_a_number(page):
+    """Exercises are counted through the whole book: a number typed in a page is that of another exercise."""
+    assert re.findall(r"\b[Ee]xercise \d+", (ROOT / f"{page}.md").read_text()) == []
+
+
+@pytest.mark.parametrize("page", COURSE)
 def test_code_outside_of_solutions_stays_in_every_student_s_copy(page):
     kept = [block.text for block in blocks.blocks(notebook_of(page)) if block.kind == "code" and block.within != "solution"]
     there = [cell.source for cell in student(page).cells if cell.cell_type == "code"]

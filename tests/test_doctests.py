@@ -1,7 +1,7 @@
 """Every example in a docstring and in the README does what it says."""
 
 import doctest
-import importlib
+import importlib.util
 import re
 import shlex
 import subprocess
@@ -65,6 +65,15 @@ def test_commands_of_the_readme(line, clone, alone):
 def test_python_of_the_readme(code, clone, alone):
     ran = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=clone, env=alone, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr[-3000:]
+
+
+def test_modules_that_pages_call_are_installed_and_the_environment_is_entered_first():
+    """What ``python -m NAME`` names is there after `make book`; commands of `.venv` come after the line that enters it."""
+    pages = README + "".join(page.read_text() for page in sorted((ROOT / "chapters").glob("*.md")))
+    called = set(re.findall(r"python -m ([\w.]+)", pages))
+    assert called and [name for name in called if not importlib.util.find_spec(f"{name}.__main__")] == []
+    entered = README.index(". .venv/bin/activate")
+    assert all(README.index(name) > entered for name in ("jupyter-book build", "jupytext --to", "datadiet run"))
 
 
 def test_the_version_is_the_citations():

@@ -15,7 +15,8 @@ from datadiet.course import blocks, check, keys, write
 FUNCTIONS = [
     label
     for label, key in keys.KEYS.items()
-    if key.names[0] in ("redrawn", "share_wrong", "forms", "seeds_needed", "holm", "crossing", "uses", "found", "my_barrier")
+    if key.names[0]
+    in ("redrawn", "share_wrong", "forms", "seeds_needed", "holm", "crossing", "uses", "found", "my_barrier", "updates")
 ]
 
 
@@ -82,6 +83,10 @@ def cheapest():
     [
         ("ex-label-noise-2", (1.0,)),
         ("ex-label-noise-2", (np.float64(1.0),)),
+        ("ex-scores-1", (scores.el2n([[0.7, 0.2, 0.1]] * 3, [0, 1, 2]),)),
+        ("ex-more-scores-1", ((np.sqrt(2) * 0.7, -np.log(0.3), 0.4),)),
+        ("ex-over-time-1", (2,)),
+        ("ex-pairs-1", ((1.0, 1.5),)),
         ("ex-joint-2", (0.9, 0.5, False)),
         ("ex-healthy-diet-1", (np.zeros(600, int), (np.arange(600) % 5 == 0).astype(int))),
         ("ex-healthy-diet-1", (np.zeros(600, bool), np.arange(600) % 5 == 0)),
@@ -155,6 +160,13 @@ def in_place(labels, rate, classes):
         ("ex-joint-2", (90, 0.5, False), "percentage"),
         ("ex-joint-2", (..., 0.5, False), "right_tags: nothing"),
         ("ex-joint-2", (0.9, 0.5, ...), "nothing"),
+        ("ex-scores-1", (np.sqrt(2) * (1 - np.array([0.7, 0.2, 0.1])),), "two classes"),
+        ("ex-more-scores-1", ((np.sqrt(2) * 0.7, -np.log(0.3), -0.4),), "minus that of the label"),
+        ("ex-more-scores-1", ((0.7, -np.log(0.3), 0.4),), "two entries"),
+        ("ex-over-time-1", (3,), "off by one"),
+        ("ex-pairs-1", (0.5 * np.sqrt([3, 8]),), "1 + n"),
+        ("ex-pruning-fractions-2", (lambda n, epochs, batch_size=32: epochs * (n // batch_size),), "round up"),
+        ("ex-pruning-fractions-2", (lambda n, epochs, batch_size=32: -(-epochs * n // batch_size),), "in each epoch"),
         ("ex-joint-1", (lambda i, w: {"norm": 1.0},), "KeyError"),
         ("ex-joint-1", (lambda i, w: [i, i, i],), "shape"),
         ("ex-weak-pool-4", (lambda d, w=0.01: int(np.ceil(2 * np.std(d, ddof=1) / w)),), "square the ratio"),

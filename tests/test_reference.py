@@ -4,6 +4,7 @@ import re
 
 import pandas as pd
 import pytest
+import yaml
 from conftest import ROOT
 
 from datadiet.chapters.what_all_runs_say import tables
@@ -44,6 +45,15 @@ def test_the_reference_documents_every_name_that_others_call():
     assert len(names) > 15 and names == there
 
 
+def test_the_reference_has_the_methods_of_both_schedules():
+    promised, page = (ROOT / "CONTRIBUTING.md").read_text(), (ROOT / "chapters" / "reference.md").read_text()
+    both = re.findall(r"(\w+)\(", re.search(r"both:(.*)", promised)[1])
+    for name in ("Dynamic", "Soft"):
+        own = re.findall(r"(\w+)\(", re.search(rf"{name}\(.*?\)(.*)", promised)[1])
+        members = re.search(rf"dynamic\.{name}\n +:members: (.*)", page)[1].split(", ")
+        assert own and both and {*own, *both} <= {*members}
+
+
 def test_every_documented_name_has_a_docstring():
     import importlib
 
@@ -59,6 +69,11 @@ def named():
 def test_there_are_ten_answers_and_each_names_a_test():
     answers = re.split(r"^\d+\. ", ASKED, flags=re.MULTILINE)[1:]
     assert len(answers) == 10 and all("::test_" in answer for answer in answers)
+
+
+def test_the_lock_serves_as_many_versions_of_python_as_the_answers_say():
+    matrix = yaml.safe_load((ROOT / ".github" / "workflows" / "test.yml").read_text())["jobs"]["test"]["strategy"]["matrix"]
+    assert f"One lock file serves {['no', 'one', 'two', 'three', 'four'][len(matrix['python'])]} versions of Python" in ASKED
 
 
 @pytest.mark.parametrize("file, test", named())

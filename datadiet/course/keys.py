@@ -179,9 +179,28 @@ def prior(values) -> Said:
     """EL2N of a model that predicts the class shares."""
     shares = np.array([0.7, 0.2, 0.1])
     return checks.values(values, scores.el2n([shares] * 3, [0, 1, 2]), {
-        "sqrt(2) (1 - share) is EL2N of two classes; here are three.": np.sqrt(2) * (1 - shares),
+        "sqrt(2) (1 - p_y) is EL2N of two classes; here are three.": np.sqrt(2) * (1 - shares),
         "these are squares; take the root.": scores.el2n([shares] * 3, [0, 1, 2]) ** 2,
     }, "three numbers, one a class")  # fmt: skip
+
+
+def of_two(three_scores) -> Said:
+    """EL2N, loss and margin of a label with the probability 0.3, of two classes."""
+    right = np.array([np.sqrt(2) * 0.7, -np.log(0.3), 1 - 2 * 0.3])
+    return checks.values(three_scores, right, {
+        "the margin is the largest other probability minus that of the label.": right * [1, 1, -1],
+        "EL2N is the length of the error vector, which has two entries.": [0.7, *right[1:]],
+    }, "EL2N, loss and margin, in this order")  # fmt: skip
+
+
+def updates(answer) -> Said:
+    """Updates of a run whose last batch of an epoch may be smaller."""
+    return tried(answer, lambda n, epochs, batch=32: epochs * math.ceil(n / batch), [(109, 3), (545, 3), (2726, 5, 16)], {
+        "the last batch of an epoch may be smaller and is an update too: round up.":
+            lambda n, epochs, batch=32: epochs * math.floor(n / batch),
+        "round up in each epoch: no batch reaches from one epoch into the next.":
+            lambda n, epochs, batch=32: math.ceil(epochs * n / batch),
+    })  # fmt: skip
 
 
 def forms(answer) -> Said:
@@ -293,6 +312,12 @@ def barrier(answer) -> Said:
 KEYS: dict[str, Key] = {
     "ex-quickstart-1": Key(("margin", "common", "el2n"), in_common),
     "ex-quickstart-2": Key(("found",), found),
+    "ex-scores-1": Key(("by_hand",), prior),
+    "ex-more-scores-1": Key(("three_scores",), of_two),
+    "ex-over-time-1": Key(("forgotten_times",), lambda answer: checks.number(answer, 2, 1e-6)),
+    "ex-pairs-1": Key(("two_lengths",), lambda answer: checks.values(answer, [1.0, 1.5], {
+        "the intent has an error too: 1 + n terms under the root.": 0.5 * np.sqrt([3, 8])}, "two numbers")),
+    "ex-pruning-fractions-2": Key(("updates",), updates),
     "ex-loss-landscape-1": Key(("my_barrier",), barrier),
     "ex-loss-landscape-2": Key(("outside",), published.outside),
     "ex-loss-landscape-3": Key(("epochs_by_height",), published.heights),

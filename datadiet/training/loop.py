@@ -262,7 +262,7 @@ def fit(config: dict, task: Task, kept: np.ndarray | None = None, progress: bool
         )
     kept = np.arange(n) if kept is None else np.asarray(kept)
     if not len(kept):
-        raise InputError("loop.fit: no training example is kept; raise the kept fraction.")
+        raise InputError("loop.fit: no training example is kept; raise the kept share.")
     total = budget(config, len(kept), n)
     points = [step_of(at, n, config["batch_size"]) for at in config["score_at"]]
     if points and max(points) > total:

@@ -29,7 +29,7 @@ def _by_fraction(views, names, budget="epochs"):
         ax.set_xscale("log")
         ax.set_xticks(fractions, [f"{f:.0%}" for f in fractions])
         ax.minorticks_off()
-        ax.set(xlabel=f"kept fraction (log scale), equal {budget}", ylabel="test accuracy")
+        ax.set(xlabel=f"kept share (log scale), equal {budget}", ylabel="test accuracy")
     return chart
 
 

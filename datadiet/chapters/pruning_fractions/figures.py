@@ -23,7 +23,7 @@ def accuracy_by_fraction(views: list[View], aside=()):
         ax.set_xscale("log")
         ax.set_xticks(fractions, [f"{f:.0%}" for f in fractions])
         ax.minorticks_off()
-        ax.set(xlabel="kept fraction (log scale)", ylabel="test accuracy")
+        ax.set(xlabel="kept share (log scale)", ylabel="test accuracy")
     return chart
 
 

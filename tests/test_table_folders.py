@@ -122,7 +122,7 @@ def test_names_of_folders_that_are_odd(tmp_path):
     (tmp_path / "elsewhere" / "ring").symlink_to(tmp_path / "pets")
     found = tables.read(tmp_path / "pets")
     assert found.cells("path") == ["cat/1.png", "cow/1.png", "dog/1.png"] and not found.notes
-    for name, said in ((b" ", "is blank"), (b"caf\xe9", "is not UTF-8")):
+    for name, said in ((b" ", "has a blank name"), (b"caf\xe9", "is not UTF-8")):
         folder = os.path.join(os.fsencode(tmp_path), b"pets", name)
         try:
             os.mkdir(folder)

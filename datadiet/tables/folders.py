@@ -161,7 +161,7 @@ def images(folder: Path) -> "Pictures":
     found = [path for path in every if len(path.parts) == 2 and not path.parts[0].startswith(".")]
     for path in found:
         if not path.parts[0].strip():
-            raise InputError(f"tables.read: the name of a folder in {folder} is blank ({path.parts[0]!r}) and so no class; name it.")
+            raise InputError(f"tables.read: a folder in {folder} has a blank name ({path.parts[0]!r}), and so no class; name it.")
         try:
             str(path).encode()
         except UnicodeEncodeError:

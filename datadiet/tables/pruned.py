@@ -123,8 +123,8 @@ def rows(
     Raises
     ------
     InputError
-        Without `keep`, what would say which rows it keeps; a missing column, scores that are not numbers, no row with a score, rows
-        without a class in `balanced`, and all that :func:`datadiet.prune.keep` refuses.
+        Without `keep`, what would say which rows it keeps; a missing column, scores that are not numbers, no row with a score,
+        rows without a class in `balanced`, and all that :func:`datadiet.prune.keep` refuses.
     """
     if keep is None and drop_wrong is None:
         raise InputError(

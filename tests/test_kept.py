@@ -6,12 +6,16 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from small import KINDS, STEPS, scorable
 
+from datadiet.audit import engine, tuned
+from datadiet.audit.clock import Clock
 from datadiet.audit.kept import Kept
+from datadiet.data import Split
 
 SCORE = """
 import json, os, signal, sys
@@ -220,6 +224,24 @@ def test_calls_stopped_by_hand_again_and_again_end_as_one_never_stopped(kind, fo
     each = Counter(made)
     assert all(times == (4 if name.endswith("begun") else 1) for name, times in each.items()), each
     assert not list((folder / "store").rglob("*.npz"))
+
+
+def test_more_time_is_used_by_a_call_that_goes_on(folder, monkeypatch):
+    """What too little time left out, epochs of fine-tuning and rows of a regression, is decided anew where there is more."""
+    rows = engine.members.TRIAL + 100
+    given, matrix = np.arange(rows) % 2, np.ones((rows, 2), np.float32)
+    seen = []
+    monkeypatch.setattr(engine.members, "chosen", lambda *_: 3.0)
+    monkeypatch.setattr(engine.members, "held_out", lambda *asked: seen.append(asked[5]) or np.full((rows, 2), 0.5))
+    monkeypatch.setattr(tuned, "_that_fit", lambda config, task, limit, seed: int(limit > 100) * 3)
+    monkeypatch.setattr(tuned, "_fold", lambda *asked: {"probs": np.full(((asked[3] == asked[4]).sum(), 2), 0.5)})
+    task = SimpleNamespace(train=Split(np.arange(rows), given, {}), name="table", n_classes=2)
+    made = []
+    for budget in (1e-9, 3600.0):
+        kept = Kept(["an audit"])
+        engine._made({"words": matrix}, given, 2, given, Clock(budget), 0, kept)
+        made.append(tuned.out_of_fold(task, Clock(budget), encoder="minilm", max_length=128, seed=0, share=0.5, kept=kept))
+    assert seen == [engine.members.TRIAL, rows] and made[0] is None and made[1][1] == 3
 
 
 @pytest.mark.parametrize("kind", KINDS[1:])

@@ -234,7 +234,7 @@ def _made(matrices: dict, given, k: int, fold, clock: Clock, seed: int, kept) ->
             probs = members.held_out(matrix, given, k, strength, fold, most, seed)
             return {"strength": np.array(strength), "most": np.array(most), "probs": probs}
 
-        found = kept.step(f"member {name}", fitted)
+        found = kept.step(f"member {name} in {clock.budget:g} s", fitted)  # with more time it may see more rows
         made[name] = Member(matrix, float(found["strength"]), int(found["most"]), found["probs"])
         longest = max(longest, clock.spent - before)
     pass_of_all = clock.spent - start + longest * len(skipped)

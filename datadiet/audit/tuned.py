@@ -40,7 +40,8 @@ def out_of_fold(task, clock: Clock, *, encoder: str, max_length: int, seed: int,
         device=device.name_of(place),
     )
     fold = deal(task.train.labels, FOLDS, np.random.default_rng(seed))
-    epochs = int(kept.step("epochs", lambda: {"epochs": np.array(_that_fit(config, task, clock.left * share, seed))})["epochs"])
+    within = f"epochs in {clock.budget:g} s"  # a call with more time goes on from there, and decides anew
+    epochs = int(kept.step(within, lambda: {"epochs": np.array(_that_fit(config, task, clock.left * share, seed))})["epochs"])
     if epochs < EPOCHS[0]:
         return None
     out = np.empty((n, task.n_classes))

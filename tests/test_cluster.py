@@ -132,6 +132,37 @@ def test_rows_without_a_score_are_refused_kept_or_dropped_as_asked(tmp_path):
         assert whole(tmp_path / unscored)["id"].tolist() == ids
 
 
+def test_the_index_of_pandas_is_that_of_the_row(tmp_path, rng):
+    """A range is kept as metadata alone, which says nothing any more of a part of its rows."""
+    table = table_of(rng, 60).set_index(pd.RangeIndex(1000, 1120, 2))
+    (tmp_path / "table").mkdir()
+    for number, some in enumerate((table[:25], table[25:])):
+        some.to_parquet(tmp_path / "table" / f"{number}.parquet")
+    table.to_parquet(tmp_path / "one.parquet", row_group_size=20)
+    kept = prune.keep(table["p_a"], 0.5)
+    for source in ("table", "one.parquet"):
+        partitions.score(tmp_path / source, tmp_path / f"{source} scored", label="y", probs=NAMES, names=["a", "b", "c"], batch=7)
+        for place, rows in ((f"{source} scored", slice(None)), (f"{source} kept", kept)):
+            if rows is kept:
+                partitions.keep(tmp_path / source, tmp_path / place, "p_a", 0.5, batch=7)
+            found = pd.concat(pd.read_parquet(file) for file in sorted((tmp_path / place).glob("*.parquet")))
+            assert found.index.tolist() == table.index[rows].tolist() and found["id"].tolist() == table["id"].iloc[rows].tolist()
+
+
+def test_a_blank_label_is_no_label(tmp_path, monkeypatch):
+    labels = {"y": ["a", "", "b", "  ", None, "a", "b"], "n": [0.0, np.nan, 1, np.nan, None, 0, 1]}
+    pq.write_table(pa.table(labels | {"text": ["x"] * 7, "p_a": [0.5] * 7, "p_b": [0.5] * 7}), tmp_path / "t.parquet")
+    for label, names in (("y", ["a", "b"]), ("n", ["0", "1"])):
+        done = partitions.score(tmp_path / "t.parquet", tmp_path / label, label=label, probs=["p_a", "p_b"], names=names)
+        assert done["unscored"] == 3
+    monkeypatch.setattr(sampled, "features", lambda texts, *_: np.zeros((len(texts), 2)))
+    monkeypatch.setattr(sampled, "FOLDS", 2)
+    for label in ("y", "n"):
+        done = partitions.score(tmp_path / "t.parquet", tmp_path / f"{label} text", label=label, text="text")
+        found = whole(tmp_path / f"{label} text")
+        assert done["unscored"] == 3 and set(found["datadiet_class"].dropna()) <= {"a", "b", "0", "1"}
+
+
 @pytest.mark.parametrize("change, said", [
     ({"probs": None}, "give one of the two"), ({"probs": ["p_a", "p_z"]}, "no column 'p_z'"),
     ({"use": ["aum"]}, "choose from el2n"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import check_grad
 
-from datadiet.audit import doubt
+from datadiet.audit import doubt, engine
 from datadiet.audit.pool import softened
 
 
@@ -76,3 +76,10 @@ def test_models_that_know_nothing_leave_the_share_open():
     rng = np.random.default_rng(0)
     share, low, high = doubt.of_labels(np.full((600, 3), 1 / 3), rng.integers(0, 3, 600)).share
     assert low == 0 and high > 0.3 and low <= share <= high
+
+
+def test_the_number_of_wrong_labels_is_of_the_labels_as_they_are():
+    """Planted flips say which score is best; other flips give the same number and the same probabilities."""
+    probs, labels, _ = drawn(3, n=200)
+    one, other = (engine.of_probs(probs, labels, tuple("abcd"), np.arange(200), seed=seed) for seed in (0, 1))
+    assert one.count == other.count and np.array_equal(one.wrong, other.wrong) and not one.check.equals(other.check)

@@ -18,11 +18,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from torch.utils.data import DataLoader, DistributedSampler
 
-from datadiet import dynamic, prune, runs, scores
+from datadiet import dynamic, prune, runs, scores, tables
 from datadiet.audit.folds import deal, out_of_fold
 from datadiet.dynamic import Dynamic, Soft
 from datadiet.errors import InputError
-from datadiet.hooks import PruningSampler, formats, pruned, scores_of, with_scores
+from datadiet.hooks import PruningSampler, formats, pruned, recorded, scores_of, with_scores
 from datadiet.hooks.recorded import scores_over_time
 
 
@@ -485,3 +485,30 @@ def test_issues_that_cannot_be(call, said):
 
 def test_the_schedules_settings_know_no_more_than_before():
     assert dynamic.of({"rule": "soft"}, 5, 3, 0).state_dict().keys() == {"_losses", "_drawn_epoch", "_drawn_weights"}
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_scores_written_keep_their_digits_and_what_was_never_learned(tmp_path, kind):
+    ids = ["007", "café", "a\nb"] if kind != "jsonl" else [np.datetime64("2020-01-01"), "café", "007"]
+    values = {"el2n": np.array([1.234567890123e-9, 0.1 + 0.2, 3e-17]), "forgetting": np.array([0, np.inf, 1])}
+    file = tmp_path / f"scores.{kind}"
+    recorded.write(recorded.frame(ids, np.array([0, 1, 0]), values), file)
+    table = tables.read(file)
+    for name, own in values.items():
+        assert [float(cell) for cell in table.cells(name)] == own.tolist()
+    assert table.cells("id") == (ids if kind != "jsonl" else ["2020-01-01", *ids[1:]])
+    if kind == "jsonl":
+        scored = table.with_columns({"datadiet_forgetting": values["forgetting"]})
+        scored.write(tmp_path / "more.jsonl")
+        found = datasets.Dataset.from_json(str(tmp_path / "more.jsonl"), cache_dir=str(tmp_path / "cache"))
+        assert found["datadiet_forgetting"][:] == found["forgetting"][:] == values["forgetting"].tolist()
+
+
+def test_a_series_in_another_order_is_not_taken_by_position():
+    frame = pd.DataFrame({"text": list("abc")}, index=[7, 3, 9])
+    values = pd.Series([0.1, 0.2, 0.3], index=[3, 7, 9])
+    for call in (lambda: with_scores(frame, {"el2n": values}), lambda: pruned(frame, values, 0.5)):
+        with pytest.raises(InputError, match="in another order; give it in theirs"):
+            call()
+    assert with_scores(frame, {"el2n": values.loc[frame.index]})["el2n"].tolist() == [0.2, 0.1, 0.3]
+    assert with_scores(frame, {"el2n": values.reset_index(drop=True)})["el2n"].tolist() == [0.1, 0.2, 0.3]

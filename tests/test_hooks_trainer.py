@@ -92,6 +92,19 @@ def test_examples_that_no_batch_held_are_said(tmp_path):
         free.scores()
 
 
+def test_a_training_that_is_done_is_not_lost_over_its_scores(tmp_path, caplog):
+    """Stopped within an epoch, whose part is no recording; pruned, so that a recording lacks examples and is not written."""
+    part = ScoreCallback(tmp_path / "part.csv", source="training")
+    assert hooked.trainer(tmp_path, [part], max_steps=9).train().global_step == 9
+    assert part.points == [(6, 1.0)] and part.logits.shape == (1, 48, 3) and (tmp_path / "part.csv").exists()
+    assert "stopped within an epoch, at step 9" in caplog.text
+    less = ScoreCallback(tmp_path / "less.csv", source="training")
+    pruning = DynamicPruningCallback({"rule": "random", "fraction": 0.5})
+    assert hooked.trainer(tmp_path, [less, pruning], num_train_epochs=2).train().global_step == 12
+    assert "no scores were written" in caplog.text and "24 of 48 examples were not" in caplog.text
+    assert not list(tmp_path.glob("less.csv*"))
+
+
 @pytest.mark.parametrize(
     "given, said",
     [

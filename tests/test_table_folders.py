@@ -1,5 +1,9 @@
 """Tables that are no file: folders of ``datasets``, sets of the hub (a stand-in on this disk), images by class."""
 
+import os
+import shutil
+from pathlib import Path
+
 import datasets
 import pytest
 
@@ -107,3 +111,24 @@ def test_folders_that_are_no_table(tmp_path):
     (tmp_path / "state.json").write_text("{}")
     with pytest.raises(InputError, match="could not be read as a folder of datasets"):
         tables.read(tmp_path)
+
+
+def test_names_of_folders_that_are_odd(tmp_path):
+    """A class that is a link to another place is a class; a blank name and one that no table can hold are refused."""
+    for name in ("pets/cat", "pets/dog", "elsewhere"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "1.png").write_bytes(b"")
+    (tmp_path / "pets" / "cow").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "ring").symlink_to(tmp_path / "pets")
+    found = tables.read(tmp_path / "pets")
+    assert found.cells("path") == ["cat/1.png", "cow/1.png", "dog/1.png"] and not found.notes
+    for name, said in ((b" ", "has a blank name"), (b"caf\xe9", "is not UTF-8")):
+        folder = os.path.join(os.fsencode(tmp_path), b"pets", name)
+        try:
+            os.mkdir(folder)
+        except OSError:  # a file system that wants UTF-8
+            continue
+        (Path(os.fsdecode(folder)) / "1.png").write_bytes(b"")
+        with pytest.raises(InputError, match=said):
+            tables.read(tmp_path / "pets")
+        shutil.rmtree(folder)

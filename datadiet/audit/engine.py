@@ -13,7 +13,7 @@ from datadiet.audit import doubt, frozen, members, planted, pool, tuned
 from datadiet.audit import kept as keeping
 from datadiet.audit.clock import Clock, rounded
 from datadiet.audit.folds import deal
-from datadiet.audit.found import Audit
+from datadiet.audit.found import Audit, learned
 from datadiet.audit.kept import Kept
 from datadiet.errors import InputError
 
@@ -21,7 +21,6 @@ COPIES = (2, 6)  # of the labels with planted flips: at least, at most
 LARGE = 50_000  # rows beyond which two copies tell enough
 REPEATS = 4  # draws of the folds that are averaged, at most
 REPEATED = 1000  # stream of their draws
-LEARNED = 0.02  # by which the accuracy out of fold has to pass the share of the largest class
 KNOWN = 0.995  # share of the labels beyond which predictions made elsewhere look as if their model had trained on the rows
 BETWEEN = 0.9  # share of a score's variance between classes beyond which it is little more than the class
 
@@ -234,7 +233,7 @@ def _made(matrices: dict, given, k: int, fold, clock: Clock, seed: int, kept) ->
             probs = members.held_out(matrix, given, k, strength, fold, most, seed)
             return {"strength": np.array(strength), "most": np.array(most), "probs": probs}
 
-        found = kept.step(f"member {name}", fitted)
+        found = kept.step(f"member {name} in {clock.budget:g} s", fitted)  # with more time it may see more rows
         made[name] = Member(matrix, float(found["strength"]), int(found["most"]), found["probs"])
         longest = max(longest, clock.spent - before)
     pass_of_all = clock.spent - start + longest * len(skipped)
@@ -256,7 +255,8 @@ def of_probs(probs, given, names, rows, *, score=None, seed=0, said=(), how=None
     probs, given = np.asarray(probs), np.asarray(given)
     scores.el2n(probs, given)  # refuses what are no probabilities
     agreed, said = (probs.argmax(1) == given).mean(), list(said)
-    if agreed > KNOWN and len(given) >= 100:
+    others = 1 - np.bincount(given).max() / len(given)  # where one class is nearly all, so many agree with any model
+    if 1 - agreed < (1 - KNOWN) * min(1, 2 * others) and len(given) >= 100:
         said.append(
             f"The predictions agree with {agreed:.1%} of the labels, as those of a model do that trained on these rows. Where it "
             "did, the check and the number of wrong labels mean nothing: predict each row by a model that did not see it."
@@ -280,7 +280,7 @@ def of_probs(probs, given, names, rows, *, score=None, seed=0, said=(), how=None
 
 def concluded(probs, given, names, rows, trials, *, score, said, how, clock) -> Audit:
     """The audit, once probabilities and trials are there: scores compared, wrong labels counted, warnings written."""
-    check = planted.compared(trials) if trials[0].planted.any() else planted.compared(trials)[:0]
+    check = planted.compared(trials)
     used = score or (check["score"][0] if len(check) else "el2n")
     found = {name: each(probs, given) for name, each in scores.SCORES.items()}
     n = len(given)
@@ -311,7 +311,7 @@ def concluded(probs, given, names, rows, trials, *, score, said, how, clock) -> 
 def _warnings(probs, given, counts, values, accuracy, majority, check, used) -> list[str]:
     """Sentences on what makes the scores worth less than they look."""
     out = []
-    if accuracy < majority + LEARNED:
+    if not learned(accuracy, majority):
         out.append(
             f"The models have not learned: out of fold they are right in {accuracy:.0%} of the rows, and always saying the "
             f"largest class would be in {majority:.0%}. The scores say little more than which class a row has."

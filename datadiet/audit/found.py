@@ -5,6 +5,17 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+LEARNED = 0.02  # by which the accuracy has to pass the share of the largest class, or by half of what it can
+
+
+def learned(accuracy: float, majority: float) -> bool:
+    """Whether models are right clearly more often than always saying the largest class, of share `majority`, would be.
+
+    >>> learned(0.55, 0.5), learned(0.51, 0.5), learned(0.999, 0.99), learned(0.992, 0.99)
+    (True, False, True, False)
+    """
+    return accuracy >= majority + min(LEARNED, (1 - majority) / 2)
+
 
 @dataclass(frozen=True)
 class Audit:

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from datadiet import prune, scores
 from datadiet.audit import parts as pieces
 from datadiet.errors import InputError
+from datadiet.tables.columns import with_range
 
 SCORES = scores.SCORES
 BITS = 16  # of a score that one pass of `keep` settles; four passes settle all 64
@@ -131,6 +132,8 @@ def _score(part, target: str, settings: dict, rows: int, make) -> dict:
 
     def change(at, batch):
         complete, probs, codes, more = make(at, batch)
+        if part.group is not None:  # one of several parts of a file
+            batch = with_range(batch, part.start + at)
         for each in settings["use"]:
             values = np.full(len(batch), np.nan)
             if complete.any():
@@ -148,7 +151,7 @@ def _of_columns(settings: dict, at: int, batch: pa.RecordBatch):
     label, probs = batch[settings["label"]], settings["probs"]
     if isinstance(probs, str):
         lists = batch[probs]
-        complete = _valid(label) & _valid(lists)
+        complete = pieces.valid(label) & pieces.valid(lists)
         lengths = np.unique(pc.list_value_length(lists).to_numpy(zero_copy_only=False)[complete]) if len(batch) else []
         if len(lengths) > 1:
             raise InputError(
@@ -161,14 +164,9 @@ def _of_columns(settings: dict, at: int, batch: pa.RecordBatch):
         complete[np.flatnonzero(complete)[~whole]] = False
         table = table[whole]
     else:
-        complete = _valid(label) & np.logical_and.reduce([_valid(batch[each]) for each in probs])
+        complete = pieces.valid(label) & np.logical_and.reduce([pieces.valid(batch[each]) for each in probs])
         table = np.stack([batch[each].filter(pa.array(complete)).to_numpy(zero_copy_only=False) for each in probs], 1)
     return complete, table, codes_of(label.filter(pa.array(complete)), settings["names"]), {}
-
-
-def _valid(column: pa.Array) -> np.ndarray:
-    """Rows that are neither null nor NaN."""
-    return ~pc.is_null(column, nan_is_null=pa.types.is_floating(column.type)).to_numpy(zero_copy_only=False)
 
 
 def codes_of(labels: pa.Array, names) -> np.ndarray:
@@ -256,7 +254,7 @@ def _keys(batch: pa.RecordBatch, column: str) -> tuple[np.ndarray, np.ndarray]:
     values = batch[column]
     if not (pa.types.is_floating(values.type) or pa.types.is_integer(values.type)):
         raise InputError(f"partitions.keep: {column!r} has type {values.type}; give a column of numbers.")
-    there = _valid(values)
+    there = pieces.valid(values)
     numbers = values.filter(pa.array(there)).to_numpy(zero_copy_only=False).astype(np.float64)
     if (numbers == -np.inf).any():
         raise InputError(f"partitions.keep: a score in {column!r} is -inf; score this row again, or empty its cell.")
@@ -316,6 +314,7 @@ def _filter(part, target: str, settings: dict, ends: list[tuple[int, int]], rows
             seen[number] += int(equal.sum())
         chosen = np.full(len(batch), settings["unscored"] == "keep")
         chosen[there] = below[1] & ~below[0]
+        batch = with_range(batch, at + (0 if part.group is None else part.start))
         return batch.filter(pa.array(chosen)), int((~there).sum())
 
     return pieces.write(part, target, pieces.recipe(settings, part), rows, change)

@@ -15,7 +15,9 @@ from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
@@ -97,6 +99,17 @@ def batches(part: Part, columns: list[str] | None, rows: int) -> Iterator[tuple[
         for batch in file.iter_batches(batch_size=rows, row_groups=groups, columns=columns, use_threads=False):
             yield at, batch
             at += len(batch)
+
+
+def valid(column: pa.Array) -> np.ndarray:
+    """Rows that are neither null nor NaN, nor a blank text."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    there = ~pc.is_null(column, nan_is_null=pa.types.is_floating(column.type)).to_numpy(zero_copy_only=False)
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        letters = pc.fill_null(pc.utf8_length(pc.utf8_trim_whitespace(column)), 0)
+        there &= letters.to_numpy(zero_copy_only=False) > 0
+    return there
 
 
 def write(part: Part, target: str, made: str, rows: int, change: Callable) -> dict:

@@ -53,7 +53,7 @@ def compared(trials: list[Trial]) -> pd.DataFrame:
 
 
 def rated(ranked: dict, planted: list) -> pd.DataFrame:
-    """A row a score, best first: ``score``, ``auc`` with ``low`` and ``high`` (95 %), ``found``.
+    """A row a score, best first: ``score``, ``auc`` with ``low`` and ``high`` (95 %), ``found``; none where nothing was planted.
 
     ``auc`` is the chance that a planted flip ranks above a row that was not touched, ties half; its interval is over the planted
     flips. ``found`` is their share among as many rows of highest score as there are flips.
@@ -71,6 +71,8 @@ def rated(ranked: dict, planted: list) -> pd.DataFrame:
     ...     ["score", "auc", "found"]].values.tolist()
     [['good', 1.0, 1.0], ['bad', 0.0, 0.0]]
     """
+    if not any(where.any() for where in planted):  # too few rows
+        return pd.DataFrame(columns=["score", "auc", "low", "high", "found"])
     rows = []
     for name, copies in ranked.items():
         wins, found = [], []

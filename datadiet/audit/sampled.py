@@ -113,9 +113,7 @@ def _complete(batch: pa.RecordBatch, settings: dict) -> np.ndarray:
     text = batch[settings["text"]]
     if not (pa.types.is_string(text.type) or pa.types.is_large_string(text.type)):
         raise InputError(f"partitions.score: {settings['text']!r} has type {text.type}; give a column of texts.")
-    blank = pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(text)), 0)
-    there = pc.and_(pc.is_valid(batch[settings["label"]]), pc.invert(pc.fill_null(blank, True)))
-    return there.to_numpy(zero_copy_only=False)
+    return pieces.valid(batch[settings["label"]]) & pieces.valid(text)
 
 
 def _regression(x, codes, n_classes: int) -> tuple[np.ndarray, np.ndarray]:

@@ -19,6 +19,7 @@ from datadiet.audit import frozen, members, planted, pool
 from datadiet.audit import kept as keeping
 from datadiet.audit.clock import Clock
 from datadiet.audit.folds import deal
+from datadiet.audit.found import learned
 from datadiet.audit.kept import Kept
 from datadiet.errors import InputError
 from datadiet.tables import classes, tagged
@@ -28,7 +29,6 @@ STRENGTH = 3.0  # inverse strength of the penalty: the middle of those that audi
 LEAST = 2000  # tokens that a fit sees, at least, where there are so many
 TIMED = 1000  # tokens of the fit that the time is estimated from
 SHARE = 0.7  # of the time left that regressions may be planned to take
-LEARNED = 0.02
 BATCH = 32
 BLOCK = 8 * BATCH  # rows whose vectors are kept together
 COMBINED = ("norm", "sum", "mean", "rms")
@@ -169,7 +169,7 @@ def of_table(
     wrong, count = planted.judged(made[used], [again[used]], [where])
     accuracy = float((of_tags.argmax(1) == given.tags).mean())
     majority = float(np.bincount(given.tags).max() / len(given.tags))
-    if accuracy < majority + LEARNED:
+    if not learned(accuracy, majority):
         said.append(
             f"The models have not learned: out of fold they give {accuracy:.0%} of the tags, and always the most frequent one "
             f"would be {majority:.0%}. The scores say little."

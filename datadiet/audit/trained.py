@@ -16,7 +16,7 @@ from datadiet import __version__, runs, scores
 from datadiet.audit import kept as keeping
 from datadiet.audit import pace, planted
 from datadiet.audit.clock import Clock, rounded
-from datadiet.audit.found import Audit
+from datadiet.audit.found import Audit, learned
 from datadiet.data import Split, Task
 from datadiet.errors import InputError
 from datadiet.tables import Classes, Table, classes, texts
@@ -28,7 +28,6 @@ SCORING = 1 / 3  # of an epoch's training, that recording all rows after it cost
 LEAST = 10  # seconds of one epoch up to which it is made whatever the budget
 RATE, BATCH = 1e-4, 16  # as fine-tuned members of the pool are trained: a few hundred rows are learned in an epoch or two
 APART = 30  # seconds, at least, between two times that the state of a training is kept: it is three times the encoder
-LEARNED = 0.02  # by which the accuracy has to pass the share of the largest class
 OVER_TIME = ("aum", "forgetting")
 NAMES = (*scores.SCORES, "grand_head", *OVER_TIME)
 
@@ -291,7 +290,7 @@ def concluded(task: Task, rows, found: list, probs: list, again: dict | None, wh
         wrong, count = planted.judged(means[used], [again[used]], [where])
     mean = np.mean(probs, axis=0)
     accuracy, majority = float((mean.argmax(1) == given).mean()), float(counts.max() / n)
-    if accuracy < majority + LEARNED:
+    if not learned(accuracy, majority):
         said = [*said, f"The models have not learned: they are right in {accuracy:.0%} of the rows that they trained on, and "
                        f"always saying the largest class would be in {majority:.0%}. Give more time with --budget."]  # fmt: skip
     return Audit(

@@ -59,13 +59,15 @@ class Way:
 def way(table, options: dict, trained: bool) -> Way:
     """The way that the table and the options ask for; says which columns were found, and the classes."""
     text, label, probs = options["text"], options["label"], options["probs"]
+    if probs:
+        refuse("--probs, where no text is encoded", encoder=options["encoder"])
     pair = (options["tokens"], options["tags"]) if options["tokens"] else None
     if pair is None and text is None and probs is None:
         pair = tagged.found(table)
         if pair:
             click.echo(f"Columns found: the tokens {pair[0]!r} and their tags {pair[1]!r}. Name others with --tokens and --tags.")
     if pair:
-        refuse("tokens with tags", trained=trained, probs=probs, text=text)
+        refuse("tokens with tags", trained=trained, probs=probs, text=text, text_pair=options["text_pair"])
         groups = tables.classes(table, label) if label else None
         if groups is not None:
             click.echo("\n".join([str(groups), *groups.warnings]))
@@ -77,19 +79,23 @@ def way(table, options: dict, trained: bool) -> Way:
     if probs and text is None:
         if probs == "*" and label is None:
             raise InputError("datadiet score: --probs '*' means every column but the label; name that with --label.")
+        refuse("--probs without --text", text_pair=options["text_pair"])
         known = label or guess.label(table, predicted.columns(table, probs))
         found = guess.Guess(None, known, None, "" if label else f"Column found: the label {known!r}. Name another with --label.")
     elif isinstance(table, folders.Pictures):
-        refuse("a folder of images", trained=trained, text=text, label=label)
+        refuse("a folder of images", trained=trained, text=text, text_pair=options["text_pair"], label=label)
         found = guess.Guess(None, "label", None, "")
     else:
-        found = guess.columns(table, text, label, options["text_pair"])
+        beside = predicted.columns(table, probs) if probs and probs != "*" else []
+        found = guess.columns(table, text, label, options["text_pair"], beside)
     if found.said:
         click.echo(found.said)
     groups = tables.classes(table, found.label)
     click.echo("\n".join([str(groups), *groups.warnings]))
     shown = [name for name in (found.text, found.text_pair) if name]
     if probs:
+        for name in shown:  # they stand beside rows in the end, and a column that holds no text is refused now
+            tables.texts(table, name)
         return Way("probs", found, groups, tuple(scores.SCORES), shown, "no label", probs)
     if isinstance(table, folders.Pictures):
         return Way("pictures", found, groups, tuple(scores.SCORES), ["path"], "no image that can be read")
@@ -103,7 +109,7 @@ def way(table, options: dict, trained: bool) -> Way:
 def refuse(what: str, **options) -> None:
     """Refuse options that do not go with a kind of table."""
     if given := [name for name, value in options.items() if value]:
-        raise InputError(f"datadiet score: --{given[0]} does not go with {what}; leave it away.")
+        raise InputError(f"datadiet score: --{given[0].replace('_', '-')} does not go with {what}; leave it away.")
 
 
 def audited(table, way: Way, asked: Asked) -> tuple:

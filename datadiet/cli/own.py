@@ -110,6 +110,8 @@ def _score(file, table, out, force, seconds, start, options) -> None:
     if report:
         report = tables.files.placed(report, Path(str(file)), "report", force, suffix=".html", folder=True,
                                       option="--report")  # fmt: skip
+        if report.resolve() == out.resolve():
+            raise InputError(f"--report: {report} is where the rows are written; name another file for one of the two.")
     trained = options["trained"] or score in ("grand_head", *training.OVER_TIME)
     if trained and probs:
         by = "--trained" if options["trained"] else f"the score {score}"

@@ -23,13 +23,24 @@ def _columns(table, where: str) -> list:
                      "of a DatasetDict; an iterable one read into memory first).")
 
 
+def _in_order(table, values, where: str, what: str):
+    """`values`, refused where they are a Series whose index has the rows of the table in another order."""
+    index, rows = getattr(values, "index", None), getattr(table, "index", None)
+    if hasattr(index, "equals") and rows is not None and not index.equals(rows) and len(index) == len(rows):
+        if index.is_unique and rows.is_unique and index.isin(rows).all():
+            raise InputError(f"{where}: {what} is a Series with the rows of the table in another order; give it in theirs, "
+                             ".loc[table.index], or by position, .to_numpy().")
+    return values
+
+
 def with_scores(table, scores: dict):
     """The table with a column more for each of `scores` (name -> values [n], in the order of the rows); the given table stays.
 
     Raises
     ------
     InputError
-        Another kind of table, a column that is there already, values of another number.
+        Another kind of table, a column that is there already, values of another number, a Series whose index has the rows of the
+        table in another order.
 
     Examples
     --------
@@ -45,7 +56,7 @@ def with_scores(table, scores: dict):
     for name, values in scores.items():
         if name in there:
             raise InputError(f"hooks.with_scores: the table has a column {name!r} already; rename the score, or drop the column.")
-        seen = as_array("hooks.with_scores", repr(name), values)
+        seen = as_array("hooks.with_scores", repr(name), _in_order(table, values, "hooks.with_scores", repr(name)))
         if seen.shape != (len(table),):
             raise InputError(f"hooks.with_scores: {name!r} has shape {seen.shape} and the table {len(table)} rows; give "
                              "one value for each row.")
@@ -88,7 +99,7 @@ def pruned(table, scores, fraction: float, rule: str = "hardest", offset: float 
     def values(given):
         if isinstance(given, str) and given not in there:
             raise InputError(f"hooks.pruned: the table has no column {given!r}; it has {', '.join(map(str, there))}.")
-        return np.asarray(table[given][:]) if isinstance(given, str) else given
+        return np.asarray(table[given][:]) if isinstance(given, str) else _in_order(table, given, "hooks.pruned", "a given value")
 
     kept = prune.keep(values(scores), fraction, rule, offset, None if labels is None else values(labels), seed)
     if kept[-1] >= len(table) or len(values(scores)) != len(table):

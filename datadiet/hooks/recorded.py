@@ -1,5 +1,6 @@
 """Logits recorded over time: kept, put into a checkpoint, scored and written."""
 
+import json
 from numbers import Integral
 from os import PathLike
 from pathlib import Path
@@ -13,7 +14,7 @@ from datadiet.scores import _checks
 
 WRITERS = {
     ".csv": lambda frame, file: frame.to_csv(file, index=False),
-    ".jsonl": lambda frame, file: frame.to_json(file, orient="records", lines=True, force_ascii=False, double_precision=15),
+    ".jsonl": lambda frame, file: file.write_text("".join(_lines(frame)), encoding="utf-8", newline="\n"),
     ".parquet": lambda frame, file: frame.to_parquet(file, index=False),
 }
 OVER_TIME = ("aum", "forgetting", "confidence", "variability")
@@ -94,6 +95,15 @@ def write(table: pd.DataFrame, out: Path) -> None:
         part.replace(out)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _lines(table: pd.DataFrame):
+    """A JSON object a row: numbers with all their digits, infinities among them; ids that are dates and the like as text."""
+    def default(cell):
+        return cell.item() if isinstance(cell, np.number | np.bool_) else str(cell)
+
+    for row in zip(*(table[name].tolist() for name in table), strict=True):
+        yield json.dumps(dict(zip(table, row, strict=True)), ensure_ascii=False, default=default) + "\n"
 
 
 def beside(where: str, name: str, args, state) -> Path:

@@ -63,7 +63,7 @@ class ScoreCallback(TrainerCallback):
     ------
     InputError
         An `out` that exists or cannot be, settings out of range: before training. Examples without logits in an epoch (a last
-        batch dropped, or pruned), with source="training": when they are asked for.
+        batch dropped, or pruned), with source="training": when they are asked for; the log says that `out` is not written then.
     """
 
     def __init__(self, out=None, at="epoch", source="pass", ids=None, force=False):
@@ -128,6 +128,10 @@ class ScoreCallback(TrainerCallback):
 
     def on_epoch_end(self, args, state, control, model=None, **kwargs):
         self._record_due(args, state, model)  # pruning may have left out steps
+        if self.source == "training" and control.should_training_stop and state.global_step % self._full:
+            LOG.warning("ScoreCallback: training stopped within an epoch, at step %s; the part of the training set that it held "
+                        "is no recording.", state.global_step)
+            return
         if not self.points or self.points[-1][1] != math.ceil(state.epoch):
             self._end_epoch(args, state, model)
 
@@ -152,7 +156,10 @@ class ScoreCallback(TrainerCallback):
         if self._left:
             LOG.warning("ScoreCallback: training ended at step %s, step(s) %s not recorded.", state.global_step, self._left)
         if self.out and state.is_world_process_zero and self.points:
-            recorded.write(self.frame(), self.out)
+            try:
+                recorded.write(self.frame(), self.out)
+            except (InputError, OSError) as problem:  # the training is done, and an error here would lose it
+                LOG.error("ScoreCallback: no scores were written to %s: %s The callback has the recordings.", self.out, problem)
 
     def _record_due(self, args, state, model):
         if self._left and self._left[0] <= state.global_step:

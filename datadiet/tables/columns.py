@@ -66,8 +66,9 @@ class Columns(Table):
         pq.write_table(self.arrow, stream)
 
 
-def with_range(arrow: pa.Table) -> pa.Table:
-    """The table with an index of pandas that is a range, and not the usual one from 0, as a column: a part of it is no range."""
+def with_range(arrow, first: int = 0):
+    """The table (or batch) with an index of pandas that is a range, and not the usual one from 0, as a column: a part of it is no
+    range. `first` is the position of its first row in the table that the range is of."""
     try:
         about = json.loads(arrow.schema.metadata[b"pandas"])
         (index,) = about["index_columns"]
@@ -77,7 +78,7 @@ def with_range(arrow: pa.Table) -> pa.Table:
     column = name or "__index_level_0__"
     if (start, step, name) == (0, 1, None) or column in arrow.column_names:
         return arrow
-    values = pa.array(start + step * np.arange(arrow.num_rows))
+    values = pa.array(start + step * np.arange(first, first + arrow.num_rows))
     about["index_columns"] = [column]
     about["columns"].append({"name": name, "field_name": column, "pandas_type": "int64", "numpy_type": "int64", "metadata": None})
     metadata = arrow.schema.metadata | {b"pandas": json.dumps(about).encode()}

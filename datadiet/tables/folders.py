@@ -152,11 +152,23 @@ def checked(table: Columns, name: str) -> Columns:
 
 def images(folder: Path) -> "Pictures":
     """Images in a folder for each class as a table with columns ``path`` (below the folder) and ``label``, sorted by both."""
+    # The folder of a class may be a link to elsewhere. Links below are not followed: they may lead in rings.
+    tops = (folder, *(top for top in folder.iterdir() if top.is_symlink() and top.is_dir()))
     every = sorted(
-        (path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in IMAGES and path.is_file()),
+        (path.relative_to(folder) for top in tops for path in top.rglob("*") if path.suffix.lower() in IMAGES and path.is_file()),
         key=lambda path: path.parts,
     )
     found = [path for path in every if len(path.parts) == 2 and not path.parts[0].startswith(".")]
+    for path in found:
+        if not path.parts[0].strip():
+            raise InputError(f"tables.read: a folder in {folder} has a blank name ({path.parts[0]!r}), and so no class; name it.")
+        try:
+            str(path).encode()
+        except UnicodeEncodeError:
+            raise InputError(
+                f"tables.read: the name of {str(path)!r} in {folder} is not UTF-8, so no table can hold it; rename the file or "
+                "folder (convmv -f latin1 -t utf8 does many)."
+            ) from None
     classes = {path.parts[0] for path in found}
     if len(classes) < 2 and any(folder.rglob("*.parquet")):
         raise InputError(

@@ -126,8 +126,11 @@ def shown(table: Table) -> tuple[str | None, str | None]:
     return tuple(found)
 
 
-def columns(table: Table, text: str | None = None, label: str | None = None, text_pair: str | None = None) -> Guess:
-    """Columns of the text and of the label, those that are named as they are, the others found.
+def columns(
+    table: Table, text: str | None = None, label: str | None = None, text_pair: str | None = None, beside=()
+) -> Guess:
+    """Columns of the text and of the label, those that are named as they are, the others found; not those `beside`, which are
+    read as something else.
 
     Raises
     ------
@@ -145,7 +148,7 @@ def columns(table: Table, text: str | None = None, label: str | None = None, tex
         )
     if text is not None and label is not None:
         return Guess(text, label, text_pair, "")
-    free = [name for name in named(table) if name not in (text, label, text_pair)]
+    free = [name for name in named(table) if name not in (text, label, text_pair, *beside)]
     seen = {name: looks(table, name) for name in free}
     said = []
     if text is None:

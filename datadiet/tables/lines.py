@@ -73,22 +73,12 @@ class Lines(Table):
         for n, row in enumerate(self.rows):
             if n:
                 block.append(self.gaps[n] or self.usual_gap)
-            block.append(extended(row, keys, [json_value(values[n]) for values in columns]))
+            # An infinity is "Infinity": pyarrow, and so datasets, reads that, and refuses 1e999, which would be JSON proper.
+            block.append(extended(row, keys, [json.dumps(values[n]) for values in columns]))
             if len(block) > 10_000:
                 stream.write(out(b"".join(block)))
                 block = []
         stream.write(out(b"".join(block) + self.tail))
-
-
-def json_value(value) -> str:
-    """A value as JSON has it: what is no number is null, for JSON has no NaN.
-
-    >>> json_value(0.5), json_value(None), json_value(float("inf"))
-    ('0.5', 'null', '1e999')
-    """
-    if isinstance(value, float) and value in (float("inf"), float("-inf")):
-        return "1e999" if value > 0 else "-1e999"  # read back as an infinity by every reader, and still JSON
-    return json.dumps(value)
 
 
 def extended(row: bytes, keys: list[str], values: list[str]) -> bytes:

@@ -1,5 +1,7 @@
 """Predictions made elsewhere: probabilities in columns of a table, or in an array file beside it."""
 
+import itertools
+import os
 import re
 import zipfile
 import zlib
@@ -24,9 +26,9 @@ def probabilities(table: Table, asked: str, groups: Classes) -> tuple[np.ndarray
     ----------
     asked : str
         An array file (.npy, or .npz with one array); or the name of one column of lists of K numbers; or names of columns with
-        commas between them; or a beginning of names and a star, "p_*". Where names, less what they begin with alike, are those of
-        the classes, they say which is which; else their order is that of the classes in alphabetical order, or, where these are
-        whole numbers, in the order of the numbers if the predictions agree with more labels so.
+        commas between them; or a beginning of names and a star, "p_*". Where names, less what they begin or end with alike, are
+        those of the classes, they say which is which; else their order is that of the classes in alphabetical order, or, where
+        these are whole numbers, in the order of the numbers if the predictions agree with more labels so.
 
     Raises
     ------
@@ -146,18 +148,24 @@ def _whole(table: Table, groups: Classes, found: np.ndarray, names) -> None:
         seen = f"the sum {sums[bad[0]]:.4g}" + (f" and the least entry {least[bad[0]]:.4g}" if least[bad[0]] < 0 else "")
         raise InputError(
             f"--probs: {many(len(bad))} numbers that are no probabilities (the first is {table.where(int(labelled[bad[0]]))}, "
-            f"with {seen}); they have to sum to 1. Take the softmax of logits first, and mend single rows or empty their labels."
+            f"with {seen}); they have to sum to 1. Take the softmax of logits first, divide rows that were rounded by their "
+            "sum, and mend single rows or empty their labels."
         )
 
 
 def by_name(names, groups: Classes) -> list[str] | None:
-    """Columns in the order of the classes, where names, less what they begin with alike, are the classes; case may differ."""
+    """Columns in the order of the classes, where names, less what they begin or end with alike, are the classes; case may differ.
+
+    >>> by_name(["dog_prob", "cat_prob"], Classes("animal", ("cat", "dog"), np.array([0, 1]), np.array([1, 1]), ()))
+    ['cat_prob', 'dog_prob']
+    """
+    first, last = (len(os.path.commonprefix(each)) for each in (names, [name[::-1] for name in names]))
     for change in (str, folded):
         classes = [change(each) for each in groups.names]
-        for cut in range(min(map(len, names)), -1, -1):
-            ends = [change(name[cut:]) for name in names]
-            if len({name[:cut] for name in names}) == 1 and len(set(ends)) == len(ends) and set(ends) == set(classes):
-                return [names[ends.index(each)] for each in classes]
+        for cut, end in itertools.product(range(first, -1, -1), range(last, -1, -1)):
+            middles = [change(name[cut : len(name) - end]) for name in names]
+            if len(set(middles)) == len(middles) and set(middles) == set(classes):
+                return [names[middles.index(each)] for each in classes]
     return None
 
 

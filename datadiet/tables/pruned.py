@@ -10,7 +10,8 @@ from datadiet.tables import guess
 from datadiet.tables.labels import Classes, classes, named, shown_name
 from datadiet.tables.table import Table, blank, listed, many, some, way_to_a_number
 
-BESIDE = ("datadiet_runs", "datadiet_class", "datadiet_wrong")  # columns of `datadiet score` that are no score
+# Columns of `datadiet score` that are no score.
+BESIDE = ("datadiet_runs", "datadiet_class", "datadiet_wrong", "datadiet_tags", "datadiet_word")
 ENDS = {
     "hardest": "The hardest rows are kept, those with the highest {}.",
     "easiest": "The easiest rows are kept, those with the lowest {}.",
@@ -122,8 +123,8 @@ def rows(
     Raises
     ------
     InputError
-        A missing column, scores that are not numbers, no row with a score, rows without a class in `balanced`, and all that
-        :func:`datadiet.prune.keep` refuses.
+        Without `keep`, what would say which rows it keeps; a missing column, scores that are not numbers, no row with a score,
+        rows without a class in `balanced`, and all that :func:`datadiet.prune.keep` refuses.
     """
     if keep is None and drop_wrong is None:
         raise InputError(
@@ -135,21 +136,30 @@ def rows(
         raise InputError(f"datadiet prune: --keep {keep:g}; give the share of the rows to keep, above 0 and at most 1{per_cent}.")
     if unscored not in ("keep", "drop"):
         raise InputError(f"datadiet prune: unscored={unscored!r}; choose keep or drop.")
+    chooses = {"--score": column, "--rule": rule != "hardest", "--offset": offset, "--balanced": balanced}
+    if keep is None and (idle := [name for name, given in chooses.items() if given]):
+        raise InputError(
+            f"datadiet prune: {idle[0]} says which rows a share is made of, and no share is given; add --keep, such as "
+            "--keep 0.7, or leave it away."
+        )
     said = []
     n = len(table)
     stays = np.ones(n, bool)
     if drop_wrong is not None:
-        stays &= ~(wrong(table, drop_wrong) > drop_wrong)
+        doubts = wrong(table, drop_wrong)
+        stays &= ~(doubts > drop_wrong)
         said.append(
             f"Rows dropped whose label is wrong with a probability above {drop_wrong:g} (datadiet_wrong): {n - stays.sum()}."
         )
         if not stays.any():
             raise InputError(f"datadiet prune: --drop-wrong {drop_wrong:g} would drop all {n} rows; raise it.")
     found, text = guess.shown(table)
-    asked = label if balanced is None else balanced
+    asked = balanced if label is None else label
     groups = counted(table, found) if asked is None else classes(table, asked)
     label = None if groups is None else groups.column
-    if keep is not None:
+    if keep is None:
+        without = stays & np.isnan(doubts)
+    else:
         column = column or score_column(table)
         scores = numbers(table, column)
         scored = np.flatnonzero(stays & ~np.isnan(scores))
@@ -158,31 +168,36 @@ def rows(
                 f"datadiet prune: the column {column!r} holds no number in any of {n} rows; name the score column "
                 f"with --score, or score the table first."
             )
-        labels = None if balanced is None else every_class(table, groups, scored)
+        even = groups if balanced in (None, label) else classes(table, balanced)
+        labels = None if balanced is None else every_class(table, even, scored)
         chosen = scored[prune.keep(scores[scored], keep, rule, offset=offset, labels=labels, seed=seed)]
-        if rule in BY_RANK and len(chosen) < len(scored) and np.ptp(scores[scored]) == 0:
+        if rule in BY_RANK and len(chosen) < len(scored) and (scores[scored] == scores[scored[0]]).all():
             said.append(
                 f"All {len(scored)} rows have the same {column}, so their order in the file alone decided which are kept: take "
                 "another score, or --rule random."
             )
         without = stays & np.isnan(scores)
-        if without.any():
-            said.append(
-                f"{many(without.sum())} no score: {'kept' if unscored == 'keep' else 'dropped'} "
-                f"(--unscored {'drop' if unscored == 'keep' else 'keep'} for the other)."
-            )
-        stays = without if unscored == "keep" else np.zeros(n, bool)
+        stays = without.copy()
         stays[chosen] = True
         said.insert(
             0,
             ENDS[rule].format(column)
             + (f" The {'hardest' if rule != 'easiest' else 'easiest'} {100 * offset:g} % of them are skipped." if offset else ""),
         )
+    if without.any():
+        said.append(
+            f"{many(without.sum())} no score: {'kept' if unscored == 'keep' else 'dropped'} "
+            f"(--unscored {'drop' if unscored == 'keep' else 'keep'} for the other)."
+        )
+    if unscored == "drop":
+        stays &= ~without
     positions = np.flatnonzero(stays)
+    if not len(positions):
+        raise InputError("datadiet prune: no row would be left; take --unscored drop away, or raise --drop-wrong.")
     if groups is None:
         said.append("No column looks like the label, so rows are not counted by class; name one with --label.")
     else:
-        said += shares(groups, stays, balanced is not None)
+        said += shares(groups, stays, balanced == groups.column)
     if keep is not None and rule != "random" and "datadiet_wrong" in table.columns:
         likely = numbers(table, "datadiet_wrong") > PROBABLY
         share, before = likely[stays].mean(), likely.mean()

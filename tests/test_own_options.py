@@ -1,0 +1,130 @@
+"""Options of ``datadiet score`` and ``datadiet prune`` beside each other: what was asked for is done, or it is refused before."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_doors import call, refused
+
+from datadiet import tables
+from datadiet.audit import engine
+from datadiet.tables import pruned
+
+NAMES = ("cat", "cow", "dog")
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    """A table of 60 rows with probabilities of three classes, rounded so that their columns could be labels, at ``mine.csv``."""
+    monkeypatch.chdir(tmp_path)
+    given = np.arange(60) % 3
+    probs = np.full((60, 3), 0.1)
+    probs[np.arange(60), np.where(np.arange(60) % 4, given, (given + 1) % 3)] = 0.8
+    columns = {"text": [f"a sentence with number {i}" for i in range(60)], "species": [NAMES[c] for c in given]}
+    table = pd.DataFrame(columns | {f"p_{name}": probs[:, c] for c, name in enumerate(NAMES)})
+    table.to_csv("mine.csv", index=False)
+    return table
+
+
+def test_a_report_does_not_replace_the_rows(mine):
+    for out in (["--out", "mine.scored.html.csv", "--report", "./mine.scored.html.csv"], ["--report", "mine.scored.csv"]):
+        refused(call("score", "mine.csv", "--probs", "p_*", *out, "--force"), "where the rows are written")
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (["--text-pair", "text"], "--text-pair does not go with --probs without --text"),
+        (["--encoder", "minilm"], "--encoder does not go with --probs"),
+        (["--text", "lists", "--report", "mine.html"], "holds a list in row 1"),
+    ],
+)
+def test_options_that_would_be_ignored_or_fail_after_the_work(mine, options, said):
+    mine.assign(lists=[["a"]] * 60).to_parquet("mine.parquet")
+    refused(call("score", "mine.parquet", "--probs", "p_*", "--label", "species", *options), said)
+    assert not list(Path().glob("*scored*"))
+
+
+def test_columns_of_probabilities_are_no_label_beside_a_text_either(mine):
+    result = call("score", "mine.csv", "--probs", "p_*", "--text", "text")
+    assert result.exit_code == 0 and "the label 'species'" in result.stdout, result.output
+
+
+def test_what_names_of_probabilities_end_with_alike_is_set_aside(mine):
+    """A poor model, whose predictions agree no better with the labels in one order than in another."""
+    poor = mine.rename(columns={f"p_{name}": f"{name}_prob" for name in NAMES})
+    poor[["dog_prob", "cow_prob", "cat_prob"]] = poor[["cow_prob", "dog_prob", "cat_prob"]].to_numpy()
+    poor.to_csv("poor.csv", index=False)
+    result = call("score", "poor.csv", "--label", "species", "--probs", "dog_prob,cow_prob,cat_prob", "--score", "cross_entropy")
+    assert "matched with classes by their names" in result.stdout, result.output
+    scored = pd.read_csv("poor.scored.csv")
+    own = [row[f"{row['species']}_prob"] for _, row in scored.iterrows()]
+    np.testing.assert_allclose(scored["datadiet_cross_entropy"], -np.log(own))
+
+
+def test_three_rows_give_no_warnings_of_numpy(mine):
+    mine[:3].to_csv("three.csv", index=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = call("score", "three.csv", "--label", "species", "--probs", "p_*")
+    assert result.exit_code == 0 and "3 rows scored" in result.stdout, (result.output, result.exception)
+
+
+def test_a_rare_class_that_is_learned_is_learned():
+    """One row in a hundred is spam: models that are right in 99.9 % need not have seen the rows, and have learned something."""
+    given = np.repeat([0, 1], [1188, 12])
+    right = np.where(given == 1, 0.97, 0.01)
+    right[-1] = 0.2
+    for spam, learned in ((right, True), (np.full(1200, 0.01), False)):
+        said = " ".join(engine.of_probs(np.stack([1 - spam, spam], 1), given, ("ham", "spam"), np.arange(1200)).warnings)
+        assert ("have not learned" not in said) == learned and "that trained on these rows" not in said
+
+
+# --- Pruning
+
+
+def table(**columns):
+    """40 rows with two columns of classes, EL2N, and the probability that the label is wrong, which the first four lack."""
+    doubt = [np.nan if i < 4 else i / 40 for i in range(40)]
+    rows = {"topic": ["a", "b"] * 20, "lang": ["en"] * 30 + ["de"] * 10, "datadiet_el2n": doubt, "datadiet_wrong": doubt}
+    pd.DataFrame(rows | columns).to_csv("mine.csv", index=False)
+    return tables.read("mine.csv")
+
+
+def test_unscored_rows_are_dropped_where_only_wrong_ones_go_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    kept, dropped = (pruned.rows(table(), drop_wrong=0.5, unscored=each) for each in ("keep", "drop"))
+    assert kept.positions.tolist() == list(range(21)) and "4 rows have no score: kept" in kept.said[1]
+    assert dropped.positions.tolist() == list(range(4, 21)) and "4 rows have no score: dropped" in dropped.said[1]
+    refused(call("prune", "mine.csv", "--drop-wrong", "0", "--unscored", "drop"), "no row would be left")
+
+
+@pytest.mark.parametrize("option", [("--rule", "easiest"), ("--offset", 0.1), ("--balanced", "topic"), ("--score", "lang")])
+def test_what_says_which_share_needs_a_share(tmp_path, monkeypatch, option):
+    monkeypatch.chdir(tmp_path)
+    table()
+    refused(call("prune", "mine.csv", "--drop-wrong", 0.5, *option), f"{option[0]} says", "add --keep")
+
+
+def test_classes_that_are_balanced_need_not_be_those_that_are_counted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = pruned.rows(table(), keep=0.5, balanced="topic", label="lang", unscored="drop")
+    assert done.positions.tolist() == pruned.rows(table(), keep=0.5, balanced="topic", unscored="drop").positions.tolist()
+    said = "\n".join(done.said)
+    assert "  en: 30 -> 8" in said and "--balanced lang keeps them" in said
+
+
+def test_the_score_of_tokens_with_tags_is_found(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = table(datadiet_tags=["O O"] * 40, datadiet_word=[1] * 40, datadiet_runs=[6] * 40)
+    assert pruned.score_column(made) == "datadiet_el2n"
+
+
+def test_infinite_scores_throughout_are_said_to_be_the_same(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        said = " ".join(pruned.rows(table(forgetting=["inf"] * 40), "forgetting", keep=0.5).said)
+    assert "All 40 rows have the same forgetting" in said

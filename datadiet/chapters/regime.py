@@ -147,8 +147,8 @@ def _learned(regime: dict, table, task: str, full: list[dict]) -> Criterion | No
     halfway = low + HALFWAY * max(0.0, known - low)
     mean, bottom, _ = interval(values)
     return Criterion("learned", bottom > low + CLEAR and bottom >= halfway,
-                     f"test {by} of the full data {mean:.3f}, surely {bottom:.3f}; always the same answer gives {low:.3f}, the best known is "
-                     f"{max(known, mean):.3f}")
+                     f"test {by} of the full data {mean:.3f}, surely {bottom:.3f}; always the same answer gives {low:.3f}, "
+                     f"the best known is {max(known, mean):.3f}")
 
 
 def _no_floor(parts) -> Criterion:

@@ -364,6 +364,9 @@ def test_only_what_counts_stands_for_a_claim_in_one_line():
     assert ledger.Verdict("X", "", (floor, counts)).headline is counts.parts[0]
     assert ledger.Verdict("X", "", (made_up("disagrees", counts=False),)).headline == FAILS  # for want of a better one
     assert ledger.Verdict("X", "", (made_up("no runs"),)).headline is None
+    held = Experiment("t", "x", (UNDECIDED, HOLDS), counts.criteria)  # it agrees in part, and nothing fails
+    assert ledger.Verdict("X", "", (held,)).headline is HOLDS
+    assert ledger.Verdict("X", "", (replace(held, parts=(HOLDS, UNDECIDED, FAILS)),)).headline is FAILS
 
 
 # The published ledger

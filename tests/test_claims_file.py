@@ -80,7 +80,7 @@ def test_a_tested_claim_names_a_chapter_that_exists(claim):
         assert claim["chapter"] is None
 
 
-BOUNDS = {"tasks": list, "encoders": list, "examples": int, "epochs": int, "fraction": list}
+BOUNDS = {"tasks": list, "encoders": list, "examples": int, "epochs": int, "fraction": list, "least": list, "most": list}
 MEASURES = ("accuracy", "matthews", "auc")
 
 

@@ -175,6 +175,9 @@ def test_claims_prints_one_line_a_claim(call):
     found = ledger.decide_over("BDD-1", ledger.evidence("score-timing"))
     assert line.split(None, 1)[1].startswith(found.verdict)
     assert f"{found.headline.effect:+.4f}  [{found.headline.low:+.4f}, {found.headline.high:+.4f}]" in line
+    assert f"  {found.headline.name} | {found.which}" in line  # the part that the number is of, before what all parts say
+    (line,) = [line for line in theirs.splitlines() if line.startswith("P21-8 ")]
+    assert " | digits: could not have shown it: no positive control; cifar10: " in line
 
 
 def test_claims_of_one_profile_are_judged_by_its_runs_alone(call):

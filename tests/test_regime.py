@@ -30,7 +30,7 @@ FLOOR = parts.Part("p", 0.1, 0.09, 0.11, 5, 1, 0.0, constant=0.4, task="t")
 
 def judged(reg=None, full=None, some=(HOLDS,), control=None, task="t", column="test_accuracy", table=None, n_kept=100, **changes):
     """The one experiment of a claim made up: its regime, the values of its full data by seed, its parts and its control's."""
-    own = settings("score-timing", seeds=5, tasks=[task], **changes)
+    own = settings("pruning-fractions", seeds=5, tasks=[task], **changes)
     full = around(0.9) if full is None else full
     table = pd.DataFrame(rows(scoring(own, task), full, column, n_kept=n_kept)) if table is None else table
     claim = {"id": "X-1", "margins": {}, "regime": {"setting": {}} | (reg or {})}
@@ -77,7 +77,8 @@ def test_other_measures_have_a_floor_of_their_own(unknown, task, by, low):
 def test_learned_is_halfway_to_the_best_that_is_known(monkeypatch, reach, known, off, met):
     monkeypatch.setattr(regime, "best", lambda task, by: known)
     halfway = 1 / 3 + (0.95 - 1 / 3) / 2
-    assert judged({"reach": reach}, around(halfway + off)).met("learned") == met
+    above = halfway - parts.interval(around(0.0))[1]  # the mean of an interval that begins there
+    assert judged({"reach": reach}, around(above + off)).met("learned") == met
     assert judged({}, around(halfway - 0.1)).met("learned") == (known < 0.9)  # only where better is known
 
 
@@ -235,6 +236,8 @@ def test_no_score_is_shown_to_be_useless_where_el2n_does_not_beat_random(el2n, v
     ({"epochs": 3}, {"epochs": 3}, True), ({"epochs": 3}, {"epochs": 2}, False), ({"epochs": 3}, {"epochs": 9}, True),
     ({"fraction": [0.5, 0.7]}, {"fraction": 0.5}, True), ({"fraction": [0.5, 0.7]}, {"fraction": 0.7}, True),
     ({"fraction": [0.5, 0.7]}, {"fraction": 0.49}, False), ({"fraction": [0.5, 0.7]}, {"fraction": 0.71}, False),
+    ({"least": [0.0, 0.3]}, {"fractions": [0.9, 0.3]}, True), ({"least": [0.0, 0.3]}, {"fractions": [0.31, 0.9]}, False),
+    ({"most": [0.7, 1.0]}, {"fractions": [0.7, 0.3]}, True), ({"most": [0.7, 1.0]}, {"fractions": [0.3, 0.69]}, False),
     ({"tasks": ["t"], "epochs": 3}, {"epochs": 2}, False),  # one is enough
 ])  # fmt: skip
 @pytest.mark.parametrize("some, inside, outside", [((HOLDS,), "reproduced", "reduced setting: agrees"),
@@ -245,6 +248,22 @@ def test_reproduced_or_not_is_said_within_the_bounds_of_the_papers_setting_alone
     found = judged({"setting": bounds}, some=some, **changes)
     assert found.met("setting") == met and found.counts
     assert verdict_of((found,)) == (inside if met else outside)
+
+
+@pytest.mark.parametrize("claim", ["P21-1", "P21-2"])
+@pytest.mark.parametrize("profile, task", [("standard", "digits"), ("paper", "hub:cifar10")])
+def test_a_claim_about_a_half_is_judged_at_a_half_and_so_is_its_setting(claim, profile, task):
+    """Of the shares of the profile paper the largest is nine tenths; at standard another share is the profile's fraction."""
+    own, room = alone(settings_of(profile, "grand-at-init"), task), grand_at_init
+    assert ledger.claims()[claim]["margins"]["kept"] == room.runs.HALF
+    wanted = {runs.key(run) for run in room.runs.wanted(own)}
+    arms = [room.runs.arm(own, task, name, 0.5, "steps") for name in ("random", "EL2N", room.runs.INIT)]
+    assert all(runs.key(run) in wanted for arm in arms for run in arm)
+    table = [row for place, arm in enumerate([room.runs.arm(own, task, room.runs.FULL), *arms])
+             for row in rows(arm, around(0.9, wobble=0.001 * (place + 1)), n_kept=50_000)]
+    (found,) = ledger.decide(claim, own, pd.DataFrame(table)).experiments
+    assert all("50% kept" in part.name and part.n == 5 for part in found.parts)
+    assert "kept" not in found.criteria[-1].words and found.met("setting") == (profile == "paper")
 
 
 def test_a_bound_that_the_code_does_not_know_is_an_error():
@@ -345,6 +364,9 @@ def test_only_what_counts_stands_for_a_claim_in_one_line():
     assert ledger.Verdict("X", "", (floor, counts)).headline is counts.parts[0]
     assert ledger.Verdict("X", "", (made_up("disagrees", counts=False),)).headline == FAILS  # for want of a better one
     assert ledger.Verdict("X", "", (made_up("no runs"),)).headline is None
+    held = Experiment("t", "x", (UNDECIDED, HOLDS), counts.criteria)  # it agrees in part, and nothing fails
+    assert ledger.Verdict("X", "", (held,)).headline is HOLDS
+    assert ledger.Verdict("X", "", (replace(held, parts=(HOLDS, UNDECIDED, FAILS)),)).headline is FAILS
 
 
 # The published ledger
@@ -363,6 +385,7 @@ def of_task(verdict, task):
 @pytest.mark.parametrize("claim, task, criterion", [
     ("BDD-1", "trec6", "no floor"), ("BDD-4", "trec6", "no floor"), ("P21-3", "trec6", "control"), ("P21-4", "trec6", "control"),
     ("K23-2", "cifar10", "control"), ("K23-4", "cifar10", "control"), ("K23-6", "cifar10", "control"),
+    ("BDD-5", "trec6", "control"), ("BDD-6", "trec6", "control"), ("P21-10", "cifar10", "learned"),
     ("K23-1", "cifar10", "learned"), ("P21-8", "digits", "control"), ("INF-1", "snli_subset", "control"),
     *((f"NDD-{i}", task, "learned") for i in (1, 2, 3) for task in ("cola", "rte")),
 ])
@@ -453,7 +476,7 @@ def test_a_card_says_its_verdict_first_and_escapes_what_it_is_given(monkeypatch)
     assert lines[0] == "BDD-5: partly reproduced" and lines[2:4] == ["a < b", "published: <i>x</i>"]
     assert lines[1] == "ag_news_subset agrees in: hardest - random, 30% kept; not in: hardest - random, 90% kept"
     assert lines[4].startswith("<Published>, ag_news_subset: agrees in")
-    assert [line.split(" | ")[:2] for line in lines[-3:]] == [["  met", name] for name in ("learned", "no floor", "setting")]
+    assert [line.split(" | ")[:2] for line in lines[-3:]] == [["  met", name] for name in ("no floor", "control", "setting")]
 
 
 def test_a_card_is_decided_by_published_runs_and_folds_away_those_rebuilt_here():

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -11,10 +12,12 @@ import pytest
 
 from datadiet import chapters, paths, prune, runs
 from datadiet.book import render
+from datadiet.chapters import dynamic_pruning
 from datadiet.chapters.arms import by_seed, kept_positions, pruned
 from datadiet.chapters.parts import interval
 from datadiet.chapters.settings import settings_of
 from datadiet.chapters.what_all_runs_say import downloads
+from datadiet.chapters.what_all_runs_say import runs as all_runs
 from datadiet.errors import InputError
 from datadiet.runs import released, store
 
@@ -55,6 +58,50 @@ def test_an_arm_read_back_has_the_numbers_of_the_ledger(table):
     assert interval(gains) == interval(theirs) and len(gains) == 5
     assert set(mine["kind"]) == {"pruned"} and set(mine["rule"]) == {"hardest"} and set(mine["fraction"]) == {0.1}
     assert len(table) == len(store.published()) and table["key"].is_unique
+
+
+def test_the_columns_tell_every_run_from_every_other(table):
+    """What was asked for, without keys and file names and without what came out; once 350 runs could not be told apart."""
+    names = list(released.COLUMNS)
+    asked = [name for name in names[: names.index("n_kept")] if name not in ("key", "arm", "scores_file", "random_key")]
+    assert not table.duplicated(asked).any() and not table.duplicated(["arm", "seed", "draw"]).any()
+    alone = table.groupby("arm")[[name for name in asked if name not in ("seed", "draw", "data_checksum")]].nunique(dropna=False)
+    assert (alone == 1).all(axis=None) and len(alone) < len(table) / 3
+
+
+def test_a_dynamic_run_has_the_share_of_its_cycles_and_its_random_run(table):
+    dynamic = table[(table["kind"] == "dynamic") & (table["rule"] != "dynamic soft")]
+    assert set(dynamic["fraction"]) == {0.2, 0.5} and dynamic["schedule_warmup"].notna().all()
+    whole = table[(table["kind"] == "full") & (table["encoder"] == "minilm-mean")].groupby("data_checksum")["n_kept"].max()
+    first, everything = dynamic["schedule_warmup"], dynamic["data_checksum"].map(whole)
+    trained = first * everything + (dynamic["fraction"] * everything).round() * (dynamic["epochs"] - first)
+    assert (dynamic["examples"] - trained).abs().max() <= 1
+    settings = settings_of("standard", "dynamic-pruning")
+    arms, by_key = dynamic_pruning.runs.arms(settings, "trec6"), table.set_index("key")
+    for fraction in (0.2, 0.5):
+        pairs = zip(arms["dynamic", fraction], arms["random dynamic", fraction], strict=True)
+        assert all(by_key.loc[runs.key(run), "random_key"] == runs.key(random) for run, random in pairs)
+
+
+def test_the_gap_of_a_mix_is_what_parity_hides(table):
+    mixes = table.dropna(subset="test_gap")
+    np.testing.assert_allclose(mixes["test_parity"], 1 - mixes["test_gap"].abs(), atol=1e-12)
+    assert len(mixes) and mixes["test_gap"].min() < 0 < mixes["test_gap"].max()
+
+
+def test_the_first_analysis_of_the_page_is_that_of_the_chapter(monkeypatch, tmp_path):
+    """Every arm of "What all runs say together" that is judged by accuracy, its gain and its seeds, by the code on the page."""
+    (tmp_path / "runs.csv.gz").write_bytes(released.files()["runs.csv.gz"])
+    page = (paths.root() / "chapters" / "data.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.+?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(code, names)
+    found = names["arms"]
+    theirs = all_runs.arms(all_runs.by_run())
+    theirs = theirs[(theirs["chance"] > 0) & (theirs["seeds"] > 1)]
+    mine = {(round(mean, 9), int(count)) for mean, count in zip(found["gain", "mean"], found["gain", "count"], strict=True)}
+    assert {(round(gain, 9), seeds) for gain, seeds in zip(theirs["gain"], theirs["seeds"], strict=True)} <= mine
 
 
 def table_of(name: str) -> tuple[pd.DataFrame, dict]:

@@ -70,9 +70,10 @@ class Verdict:
         found = sorted(deciding(self.experiments) or self.experiments, key=lambda each: order.index(each.outcome))
         for each in found:
             some = [part for part in each.parts if part.n and part.outcome != FLOOR]
-            wanted = {"agrees": "holds", "disagrees": "fails", "partly": "fails"}.get(each.outcome, "undecided")
+            decided = {"agrees": ("holds",), "disagrees": ("fails",), "partly": ("fails", "holds")}
             if some:
-                return next((part for part in some if part.outcome == wanted), some[0])
+                return next((part for outcome in decided.get(each.outcome, ("undecided",)) for part in some
+                             if part.outcome == outcome), some[0])
         return next((part for part in self.parts if part.n), None)
 
     @property

@@ -2,8 +2,8 @@
 
     experiments("K23-2", settings, table)       # an Experiment a task: parts of the rule, criteria, outcome
 
-Four criteria. *Learned*: the full data is learned, clearly above the most frequent class and at least halfway from there to
-the best that is known of the task. *No floor*: no arm that a part compares is a constant classifier. *Control*: an effect
+Four criteria. *Learned*: the full data is learned, surely above the most frequent class and at least halfway from there
+to the best that is known of the task. *No floor*: no arm that a part compares is a constant classifier. *Control*: an effect
 that is known to exist is seen on the same task. *Setting*: the experiment lies within the bounds that ``claims.yml`` sets
 around the paper's. Without the first three an experiment counts neither for nor against a claim; without the last it counts
 as a reduced one.
@@ -22,7 +22,7 @@ from datadiet.chapters.settings import alone, measure
 from datadiet.runs import facts
 
 CLEAR = 0.1  # by which full data has to lie above the most frequent class, or Matthews' correlation above 0
-HALFWAY = 0.5  # share of the way from there to the best that is known of the task
+HALFWAY = 0.5  # share of the way from there to the best that is known of the task, by which its interval has to lie
 LESS = ("keep", "schedule", "pool", "augment", "noise", "folds")  # settings of runs that do not train on the data as it is
 WORDS = {"learned": "not learned", "no floor": "on the floor", "control": "no positive control", "setting": "reduced setting"}
 
@@ -107,7 +107,7 @@ def _criteria(claim: dict, room, settings: dict, table, task: str, parts) -> tup
         _learned(regime, table, task, full),
         _no_floor(parts),
         _control(claim, room, settings, table),
-        _setting(regime.get("setting"), settings, table, task, full),
+        _setting(regime.get("setting"), settings, table, task, full, claim.get("margins", {})),
     ]
     return tuple(each for each in found if each is not None)
 
@@ -146,9 +146,9 @@ def _learned(regime: dict, table, task: str, full: list[dict]) -> Criterion | No
     low, known = floor(task, classes, by), max(regime.get("reach", {}).get(task, -np.inf), best(task, by))
     halfway = low + HALFWAY * max(0.0, known - low)
     mean, bottom, _ = interval(values)
-    return Criterion("learned", bottom > low + CLEAR and mean >= halfway,
-                     f"test {by} of the full data {mean:.3f}; always the same answer gives {low:.3f}, the best known is "
-                     f"{max(known, mean):.3f}")
+    return Criterion("learned", bottom > low + CLEAR and bottom >= halfway,
+                     f"test {by} of the full data {mean:.3f}, surely {bottom:.3f}; always the same answer gives {low:.3f}, "
+                     f"the best known is {max(known, mean):.3f}")
 
 
 def _no_floor(parts) -> Criterion:
@@ -168,12 +168,17 @@ def _control(claim: dict, room, settings: dict, table) -> Criterion | None:
     return Criterion("control", bool(parts) and all(part.outcome == "holds" for part in parts), said)
 
 
-def _setting(bounds: dict | None, settings: dict, table, task: str, full: list[dict]) -> Criterion:
-    """The experiment within the bounds around the paper's; None: no experiment here can lie within them."""
+def _setting(bounds: dict | None, settings: dict, table, task: str, full: list[dict], margins: dict) -> Criterion:
+    """The experiment within the bounds around the paper's; None: no experiment here can lie within them.
+
+    The share kept is the one by which the rule judges: that of its margins, or else of the settings.
+    """
     if bounds is None:
         return Criterion("setting", False, "no setting here is the paper's")
     trained = by_seed(table, full, "n_kept")
     examples = int(trained.max()) if len(trained) else 0
+    shares = {"fraction": lambda: margins.get("kept", settings["fraction"]), "least": lambda: min(settings["fractions"]),
+              "most": lambda: max(settings["fractions"])}
     outside = []
     for name, asked in bounds.items():
         if name == "tasks":
@@ -188,9 +193,10 @@ def _setting(bounds: dict | None, settings: dict, table, task: str, full: list[d
         elif name == "epochs":
             if settings["epochs"] < asked:
                 outside.append(f"{settings['epochs']} epochs, the bound is {asked}")
-        elif name == "fraction":
-            if not asked[0] <= settings["fraction"] <= asked[1]:
-                outside.append(f"{settings['fraction']:.0%} kept for {asked[0]:.0%} to {asked[1]:.0%}")
+        elif name in shares:
+            if not asked[0] <= (share := shares[name]()) <= asked[1]:
+                words = {"least": " at the least", "most": " at the most"}.get(name, "")
+                outside.append(f"{share:.0%} kept{words} for {asked[0]:.0%} to {asked[1]:.0%}")
         else:
             raise KeyError(f"claims.yml: the bound {name!r} of a setting is not known")
     return Criterion("setting", not outside, "; ".join(outside) or "within the bounds of the paper's")

@@ -188,7 +188,8 @@ def verify(names, profile, changes, sample, where):
 @click.command()
 @click.option("--profile", help="Judge by the published runs of this profile alone; else by those of all that decide claims.")
 def claims(profile):
-    """Print the ledger from the published runs, one line a claim: id, verdict, effect, interval, and the task and part it is of.
+    """Print the ledger from the published runs, one line a claim: id, verdict, effect, interval, and the task and part it is of;
+    then which experiments agree in which parts, or why none could have shown the claim.
 
     \b
     Example: datadiet claims
@@ -201,7 +202,8 @@ def claims(profile):
             click.echo(said)
         for row in found[found["ours"] == ours].to_dict("records"):
             effect = "-" if row["effect"] != row["effect"] else f"{row['effect']:+.4f}  [{row['low']:+.4f}, {row['high']:+.4f}]"
-            click.echo(f"{row['id']:<8}{row['verdict']:<28}{effect:<30}{row['which'] or row['part']}".rstrip())
+            more = row["which"] or (row["regime"] if row["setting"] == "outside its regime" else "")
+            click.echo(f"{row['id']:<8}{row['verdict']:<28}{effect:<30}{' | '.join(filter(None, (row['part'], more)))}".rstrip())
 
 
 @click.command()

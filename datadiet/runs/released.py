@@ -37,10 +37,12 @@ SHARE, SECONDS, WORD, COUNT = "share, 0 to 1", "seconds", "word", "number"
 # A row of runs.csv.gz is a run: what was asked for, what it was chosen by, what came out, where it was computed.
 COLUMNS = {
     "key": Column("SHA-256 of the config: the name of the run", "64 hex digits"),
-    "kind": Column("full: on everything; pruned; dynamic: pruned while training; mix: of swapped sentences; pool: a growing set; "
-                   "branch: two futures of one run", WORD),
+    "arm": Column("equal in runs that differ in their seed and draw alone", "12 hex digits"),
+    "kind": Column("full: on everything, with 0 epochs untrained; pruned; dynamic: pruned while training; mix: of swapped "
+                   "sentences; pool: a growing set; branch: two futures of one run", WORD),
     "scores_file": Column("file with the scores of the runs that chose the examples; of a full run, with its own", "file name"),
-    "random_key": Column("the run on as many random examples, all else equal; empty where none is published", "64 hex digits"),
+    "random_key": Column("of a pruned or dynamic run: that on as many random examples, all else equal; empty where none is "
+                         "published", "64 hex digits"),
     "task": Column("the set", WORD),
     "data_source": Column("where the set came from, with the revision where it is from a hub", WORD),
     "data_checksum": Column("SHA-256 of the examples and labels of all splits", "64 hex digits"),
@@ -66,12 +68,29 @@ COLUMNS = {
     "training_precision": Column("precision of training", WORD),
     "seed": Column("of initialisation, order and, in random pruning, of the draw", COUNT),
     "rule": Column("which examples are kept: hardest, easiest, middle, stratified, random; full or another kind: no rule", WORD),
-    "fraction": Column("share of the training examples that is kept", SHARE),
+    "fraction": Column("share of the training examples that is kept; of a dynamic run, in a cycle; empty: mix, pool", SHARE),
     "offset": Column("share skipped first at the rule's own end", SHARE),
     "balanced": Column("whether every class keeps the same share of its own", "True or False"),
-    "score": Column("what the examples are ranked by; empty: nothing", WORD),
+    "score": Column("what the examples are ranked by; empty: nothing, or in a dynamic run the model that trains", WORD),
     "at": Column("scoring point: update step, or ep = end of an epoch", WORD),
     "score_seeds": Column("scoring runs whose scores are averaged", COUNT),
+    "score_encoder": Column("their network", WORD),
+    "schedule_warmup": Column("dynamic runs: epochs on everything before the first cycle", COUNT),
+    "schedule_every": Column("epochs of a cycle", COUNT),
+    "schedule_alpha": Column("weight of the newest score among those of all cycles; 1: no other counts", SHARE),
+    "schedule_spread": Column("weight of the bonus for a score that varies", COUNT),
+    "schedule_dropout": Column("whether dropout is on while scoring", "True or False"),
+    "schedule_reuse": Column("whether kept examples are scored by their training pass; empty: no", "True or False"),
+    "schedule_drop": Column("soft pruning: share of the learned examples that is left out of an epoch", SHARE),
+    "schedule_full_last": Column("soft pruning: share of the epochs, at the end, on everything", SHARE),
+    "augment_factuals": Column("mixes: share of the sentences as they are", SHARE),
+    "augment_counterfactuals": Column("share of the swapped sentences", SHARE),
+    "augment_factual_rule": Column("which of the former are taken", WORD),
+    "augment_counterfactual_rule": Column("which of the latter", WORD),
+    "pool_start": Column("pools: examples of the seed set", COUNT),
+    "pool_by": Column("which of the confident examples are added; empty: none", WORD),
+    "pool_confident": Column("share of the pool that counts as confident", SHARE),
+    "pool_labels": Column("what the added examples are trained with: hypotheses of the model, or truth", WORD),
     "n_kept": Column("training examples kept", COUNT),
     "examples": Column("examples trained on, each as often as it was seen", COUNT),
     "updates": Column("updates of the weights", COUNT),
@@ -88,7 +107,7 @@ COLUMNS = {
     "test_unseen": Column("test utterances with a label that is nowhere in training", SHARE),
     "test_auc": Column("area under the ROC curve", SHARE),
     "test_flips": Column("sentences whose answer changes with the gender", SHARE),
-    "test_gap": Column("difference of accuracy between genders", "points, 1 = 100 %"),
+    "test_gap": Column("share predicted positive, female versions less male ones; 0: equal", "-1 to 1"),
     "test_odds": Column("equality of odds between genders; 1: equal", SHARE),
     "test_parity": Column("demographic parity between genders; 1: equal", SHARE),
     "out_of_fold_accuracy": Column("accuracy on training examples by models that had not seen them", SHARE),
@@ -106,6 +125,7 @@ COLUMNS = {
     "started": Column("date and time, UTC", "ISO 8601"),
 }  # fmt: skip
 VALIDATION = re.compile("validation_.+")  # numbers on the validation split: nothing in the book is decided by them
+WITHIN = ("schedule", "augment", "pool")  # parts of a config whose settings are columns of their own
 NESTED = ("errors", "spawn_epochs", "velocity")  # lists of numbers, which no row holds
 
 # Bits of the mantissas in the files of scores, that is four and two digits: a spread over five seeds is not known to more. The
@@ -142,6 +162,15 @@ def tidy() -> pd.DataFrame:
     sources = {name: file for file, group in _scored(rows, configs).items() for name in group}
     leans = {k: [runs.key(source) for source in runs.scoring_runs(run)] or [k] for k, run in configs.items()}
     table["scores_file"] = [sources.get(leans[k][0]) for k in configs]
+    table["arm"] = [_arm(run) for run in configs.values()]
+    chosen = [runs.configs.chosen_by(run) or {} for run in configs.values()]
+    table["score_encoder"] = [(one.get("source") or {}).get("encoder") for one in chosen]
+    for part in WITHIN:
+        for name in (column for column in COLUMNS if column.startswith(f"{part}_")):
+            table[name] = [(run[part] or {}).get(name.removeprefix(f"{part}_")) for run in configs.values()]
+    shares = {"dynamic": [(run["schedule"] or {}).get("fraction", 1.0) for run in configs.values()], "mix": None, "pool": None}
+    for kind, share in shares.items():
+        table["fraction"] = table["fraction"].mask(table["kind"] == kind, share)
     twins = {k: _twin(run) for k, run in configs.items()}
     table["random_key"] = [twin if (twin := twins[k]) in rows and twin != k else None for k in configs]
     table.loc[table["score"].isna(), ["at"]] = None
@@ -153,7 +182,21 @@ def _kind(run: dict) -> str:
     return next((word for name, word in named.items() if run[name]), "full")
 
 
+def _arm(run: dict) -> str:
+    """The config without seed and draw, and with the number of scoring runs for their seeds, as a short name."""
+    plain = json.loads(json.dumps(run)) | {"seed": None, "draw": None}
+    for part in filter(None, (plain[name] for name in ("keep", "augment", "pool", "branch"))):
+        part["seeds"] = len(part.get("seeds", ()))
+        if part.get("source"):
+            part["source"]["draw"] = None
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
+
+
 def _twin(run: dict) -> str | None:
+    schedule = run["schedule"]
+    if schedule and schedule["rule"] == "hardest":
+        sizes = {name: schedule[name] for name in ("fraction", "warmup", "every")}
+        return runs.key(run | {"schedule": sizes | {"rule": "random"}})
     if not run["keep"] or run["keep"]["rule"] == "random":
         return None
     return runs.key(run | {"keep": {"rule": "random", "fraction": run["keep"]["fraction"]}})

@@ -21,9 +21,9 @@ def full(settings: dict, task: str) -> list[dict]:
     return arm(settings, task, FULL)
 
 
-def _against(settings, table, task, name, other, *, largest=False, **margin):
-    """One arm minus another at equal steps, at the fraction of the settings or at the largest one."""
-    fraction = max(settings["fractions"]) if largest else settings["fraction"]
+def _against(settings, table, task, name, other, *, fraction=None, **margin):
+    """One arm minus another at equal steps, at the fraction of the settings or at a given one."""
+    fraction = settings["fraction"] if fraction is None else fraction
     one, two = (by_seed(table, arm(settings, task, each, fraction, "steps")) for each in (name, other))
     return part(f"{task}: {name} - {other}, {fraction:.0%} kept", difference(one, two), **margin)
 
@@ -86,8 +86,8 @@ def k23_6(settings, table, task, margins):
 def _half_for_free(settings, table, task, name, margins) -> list:
     """As good as the full data, and not because any half would do."""
     return [
-        _against(settings, table, task, name, FULL, largest=True, above=margins["as_good"]),
-        _against(settings, table, task, name, "random", largest=True, above=margins["over_random"]),
+        _against(settings, table, task, name, FULL, fraction=margins["kept"], above=margins["as_good"]),
+        _against(settings, table, task, name, "random", fraction=margins["kept"], above=margins["over_random"]),
     ]
 
 
@@ -127,8 +127,8 @@ def el2n_beats_random(settings, table, task, margins):
 
 @per_task
 def el2n_beats_random_at_half(settings, table, task, margins):
-    """The same at the largest kept fraction."""
-    return [_against(settings, table, task, "EL2N", "random", largest=True, above=margins["control"])]
+    """The same at the share that the claim names."""
+    return [_against(settings, table, task, "EL2N", "random", fraction=margins["kept"], above=margins["control"])]
 
 
 @per_task

@@ -16,6 +16,7 @@ from datadiet.chapters.arms import mean_of_others, scores_by_seed, stored
 from datadiet.chapters.images import of_task
 
 FULL = "full data"
+HALF = 0.5  # share kept in the claims about a half: the "kept" of their margins
 INIT = "GraNd at initialisation"
 LOADED = "GraNd the faulty restore gives"
 TRANSFER = "EL2N of the other network"
@@ -124,14 +125,14 @@ def arm(settings: dict, task: str, name: str, fraction: float | None = None, bud
 def retrained(settings: dict, task: str) -> list[tuple[str, float, str]]:
     """(arm, kept fraction, budget) of every retraining arm.
 
-    All fractions at equal epochs. At equal steps the one fraction, the largest for the arms that claims about a half name, and
-    those of ``equal_steps``.
+    All fractions at equal epochs. At equal steps the one fraction, a half for the arms that claims about a half name, and those
+    of ``equal_steps``.
     """
     chosen = of_task(settings, task)
     epochs = [(name, fraction, "epochs") for name in SCORES if name != TRANSFER for fraction in chosen["fractions"]]
     steps = [(name, chosen["fraction"], "steps") for name in SCORES]
     more = [(name, fraction, "steps") for name in SCORES if name != TRANSFER for fraction in chosen["equal_steps"]]
-    return epochs + steps + more + [(name, max(chosen["fractions"]), "steps") for name in ("random", "EL2N", INIT, LOADED)]
+    return epochs + steps + more + [(name, HALF, "steps") for name in ("random", "EL2N", INIT, LOADED)]
 
 
 def wanted(settings: dict) -> list[dict]:

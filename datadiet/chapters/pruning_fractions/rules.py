@@ -90,5 +90,5 @@ def random_learns(settings, table, task, margins):
     return [part(f"{task}: random, {low:.0%} kept - the most frequent class", above, above=margins["control"])]
 
 
-CONTROLS = {"P21-4": random_learns}
+CONTROLS = {"P21-4": random_learns, "BDD-5": random_learns, "BDD-6": random_learns}
 RULES = {"BDD-4": bdd_4, "BDD-5": bdd_5, "BDD-6": bdd_6, "P21-4": p21_4, "P21-5": p21_5, "INF-2": inf_2}

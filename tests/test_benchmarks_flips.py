@@ -113,7 +113,7 @@ def test_part_of_the_rows_is_enough():
     assert len(one) == 3 and one["low"].isna().all() and one["ahead"].notna().all()
     without = found.compared(rows[rows["peer"] != "datadiet 30s"])
     assert without["ahead"].isna().all() and len(found.best(without)) == 2
-    assert found.shown(rows[rows["seed"] == 0])["30s ahead"].str.contains("[", regex=False).sum() == 0
+    assert not found.shown(rows[rows["seed"] == 0])[f"ahead of {flips.FROZEN}"].str.contains("[", regex=False).any()
 
 
 def test_where_all_failed_the_table_says_why():
@@ -132,17 +132,26 @@ def test_several_at_once_share_the_cores_and_a_budget_is_measured_alone(monkeypa
         flips.run(None, ["rte"], 1, ["datadiet 30s", flips.TUNED], 10, at_once=2)
 
 
-def test_the_page_has_a_row_a_set_against_the_best_of_the_others():
+def test_the_page_has_a_row_a_set_and_budget_against_the_best_score_of_each_peer():
     seed = np.random.default_rng().integers(1_000_000)
     rows = table(seed)
-    page = found.shown(rows).set_index("set")
-    assert list(page.columns) == ["datadiet 30s", flips.FROZEN, "30s ahead"]
+    longer = rows[(rows["set"] == "b") & (rows["score"] != "y")].assign(auc=lambda own: own["auc"] / 2)
+    longer["peer"] = longer["peer"].map({"datadiet 30s": "datadiet 5min", flips.FROZEN: flips.TUNED})
+    page = found.shown(pd.concat([rows, longer])).set_index(["set", "budget"])
+    assert page.index.tolist() == [("a", "30s"), ("b", "30s"), ("b", "5min")]
+    assert list(page) == ["datadiet score", flips.FROZEN, f"ahead of {flips.FROZEN}", flips.TUNED, f"ahead of {flips.TUNED}"]
     means = rows.groupby(["set", "score"])["auc"].mean().unstack()
     strongest = means[["x", "y"]].max(axis=1)
-    np.testing.assert_allclose(page[flips.FROZEN], strongest, err_msg=f"seed {seed}")
-    ahead = page["30s ahead"].str.split().str[0].astype(float)
-    np.testing.assert_allclose(ahead, means["el2n"] - strongest, atol=5e-4, err_msg=f"seed {seed}")
-    assert (found.shown(rows[rows["peer"] == "datadiet 30s"])["30s ahead"] == found.DASH).all()
+    ours, said = np.array([*means["el2n"], means["el2n"]["b"] / 2]), f"seed {seed}"
+    np.testing.assert_allclose(page["datadiet score"], ours, err_msg=said)
+    np.testing.assert_allclose(page[flips.FROZEN], strongest[["a", "b", "b"]], err_msg=said)
+    ahead = page[f"ahead of {flips.FROZEN}"].str.split().str[0].astype(float)
+    np.testing.assert_allclose(ahead, ours - strongest[["a", "b", "b"]], atol=6e-4, err_msg=said)
+    assert page[f"ahead of {flips.TUNED}"]["a", "30s"] == found.DASH and np.isnan(page[flips.TUNED]["a", "30s"])
+    ahead = float(page[f"ahead of {flips.TUNED}"]["b", "5min"].split()[0])
+    assert ahead == pytest.approx((means["el2n"] - means["x"])["b"] / 2, abs=6e-4), said
+    assert len(found.shown(rows[rows["peer"] != "datadiet 30s"])) == 0
+    assert list(found.shown(rows[rows["peer"] == "datadiet 30s"])) == ["set", "budget", "datadiet score"]
     assert "not measured yet" in found.shown(rows[:0]).columns
 
 

@@ -282,7 +282,8 @@ def test_options_that_name_nothing_are_refused(made, command, option):  # noqa: 
 
 
 def page(tmp_path, *options, name="a.csv"):
-    result = call("score", name, "--encoder", "tiny", "--report", "r.html", "--force", *options)
+    encoder = [] if "--probs" in options else ["--encoder", "tiny"]
+    result = call("score", name, *encoder, "--report", "r.html", "--force", *options)
     assert result.exit_code == 0, result.output
     return BeautifulSoup((tmp_path / "r.html").read_text(encoding="utf-8"), "html.parser")
 

@@ -69,28 +69,30 @@ def counts(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:
-    """A row a set: areas under the curve, peers at the best of their scores, and how far ours is ahead of the best of the others.
+    """A row a set and budget of ours: areas under the curve, peers at the best of their scores, and how far ours is ahead.
 
     Returns
     -------
     DataFrame
-        ``set``, a column a peer, and for each budget of ours a column "BUDGET ahead": mean of the paired differences with its
-        95 % interval, or without one where the two share one draw. A sentence where nothing was measured.
+        ``set``, ``budget``, ``datadiet score``, and for each other peer two columns: its area, and "ahead of PEER", the mean of
+        the paired differences with its 95 % interval, without one where the two share one draw, a dash where they share none.
+        A sentence where nothing was measured.
     """
     if not len(table):
         return pd.DataFrame({"not measured yet": ["python -m benchmarks flips"]})
-    peers = list(table["peer"].unique())
+    rows, peers = [], table["peer"].unique()
     ours = [peer for peer in peers if peer.startswith("datadiet")]
-    top = best(compared(table))
-    out = top.pivot(index="set", columns="peer", values="auc").reindex(index=top["set"].unique(), columns=peers)
-    for own in ours:
-        others = best(compared(table, own))
-        others = others[~others["peer"].isin(ours) & others["ahead"].notna()]
-        strongest = others.loc[others.groupby("set", sort=False)["auc"].idxmax()].set_index("set")
-        ahead = strongest.apply(_ahead, axis=1) if len(strongest) else pd.Series(dtype=object)
-        out[f"{own.removeprefix('datadiet ')} ahead"] = ahead.reindex(out.index).fillna(DASH)
-    out.columns.name = None
-    return out.reset_index()
+    tops = {own: best(compared(table, own)).set_index(["set", "peer"]) for own in ours}
+    for name in table["set"].unique():
+        for own, top in tops.items():
+            if (name, own) not in top.index:
+                continue
+            row = {"set": name, "budget": own.removeprefix("datadiet "), "datadiet score": top.loc[(name, own), "auc"]}
+            for peer in peers[~np.isin(peers, ours)]:
+                theirs = top.loc[(name, peer)] if (name, peer) in top.index else {"auc": np.nan, "ahead": np.nan}
+                row |= {peer: theirs["auc"], f"ahead of {peer}": _ahead(theirs) if pd.notna(theirs["ahead"]) else DASH}
+            rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def _ahead(row: pd.Series) -> str:

@@ -622,6 +622,31 @@ def test_an_interrupted_sweep_stops_at_once_and_keeps_what_had_ended(words):  # 
     assert not left
 
 
+def half_sent(place: Path) -> bytes:
+    """A result of which the worker sends half, says so, and waits."""
+    from multiprocessing import connection
+
+    def half(self, message):
+        os.write(self._handle, bytes(message[: len(message) // 2]))
+        place.touch()
+        time.sleep(1000)
+
+    connection.Connection._send = half
+    return b"a result"
+
+
+@pytest.mark.timeout(400)
+def test_a_pool_that_is_interrupted_while_a_worker_sends_its_result_ends(tmp_path):
+    with pytest.raises(KeyboardInterrupt), engines.pool(2) as executor:
+        future, waiting = executor.submit(half_sent, tmp_path / "sending"), executor.submit(time.sleep, 1000)
+        workers = list(executor._processes.values())
+        while not (tmp_path / "sending").exists():
+            time.sleep(0.05)
+        start = time.monotonic()
+        raise KeyboardInterrupt
+    assert time.monotonic() - start < 20 and future.done() and waiting.done() and not any(each.is_alive() for each in workers)
+
+
 def test_results_that_are_there_when_a_sweep_is_interrupted_are_handed_over():
     """No more jobs wait than there is room for; those that have ended by then count, the others are cancelled."""
     from concurrent.futures import Executor, Future

@@ -10,9 +10,8 @@ import socket
 import sys
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -201,26 +200,11 @@ def each(jobs: list[tuple], engine: str, operation: str, words: str, take: Calla
     return out
 
 
+@contextmanager
 def _processes(jobs: int):
-    from concurrent.futures import ProcessPoolExecutor
-
     workers = process.workers({"cpu"}, jobs)
-    pool = ProcessPoolExecutor(workers.count, get_context("spawn"), process.start_worker, (None,))
-    return _Closing(pool, workers)
-
-
-class _Closing(nullcontext):
-    """The pool, its room and words; interrupted, its processes are ended and what waits is dropped."""
-
-    def __init__(self, pool, workers):
-        super().__init__((pool, lambda: 2 * workers.count, workers.words))
-        self.pool = pool
-
-    def __exit__(self, kind, problem, trace):
-        if kind is not None:
-            for worker in (self.pool._processes or {}).values():
-                worker.terminate()
-        self.pool.shutdown(cancel_futures=True)
+    with engines.pool(workers.count) as executor:
+        yield executor, lambda: 2 * workers.count, workers.words
 
 
 def carry_out(todo: list[Part], out, settings: dict, job: Callable, engine: str, operation: str, filters: bool = False) -> dict:

@@ -17,6 +17,7 @@ from datadiet.errors import InputError
 from datadiet.runs import process
 
 HERE = ("here", "processes", "stored")
+SPAWN = get_context("spawn")  # a forked copy of torch's threads can hang
 SECONDS = 10  # that the scheduler of a Dask cluster is given to answer
 
 
@@ -59,25 +60,37 @@ def started(engine: str, todo: list[dict]):
 
 @contextmanager
 def _processes(todo: list[dict]):
-    context, devices = get_context("spawn"), {run["device"] for run in todo}  # a forked copy of torch's threads can hang
-    workers = process.workers(devices, len(todo), process.need(todo))
+    workers = process.workers({run["device"] for run in todo}, len(todo), process.need(todo))
     free = None
     if workers.gpus:
-        free = context.SimpleQueue()
+        free = SPAWN.SimpleQueue()
         for name in workers.gpus:
             free.put(name)
-    executor = ProcessPoolExecutor(workers.count, context, process.start_worker, (free,))
-    try:
-        # A job waits, so that no worker does; where many short runs share a GPU, one for each worker, as several may end while a
-        # result is stored. A job is a config and the scores that choose its examples, no data: the set and its tokens a worker
-        # has from its first run on that set, the model and the tensors of a run it makes when the run begins. While it does, the
-        # other workers keep their GPU busy. To make them ahead of time takes a thread that draws from torch's one generator as
-        # well, and so would change runs: it is not done.
-        waiting = len(workers.gpus) or 1
+    # A job waits, so that no worker does; where many short runs share a GPU, one for each worker, as several may end while a
+    # result is stored. A job is a config and the scores that choose its examples, no data: the set and its tokens a worker
+    # has from its first run on that set, the model and the tensors of a run it makes when the run begins. While it does, the
+    # other workers keep their GPU busy. To make them ahead of time takes a thread that draws from torch's one generator as
+    # well, and so would change runs: it is not done.
+    waiting = len(workers.gpus) or 1
+    with pool(workers.count, free) as executor:
         yield executor, lambda: workers.count + waiting, workers.words
+
+
+@contextmanager
+def pool(count: int, free=None):
+    """Executor on `count` worker processes; interrupted, they are ended and what waits is dropped. `free`: their GPUs, queued."""
+    executor = ProcessPoolExecutor(count, SPAWN, process.start_worker, (free,))
+    try:
+        yield executor
     except BaseException:
-        for worker in (executor._processes or {}).values():  # Python 3.14 has executor.terminate_workers
+        stopped = list((executor._processes or {}).values())  # Python 3.14 has executor.terminate_workers
+        for worker in stopped:
             worker.terminate()
+        for worker in stopped:
+            worker.join()
+        # One of them may have been sending a result, the rest of which the executor's thread would wait for as long as anybody
+        # can send: now nobody can, and the message ends.
+        executor._result_queue._writer.close()
         raise
     finally:
         executor.shutdown(cancel_futures=True)

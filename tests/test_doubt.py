@@ -72,6 +72,18 @@ def test_modest_probabilities_are_sharpened():
     assert abs(one.share[0] - other.share[0]) < 0.02 and np.abs(one.wrong - other.wrong).mean() < 0.02
 
 
+@pytest.mark.parametrize("k", [2, 20])
+def test_many_rows_are_judged_by_what_fits_a_sample_of_them(monkeypatch, k):
+    seed = np.random.default_rng().integers(1_000_000)
+    probs, labels, _ = drawn(seed, n=3000, k=k)
+    whole, sizes, fit = doubt.of_labels(probs, labels), [], doubt._unlikely
+    monkeypatch.setattr(doubt, "CELLS", 800 * k + 1)
+    monkeypatch.setattr(doubt, "_unlikely", lambda at, share, logs, given: sizes.append(len(logs)) or fit(at, share, logs, given))
+    some = doubt.of_labels(probs, labels)
+    assert set(sizes) == {800, 3000} and sizes.count(3000) == (doubt.GRID < (k - 1) / k).sum()
+    assert abs(whole.share[0] - some.share[0]) < 0.015 and np.abs(whole.wrong - some.wrong).mean() < 0.015, f"seed {seed}"
+
+
 def test_models_that_know_nothing_leave_the_share_open():
     rng = np.random.default_rng(0)
     share, low, high = doubt.of_labels(np.full((600, 3), 1 / 3), rng.integers(0, 3, 600)).share

@@ -8,8 +8,9 @@ each class, as models that were fitted on wrong labels as well are too modest. I
     P(label g) = (1 - r) q_g + r (1 - q_g) / (K - 1)
     P(wrong | label g) = r (1 - q_g) / (K - 1) / P(label g)
 
-For each share ``r`` of a grid, ``a`` and ``b`` are the most likely ones. Reports are averages over the grid, by likelihood: a
-row's probability therefore reaches 1 only where every share that can be makes it so.
+For each share ``r`` of a grid, ``a`` and ``b`` are the most likely ones, on a sample where there are many rows. Reports are
+averages over the grid, by the likelihood of all rows: a row's probability therefore reaches 1 only where every share that can be
+makes it so.
 """
 
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ TRUST = 0.35
 USUAL = 0.2  # shares of wrong labels become rarer as exp(-r / USUAL)
 SHARP = 0.4  # spread of ln a around 0
 PULL = 1e-3  # how strongly biases are held to 0, a row
+CELLS = 250_000  # probabilities that sharpness and biases are fitted to, at most: whole rows, drawn at random
 FINE = 0.001  # step between the ends that an interval can have
 
 
@@ -56,11 +58,12 @@ def of_labels(probs, given) -> Doubt:
     n, k = logs.shape
     grid = GRID[GRID < (k - 1) / k]
     at, fits, rows = np.zeros(1 + k), [], np.arange(n)
+    some = np.sort(np.random.default_rng(0).permutation(n)[: max(1, CELLS // k)])
+    seen = logs[some], given[some]
     for share in grid:
-        found = minimize(_unlikely, at, args=(share, logs, given), jac=True, method="L-BFGS-B", options={"maxiter": 30},
-                         bounds=[(-1.5, 2)] + [(-2, 2)] * k)  # fmt: skip
-        at = found.x
-        fits.append((-found.fun, at))
+        at = minimize(_unlikely, at, args=(share, *seen), jac=True, method="L-BFGS-B", options={"maxiter": 30},
+                      bounds=[(-1.5, 2)] + [(-2, 2)] * k).x  # fmt: skip
+        fits.append((-_unlikely(at, share, logs, given)[0], at))
     likely = np.array([value for value, _ in fits])
     width = np.gradient(grid)
     width[0] /= 2

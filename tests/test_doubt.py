@@ -81,7 +81,7 @@ def test_many_rows_are_judged_by_what_fits_a_sample_of_them(monkeypatch, k):
     monkeypatch.setattr(doubt, "_unlikely", lambda at, share, logs, given: sizes.append(len(logs)) or fit(at, share, logs, given))
     some = doubt.of_labels(probs, labels)
     assert set(sizes) == {800, 3000} and sizes.count(3000) == (doubt.GRID < (k - 1) / k).sum()
-    assert abs(whole.share[0] - some.share[0]) < 0.015 and np.abs(whole.wrong - some.wrong).mean() < 0.015, f"seed {seed}"
+    assert abs(whole.share[0] - some.share[0]) < 0.03 and np.abs(whole.wrong - some.wrong).mean() < 0.04, f"seed {seed}"
 
 
 def test_models_that_know_nothing_leave_the_share_open():

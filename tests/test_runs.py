@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import warnings
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -622,13 +623,15 @@ def test_an_interrupted_sweep_stops_at_once_and_keeps_what_had_ended(words):  # 
     assert not left
 
 
-def half_sent(place: Path) -> bytes:
-    """A result of which the worker sends half, says so, and waits."""
+def half_sent(place: Path, killed: bool) -> bytes:
+    """A result of which the worker sends half, says so, and is killed, or waits."""
     from multiprocessing import connection
 
     def half(self, message):
         os.write(self._handle, bytes(message[: len(message) // 2]))
         place.touch()
+        if killed:
+            os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(1000)
 
     connection.Connection._send = half
@@ -636,13 +639,18 @@ def half_sent(place: Path) -> bytes:
 
 
 @pytest.mark.timeout(400)
-def test_a_pool_that_is_interrupted_while_a_worker_sends_its_result_ends(tmp_path):
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_pool_whose_worker_has_sent_half_a_result_ends(tmp_path, monkeypatch, killed):
+    """It is interrupted while the worker sends, or the worker is killed: the other half never comes."""
+    monkeypatch.setattr(engines, "WATCH", 1)
     with pytest.raises(KeyboardInterrupt), engines.pool(2) as executor:
-        future, waiting = executor.submit(half_sent, tmp_path / "sending"), executor.submit(time.sleep, 1000)
-        workers = list(executor._processes.values())
+        future = executor.submit(half_sent, tmp_path / "sending", killed)
+        waiting, workers = executor.submit(time.sleep, 1000), list(executor._processes.values())
         while not (tmp_path / "sending").exists():
             time.sleep(0.05)
         start = time.monotonic()
+        if killed:
+            assert isinstance(future.exception(60), BrokenProcessPool) and isinstance(waiting.exception(60), BrokenProcessPool)
         raise KeyboardInterrupt
     assert time.monotonic() - start < 20 and future.done() and waiting.done() and not any(each.is_alive() for each in workers)
 

@@ -5,6 +5,7 @@ with started("processes", todo) as (executor, room, words):       # words: "2 wo
 """
 
 import socket
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable
@@ -18,6 +19,7 @@ from datadiet.runs import process
 
 HERE = ("here", "processes", "stored")
 SPAWN = get_context("spawn")  # a forked copy of torch's threads can hang
+WATCH = 10  # seconds between two looks at the workers
 SECONDS = 10  # that the scheduler of a Dask cluster is given to answer
 
 
@@ -78,22 +80,42 @@ def _processes(todo: list[dict]):
 
 @contextmanager
 def pool(count: int, free=None):
-    """Executor on `count` worker processes; interrupted, they are ended and what waits is dropped. `free`: their GPUs, queued."""
-    executor = ProcessPoolExecutor(count, SPAWN, process.start_worker, (free,))
+    """Executor on `count` worker processes; interrupted, they are ended and what waits is dropped. `free`: their GPUs, queued.
+
+    A worker that was killed ends the others, and the executor with them: what waits there raises BrokenProcessPool.
+    """
+    executor, over = ProcessPoolExecutor(count, SPAWN, process.start_worker, (free,)), threading.Event()
+    threading.Thread(target=_watched, args=(executor, over), daemon=True).start()
     try:
         yield executor
     except BaseException:
-        stopped = list((executor._processes or {}).values())  # Python 3.14 has executor.terminate_workers
-        for worker in stopped:
-            worker.terminate()
-        for worker in stopped:
-            worker.join()
-        # One of them may have been sending a result, the rest of which the executor's thread would wait for as long as anybody
-        # can send: now nobody can, and the message ends.
-        executor._result_queue._writer.close()
+        _ended(executor)
         raise
     finally:
         executor.shutdown(cancel_futures=True)
+        over.set()
+
+
+def _watched(executor: ProcessPoolExecutor, over: threading.Event) -> None:
+    """End an executor that has not noticed in time that one of its workers was killed."""
+    killed = False
+    while not over.wait(WATCH):
+        before, killed = killed, any(each.exitcode for each in list((executor._processes or {}).values()))
+        if before and killed:
+            _ended(executor)
+            return
+
+
+def _ended(executor: ProcessPoolExecutor) -> None:
+    """End its workers, wherever they are. One may have been sending a result, the rest of which the executor waits for as long as
+    anybody can send: now nobody can, and the message ends."""
+    stopped, results = list((executor._processes or {}).values()), executor._result_queue
+    for worker in stopped:
+        worker.terminate()  # Python 3.14 has executor.terminate_workers
+    for worker in stopped:
+        worker.join()
+    if results is not None:
+        results._writer.close()
 
 
 @contextmanager

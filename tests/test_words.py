@@ -72,7 +72,19 @@ def the_runs_do_not_agree_within_a_class():
     return abs(sum(found) / len(found)) < 0.05
 
 
+def fine_tuning_pays_on_trec6():
+    from datadiet.chapters.what_all_runs_say import flips
+
+    found = {peer: flips.compared(flips.measured(), peer) for peer in ("datadiet 30s", "datadiet 5min")}
+    ahead = {peer: flips.best(rows).query("peer == 'fine-tuned'").set_index("set") for peer, rows in found.items()}
+    longer = ahead["datadiet 5min"]
+    behind, before, equal = ahead["datadiet 30s"].loc["trec6"], longer.loc["trec6"], longer.loc["utterances"]
+    enough = min(each["draws"] for each in (behind, before, equal)) >= 5
+    return enough and behind["high"] < 0 < before["low"] and equal["low"] < 0 < equal["high"]
+
+
 @pytest.mark.parametrize("page, words, borne", [
+    ("which-score", "ahead of this cross-validation on TREC-6; on the utterances no difference", fine_tuning_pays_on_trec6),
     ("pruning-fractions", "On TREC-6 and AG News at most a third", sets_whose_losses_mistakes_do_not_explain),
     ("loss-landscape", "the random block change faster, and in the second and the last epoch", random_is_above_the_hardest),
     ("dynamic-pruning", "**Answer.** About a sixth", a_sixth_is_saved),

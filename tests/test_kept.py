@@ -234,8 +234,12 @@ def test_more_time_is_used_by_a_call_that_goes_on(folder, monkeypatch):
     monkeypatch.setattr(engine.members, "chosen", lambda *_: 3.0)
     monkeypatch.setattr(engine.members, "held_out", lambda *asked: seen.append(asked[5]) or np.full((rows, 2), 0.5))
     monkeypatch.setattr(pace, "of_updates", lambda *asked: 0.001)
-    monkeypatch.setattr(tuned, "_fold", lambda config, task, epochs, fold, held, seed: (
-        made.append(epochs), {"probs": np.full(((fold == held).sum(), 2), 0.5)})[1])  # fmt: skip
+
+    def trained(config, task, epochs, fold, held, seed):
+        made.append(epochs)
+        return {"probs": np.full(((fold == held).sum(), 2), 0.5)}
+
+    monkeypatch.setattr(tuned, "_fold", trained)
     task = SimpleNamespace(train=Split(np.arange(rows), given, {}), name="table", n_classes=2)
     epoch, made = tuned.Speed({"batch_size": 16}, task, 0).of_an_epoch(), []
     for budget, epochs in ((1e-9, []), (3.1 / tuned.PLANNED * 3 * epoch, [3] * 3 + [5] * 6), (3600.0, [5] * 3)):

@@ -16,6 +16,7 @@ from datadiet.audit import engine, pace, tuned
 from datadiet.audit.clock import Clock
 from datadiet.audit.kept import Kept
 from datadiet.data import Split
+from datadiet.training import loop
 
 SCORE = """
 import json, os, signal, sys
@@ -236,13 +237,15 @@ def test_more_time_is_used_by_a_call_that_goes_on(folder, monkeypatch):
     monkeypatch.setattr(pace, "of_updates", lambda *asked: 0.001)
 
     def trained(config, task, epochs, fold, held, seed):
-        made.append(epochs)
+        made.append(int(epochs))
         return {"probs": np.full(((fold == held).sum(), 2), 0.5)}
 
     monkeypatch.setattr(tuned, "_fold", trained)
     task = SimpleNamespace(train=Split(np.arange(rows), given, {}), name="table", n_classes=2)
-    epoch, made = tuned.Speed({"batch_size": 16}, task, 0).of_an_epoch(), []
-    for budget, epochs in ((1e-9, []), (3.1 / tuned.PLANNED * 3 * epoch, [3] * 3 + [5] * 6), (3600.0, [5] * 3)):
+    epoch, made = 0.001 * loop.updates_per_epoch(rows, 16), []
+    third, half = 3 * (3 * 2 / 3 + tuned.SCORING / 3) * epoch, 2 * (3 / 2 + tuned.SCORING / 2) * epoch  # three epochs each
+    enough = 1.05 / tuned.PLANNED
+    for budget, epochs in ((1e-9, []), (enough * half, [3] * 2 + [5] * 6), (enough * third, [3] * 3), (3600.0, [5] * 3)):
         kept = Kept(["an audit"])
         engine._made({"words": matrix}, given, 2, given, Clock(budget), 0, kept)
         how = {"encoder": "minilm", "max_length": 128, "seed": 0, "spare": 0.0, "kept": kept}

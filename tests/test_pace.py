@@ -9,6 +9,7 @@ from datadiet.audit import engine, pace, trained, tuned
 from datadiet.audit.clock import OVER
 from datadiet.cli import doors
 from datadiet.errors import InputError
+from datadiet.training import loop
 
 
 class Slow:
@@ -83,19 +84,29 @@ def test_forgetting_that_is_asked_for_gets_its_two_epochs(table, monkeypatch):
 
 
 class Rounds:
-    """A clock that stands still but for fine-tuned folds, pretended: `each` seconds an epoch, or a list, fold by fold."""
+    """A clock that stands still but for fine-tuned models, pretended: `each` seconds an epoch over all rows, or a list, model by
+    model; `planned` by each timing of a few updates, which takes `timing` seconds."""
 
-    def __init__(self, monkeypatch, planned: float, each):
-        self.now, self.made, self.each, self.stop = 0.0, [], each, None
+    def __init__(self, monkeypatch, planned, each, timing=0.0):
+        self.now, self.made, self.timings, self.each, self.stop = 0.0, [], 0, each, None
+        self.planned, self.timing = planned, timing
         monkeypatch.setattr("datadiet.audit.clock.time.monotonic", lambda: self.now)
-        monkeypatch.setattr(pace, "of_updates", lambda config, task, seed=0: planned / 4 / (1 + tuned.SCORING))  # 4 updates
+        monkeypatch.setattr(pace, "of_updates", self.of_updates)
         monkeypatch.setattr(tuned, "_fold", self.fold)
+
+    def at(self, listed, k: int) -> float:
+        return listed[min(k, len(listed) - 1)] if isinstance(listed, list) else listed
+
+    def of_updates(self, config, task, seed=0):
+        self.timings, self.now = self.timings + 1, self.now + self.timing
+        return self.at(self.planned, self.timings - 1) / loop.updates_per_epoch(len(task.train), config["batch_size"])
 
     def fold(self, config, task, epochs, fold, held, seed):
         if len(self.made) == self.stop:
             raise KeyboardInterrupt
-        self.now += epochs * (self.each[min(len(self.made), len(self.each) - 1)] if isinstance(self.each, list) else self.each)
-        self.made.append(epochs)
+        trained_on, rest = float((fold != held).mean()), float((fold == held).mean())
+        self.now += self.at(self.each, len(self.made)) * (epochs * trained_on + tuned.SCORING * rest)
+        self.made.append((int(fold.max()) + 1, round(epochs, 1)))
         own = np.eye(2)[task.train.labels[fold == held]]
         draw = np.random.default_rng(seed).dirichlet(np.ones(2), len(own))
         return {"probs": (draw + own) / 2}
@@ -106,39 +117,49 @@ def audited(table, budget: float):
 
 
 @pytest.mark.parametrize("budget, made", [
-    (1.0, []), (7.0, []), (8.0, [2] * 3), (13.0, [3] * 3), (20.0, [5] * 3), (28.0, [5] * 3 + [3] * 3),
-    (38.0, [5] * 6 + [2] * 3), (46.0, [5] * 6 + [4] * 3), (1000.0, [5] * 9),
+    (1.0, []), (3.8, []), (4.0, [(2, 2.1)] * 2), (7.2, [(2, 4.0)] * 2), (8.2, [(3, 2.3)] * 3), (13.0, [(3, 3.7)] * 3),
+    (20.0, [(3, 5.0)] * 3), (28.2, [(3, 5.0)] * 3 + [(3, 3.6)] * 3), (100.0, [(3, 5.0)] * 9),
 ])  # fmt: skip
 def test_rounds_of_fine_tuned_models_fill_the_budget(table, monkeypatch, budget, made):
-    """At a second an epoch of one fold; a round is planned for four fifths of what is left."""
-    clock = Rounds(monkeypatch, 1.0, 1.0)
+    """At 1.5 seconds an epoch over all rows; a round is planned for nine tenths of what is left, and at most five epochs."""
+    clock = Rounds(monkeypatch, 1.5, 1.5)
     audit = audited(table, budget)
     assert clock.made == made and clock.now <= budget
     rounds = [name for name in audit.how["members"] if name.startswith("fine-tuned")]
-    assert rounds == [f"fine-tuned {number + 1}" for number in range(len(made) // 3)]
-    assert audit.how.get("epochs") == (made[0] if made else None)
+    assert rounds == [f"fine-tuned {number + 1}" for number in range(round(sum(1 / folds for folds, _ in made)))]
+    assert audit.how.get("epochs") == (made[0][1] if made else None)
 
 
 @pytest.mark.parametrize("each", [0.4, 1.3, 2.0, 4.0, [1, 1, 3], [1, 3, 1], [1, 1, 1, 4], [1.0] * 5 + [2.5]])
 def test_fine_tuning_that_is_slower_than_planned_keeps_the_budget(table, monkeypatch, each):
-    clock = Rounds(monkeypatch, 1.0, each)
+    clock = Rounds(monkeypatch, 1.5, [1.5 * one for one in each] if isinstance(each, list) else 1.5 * each)
     audit = audited(table, 30.0)
     assert clock.now <= (1 + OVER) * 30.0, clock.made
     assert "fine-tuned 1" in audit.how["members"] or each == 4.0, clock.made
 
 
+def test_a_processor_that_is_taken_while_updates_are_timed_is_not_a_slow_one(table, monkeypatch):
+    """The first timing says that two epochs take ten times the budget; another one shows that they fit."""
+    clock = Rounds(monkeypatch, [50.0, 1.5], 1.5, timing=0.5)
+    assert "fine-tuned 1" in audited(table, 20.0).how["members"] and clock.timings == 2
+
+
+@pytest.mark.parametrize("timing, timings", [(0.5, 4), (1.0, 2), (3.0, 1)])
+def test_updates_are_timed_again_for_a_tenth_of_the_time_there_is(table, monkeypatch, timing, timings):
+    clock = Rounds(monkeypatch, 50.0, 1.5, timing=timing)
+    assert "fine-tuned 1" not in audited(table, 20.0).how["members"] and clock.timings == timings
+
+
 def test_rounds_that_were_finished_when_a_call_is_stopped_by_hand_count(table, monkeypatch):
-    clock = Rounds(monkeypatch, 1.0, 1.0)
+    clock = Rounds(monkeypatch, 1.5, 1.5)
     clock.stop = 5
     audit = audited(table, 1000.0)
-    assert clock.made == [5] * 5 and list(audit.how["members"])[-1] == "fine-tuned 1"
+    assert clock.made == [(3, 5.0)] * 5 and list(audit.how["members"])[-1] == "fine-tuned 1"
     assert any("Stopped by hand while models were fine-tuned" in said for said in audit.warnings)
 
 
 def test_a_processor_that_is_taken_for_a_moment_is_not_a_slow_one(table, monkeypatch):
     """Each timed update but the first takes a tenth of a second; one in four waits for ten seconds more."""
-    from datadiet.training import loop
-
     task, _, _ = trained.as_task(table, "text", "kind")
     config, now, updates = runs.config(task=task.name, encoder="tiny", quick=True, batch_size=16), [0.0], []
     update = loop.Loop.update
@@ -165,8 +186,6 @@ def test_batches_that_are_timed_stand_for_all(table):
 
 
 def test_epochs_that_end_early_are_recorded_as_far_as_they_went(table):
-    from datadiet.training import loop
-
     task, _, _ = trained.as_task(table, "text", "kind")
     config = runs.config(task=task.name, encoder="tiny", epochs=3, score_at=["1ep", "2ep", "3ep"], watch=True, quick=True)
     whole, short = loop.fit(config, task), loop.fit(config, task, going_on=lambda done, state: done < 2)
@@ -191,8 +210,6 @@ def test_a_ranking_that_finds_nothing_counts_nothing(table, monkeypatch):
 def test_a_training_that_is_gone_on_with_ends_as_one_never_stopped(table, changes):
     """From the state at each epoch, as the arrays of a file, in a loop of its own; bit for bit."""
     from datadiet import data
-    from datadiet.training import loop
-
     task = data.shrink(data.load("digits"), 60, seed=0) if "task" in changes else trained.as_task(table, "text", "kind")[0]
     how = {"task": task.name, "encoder": "tiny", "epochs": 3, "watch": True, "quick": True, "batch_size": 16, "seed": 4}
     config = runs.config(**how | {"score_at": [0, "1ep", "2ep", "3ep"]} | changes)

@@ -51,7 +51,7 @@ def of_table(
     score : str, optional
         A name of ``scores.SCORES``; the one that finds most planted flips where not given.
     budget : float
-        Seconds. Frozen features come first; fine-tuned models join where two epochs of them fit.
+        Seconds. Frozen features come first; fine-tuned models join where two epochs of them fit, if need be on half of the rows.
     encoder : str
         See :func:`datadiet.nets.encoders.classifier`.
     max_length : int
@@ -192,7 +192,7 @@ def examine(
     if len(given) < LARGE:
         copies(COPIES[1], took)
     worth = dict(zip([*made, *beside], np.round(weights, 3).tolist(), strict=True))
-    models = len(np.unique(fold)) * len(made) * len(drawn) + tuned.FOLDS * len(rounds)
+    models = len(np.unique(fold)) * len(made) * len(drawn) + sum(each["models"] for each in rounds)
     how = {"seed": seed, **(how or {}), "members": worth, "copies": len(trials), "repeats": len(drawn)}
     how |= {"budget": clock.budget, "models": models}
     if rounds:

@@ -1,7 +1,7 @@
 """Fine-tuned models as members of the pool: an encoder trained on two thirds of the rows predicts the last third, three times.
 
 Such a round joins where the budget has room for it, and another one, with folds of its own, as long as there is room for more;
-the pool's weights say what each was worth.
+the pool's weights say what each was worth. Where there is not even room for one, two models share the rows, half each.
 """
 
 import numpy as np
@@ -11,16 +11,17 @@ from datadiet.audit.clock import Clock
 from datadiet.audit.folds import deal
 from datadiet.audit.kept import Kept
 
-FOLDS = 3
-EPOCHS = (2, 5)  # at least, at most
+FOLDS = (3, 2)  # of a round; the second where the first does not fit
+EPOCHS = (2, 5)  # at least, at most; the last one may be a part
 ROUNDS = 3  # at most
 RATE = 1e-4
-PLANNED = 0.8  # share of the time there is that a round is planned for; the rest is for training that turns out slower
-SCORING = 1 / 6  # of the time of an epoch over two thirds of the rows, that a scoring pass over the last third takes
+PLANNED = 0.9  # share of the time there is that a round is planned for; the rest is for training that turns out slower
+SCORING = 1 / 3  # of the time of training on a row, that predicting it takes
+TIMINGS, TIMING = 5, 0.1  # of updates, where the first left no room: at most, and their share of the time there is
 
 
 def rounds(task, clock: Clock, *, encoder: str, max_length: int, seed: int, spare: float, kept: Kept):
-    """Rounds of fine-tuned models, as many as fit before the last `spare` seconds; none where two epochs of one do not.
+    """Rounds of fine-tuned models, as many as fit before the last `spare` seconds; none where two epochs on half the rows do not.
 
     Parameters
     ----------
@@ -32,7 +33,7 @@ def rounds(task, clock: Clock, *, encoder: str, max_length: int, seed: int, spar
     Yields
     ------
     dict
-        ``probs`` [n, K], out of fold, and ``epochs``, those of the fold that had fewest.
+        ``probs`` [n, K], out of fold, ``models``, and ``epochs``, those of the model that had fewest.
     """
     from datadiet import runs
     from datadiet.nets import device
@@ -50,50 +51,73 @@ def rounds(task, clock: Clock, *, encoder: str, max_length: int, seed: int, spar
     )
     speed = Speed(config, task, seed)
     for number in range(ROUNDS):
-        made = _round(config, task, number, speed, clock, spare, seed, kept)
+        tried = (_round(config, task, number, folds, speed, clock, spare, seed, kept) for folds in FOLDS[: 1 if number else None])
+        made = next((each for each in tried if each is not None), None)
         if made is None:
             return
         yield made
 
 
 class Speed:
-    """Seconds of an epoch over two thirds of the rows, and its part of the scoring pass: by a few updates, then by those made."""
+    """Seconds of an epoch over all rows: by a few updates, then by the models that were trained."""
 
     def __init__(self, config: dict, task, seed: int):
-        self.config, self.task, self.seed, self.epoch = config, task, seed, None
+        self.config, self.task, self.seed, self.epoch = config, task, seed, np.inf
 
-    def of_an_epoch(self) -> float:
+    def epochs(self, seconds: float, folds: int) -> float:
+        """Epochs over the rows outside of a fold, before those in it are predicted, that fit into the time."""
+        return (seconds / self.epoch * folds - SCORING) / (folds - 1)
+
+    def of_updates(self) -> None:
+        """Time a few updates; the shortest time counts, as another process may have had the processor."""
         from datadiet.training import loop
 
-        if self.epoch is None:
-            updates = loop.updates_per_epoch(len(self.task.train) * (FOLDS - 1) // FOLDS, self.config["batch_size"])
-            self.epoch = pace.of_updates(self.config, self.task, self.seed) * updates * (1 + SCORING)
-        return self.epoch
+        updates = loop.updates_per_epoch(len(self.task.train), self.config["batch_size"])
+        self.epoch = min(self.epoch, pace.of_updates(self.config, self.task, self.seed) * updates)
+
+    def of_a_model(self, seconds: float, epochs: float, folds: int) -> None:
+        self.epoch = seconds * folds / (epochs * (folds - 1) + SCORING)
+
+    def timed(self, clock: Clock, enough) -> None:
+        """Time updates until ``enough()``, or until another time would take more than a tenth of the time in all."""
+        began, left = clock.spent, clock.left
+        for _ in range(TIMINGS):
+            before = clock.spent
+            self.of_updates()
+            if enough() or 2 * clock.spent - before - began > TIMING * left:
+                return
 
 
-def _round(config: dict, task, number: int, speed: Speed, clock: Clock, spare: float, seed: int, kept: Kept) -> dict | None:
+def _round(config: dict, task, number: int, folds: int, speed: Speed, clock: Clock, spare: float, seed: int, kept: Kept):
     """Probabilities of all rows by models that did not see them; None where the time does not suffice."""
-    fold = deal(task.train.labels, FOLDS, np.random.default_rng([seed, number] if number else seed))
-    probs, most = np.empty((len(task.train), task.n_classes)), EPOCHS[1]
-    for held in range(FOLDS):
-        # A fold of the most epochs serves a call with any budget; one of fewer is decided anew where there is more time.
-        whole, name = f"round {number} fold {held}", f"round {number} fold {held} within {clock.budget:g} s"
+    fold = deal(task.train.labels, folds, np.random.default_rng([seed, number] if number else seed))
+    probs, most = np.empty((len(task.train), task.n_classes)), float(EPOCHS[1])
+    for held in range(folds):
+        # A model of the most epochs serves a call with any budget; one of fewer is decided anew where there is more time.
+        whole = f"round {number} fold {held} of {folds}"
+        name = f"{whole} within {clock.budget:g} s"
         found = kept.found(whole) or kept.found(name)
         if found is None:
-            left = (clock.left - spare) * (PLANNED if held == 0 else 1)
-            most = min(most, int(left / (FOLDS - held) / speed.of_an_epoch()))
+
+            def room(held=held) -> float:
+                left = (clock.left - spare) * (PLANNED if held == 0 else 1)
+                return speed.epochs(left / (folds - held), folds)
+
+            if not np.isfinite(speed.epoch):
+                speed.timed(clock, lambda: room() >= EPOCHS[0])
+            most = min(most, room())
             if most < EPOCHS[0]:
                 return None
             before = clock.spent
             found = _fold(config, task, most, fold, held, seed + number) | {"epochs": np.array(most)}
-            speed.epoch = (clock.spent - before) / most
+            speed.of_a_model(clock.spent - before, most, folds)
             kept.put(whole if most == EPOCHS[1] else name, found)
-        most = int(found["epochs"])
+        most = float(found["epochs"])
         probs[fold == held] = found["probs"]
-    return {"probs": probs, "epochs": most}
+    return {"probs": probs, "epochs": round(most, 1), "models": folds}
 
 
-def _fold(config: dict, task, epochs: int, fold: np.ndarray, held: int, seed: int) -> dict:
+def _fold(config: dict, task, epochs: float, fold: np.ndarray, held: int, seed: int) -> dict:
     """Probabilities of the rows of one fold, by an encoder trained on the others; the same whichever folds went before."""
     from scipy.special import softmax
 
@@ -101,10 +125,13 @@ def _fold(config: dict, task, epochs: int, fold: np.ndarray, held: int, seed: in
     from datadiet.training import kinds, loop
 
     kept, rows, rng = np.flatnonzero(fold != held), np.flatnonzero(fold == held), np.random.default_rng([seed, held])
-    model = loop.Loop(config | {"seed": seed}, task, epochs * loop.updates_per_epoch(len(kept), config["batch_size"]))
+    updates = max(1, int(epochs * loop.updates_per_epoch(len(kept), config["batch_size"])))
+    model = loop.Loop(config | {"seed": seed}, task, updates)
     train = model.problem.splits["train"]
     with device.seeded(model.device, loop.DROPOUT_STREAM + seed):
-        for _ in range(epochs):
-            for _ in model.updates(train.shuffled(kept, config["batch_size"], rng)):
+        while updates:
+            batches = train.shuffled(kept, config["batch_size"], rng)[:updates]
+            for _ in model.updates(batches):
                 pass
+            updates -= len(batches)
     return {"probs": softmax(kinds.predict(model.model, train, rows)["logits"][rows].astype(float), 1)}

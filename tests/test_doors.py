@@ -355,6 +355,7 @@ def test_a_folder_of_parquet_files_is_scored_and_pruned(parts, tmp_path):
     [(["--probs", "p_*"], "name them with --label"), (["--label", "label"], "either --text or --probs"),
      (["--label", "label", "--probs", "q_*"], "0 columns begin with 'q_'"),
      (["--label", "label", "--probs", "p_*", "--report", "r.html"], "--report does not go with --engine"),
+     (["--label", "label", "--probs", "p_*", "--max-length", "64"], "--max-length does not go with --probs, where no text"),
      (["--label", "label", "--probs", "p_cat,p_dog"], "no column 'p_dog'")],
 )  # fmt: skip
 def test_bad_requests_of_partitions(parts, options, said, tmp_path):
@@ -368,3 +369,15 @@ def test_what_partitions_do_not_have_is_said(parts):
     refused(call("prune", "table", "--keep", "0.5", "--engine", "here"), "--score")
     refused(call("prune", "table", "--keep", "0.5", "--balanced", "label", "--engine", "here"), "--balanced does not go")
     assert parted.classes_of(["prob.a_b", "prob.a_c"]) == ["b", "c"]
+    assert parted.classes_of(["prob.a_b", "prob.a_c"], {"a_b", "z"}) == ["a_b", "a_c"]
+    assert parted.classes_of(["a_b", "a_c"], {"a_b", None}) == ["a_b", "a_c"]
+
+
+def test_names_of_classes_that_begin_alike_are_those_of_the_labels(parts, tmp_path):
+    names = {"cat": "new-york", "cow": "new-delhi"}
+    for file in (tmp_path / "table").glob("*.parquet"):
+        old = pd.read_parquet(file)
+        new = old.assign(label=old["label"].map(names)).rename(columns={f"p_{old}": f"p_{new}" for old, new in names.items()})
+        new.iloc[: 0 if file.stem == "0" else None].to_parquet(file, index=False)  # the first partition is empty
+    result = call("score", "table", "--label", "label", "--probs", "p_*", "--engine", "here")
+    assert result.exit_code == 0 and "p_new-york is new-york; p_new-delhi is new-delhi." in result.stdout, result.output

@@ -120,6 +120,25 @@ def test_a_damaged_parquet_file_is_refused_or_read(given_, more):
             answer(lambda name=name: table.cells(name))
 
 
+@given(arrow(), st.data())
+@MANY
+def test_descriptions_in_a_parquet_file_that_are_of_another_kind_change_nothing_or_are_refused(given_, more):
+    numbers = st.integers(-3, 3) | JSON
+    title = more.draw(st.sampled_from(given_.column_names))
+    classes = st.fixed_dictionaries({"names": st.lists(TEXT, max_size=3) | JSON, "_type": st.just("ClassLabel")})
+    feature = classes | st.fixed_dictionaries({"feature": classes | JSON, "_type": st.just("Sequence")}) | JSON
+    index = st.fixed_dictionaries({"kind": st.just("range"), "start": numbers, "step": numbers, "name": st.none() | TEXT | JSON})
+    about = {
+        "huggingface": json.dumps(more.draw(JSON | feature.map(lambda one: {"info": {"features": {title: one}}}))),
+        "pandas": json.dumps(more.draw(JSON | st.fixed_dictionaries({"index_columns": st.tuples(index), "columns": JSON}))),
+    }
+    table = Columns(given_.replace_schema_metadata(about))
+    for name in dict.fromkeys(table.columns):
+        answer(lambda name=name: table.cells(name))
+    part = answer(lambda: table.take(np.arange(len(table))))
+    assert part.arrow.select(range(len(table.columns))).cast(given_.schema).equals(given_) or "nan" in str(given_).lower()
+
+
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     """A folder that datasets saved."""

@@ -237,6 +237,24 @@ def test_endings(tmp_path, name):
     assert tables.read(out).cells("datadiet_a") == ["1.5"] * 12
 
 
+def test_names_of_columns_that_are_not_utf_8_are_refused(tmp_path):
+    """One bit of a name was lost: the file is read, and the name is not."""
+    from datadiet import data
+    from datadiet.audit import parts
+
+    (tmp_path / "set").mkdir()
+    for file in (tmp_path / "t.parquet", tmp_path / "set" / "train.parquet"):
+        pq.write_table(pa.table({"text": ["a", "b"], "xyz": [0, 1]}), file, store_schema=False)
+        file.write_bytes(file.read_bytes().replace(b"xyz", b"\xc0yz"))
+    for call in (
+        lambda: tables.read(tmp_path / "t.parquet"),
+        lambda: parts.parts(tmp_path / "t.parquet", "partitions.score"),
+        lambda: data.load("set", tmp_path),
+    ):
+        with pytest.raises(InputError, match="read as Parquet.*utf-8"):
+            call()
+
+
 @pytest.mark.parametrize("ending", [".jsonl", ".ndjson", ".jsonl.gz", ".json", ".parquet", ".parquet.gz"])
 def test_other_endings(tmp_path, ending):
     frame = pd.DataFrame({"text": ["a b", "c d"], "label": ["x", "y"], "n": [1, 2]})

@@ -1,14 +1,18 @@
 """Tables that are no file: folders of ``datasets``, sets of the hub (a stand-in on this disk), images by class."""
 
+import json
 import os
 import shutil
 from pathlib import Path
 
 import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from datadiet import tables
 from datadiet.errors import InputError
+from datadiet.tables import tagged
 
 FEATURES = {
     "id": datasets.Value("large_string"),
@@ -43,6 +47,32 @@ def test_a_saved_folder_comes_back_with_new_columns(dataset, tmp_path):
         and datasets.Dataset.from_parquet(str(tmp_path / "kept.parquet"), cache_dir=str(tmp_path / "cache")).features["label"]
         == FEATURES["label"]
     )
+
+
+def test_lists_of_class_labels_are_lists_of_names(tmp_path):
+    words, tags = (datasets.Sequence(each) for each in (datasets.Value("string"), datasets.ClassLabel(names=["O", "B-city"])))
+    rows = {"tokens": [["to", "Rome"], ["now"], ["Oslo", "?"]], "tags": [[0, 1], [0], [1, -1]], "more": [[[1]], None, [[0], []]]}
+    features = datasets.Features({"tokens": words, "tags": tags, "more": datasets.Sequence(tags)})
+    dataset = datasets.Dataset.from_dict(rows, features=features)
+    dataset.save_to_disk(tmp_path / "mine")
+    dataset.to_parquet(tmp_path / "mine.parquet")
+    for name in ("mine", "mine.parquet"):
+        table = tables.read(tmp_path / name)
+        assert table.cells("tags") == [["O", "B-city"], ["O"], ["B-city", None]]
+        assert table.cells("more") == [[["B-city"]], None, [["O"], []]]
+        found = tagged.read(table, "tokens", "tags")
+        assert found.names == ("B-city", "O") and found.rows.tolist() == [0, 1]  # a row without one of its tags is left out
+        table.write(tmp_path / "again.parquet", force=True)
+        assert pq.read_table(tmp_path / "again.parquet").column("tags").to_pylist() == rows["tags"]
+
+
+@pytest.mark.parametrize("number", [2, 2**40])
+def test_a_class_that_the_file_has_no_name_for_is_refused(tmp_path, number):
+    about = {"info": {"features": {"label": {"names": ["no", "yes"], "_type": "ClassLabel"}}}}
+    table = pa.table({"text": ["a", "b"], "label": [0, number]}).replace_schema_metadata({"huggingface": json.dumps(about)})
+    pq.write_table(table, tmp_path / "t.parquet")
+    with pytest.raises(InputError, match=f"the column 'label' holds {number}, and its 2 classes have the numbers 0 to 1"):
+        tables.read(tmp_path / "t.parquet").cells("label")
 
 
 def test_a_saved_folder_is_replaced_with_force_alone(dataset, tmp_path):

@@ -62,7 +62,7 @@ def parts(source, operation: str) -> list[Part]:
     for file in files:
         try:
             footer, schema = pq.read_metadata(file), pq.read_schema(file)
-        except (OSError, pa.ArrowException) as problem:
+        except (OSError, ValueError, pa.ArrowException) as problem:  # names that were damaged are not UTF-8
             raise InputError(
                 f"{operation}: {file} cannot be read as Parquet ({problem}); write it again, or take it out."
             ) from None

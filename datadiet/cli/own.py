@@ -59,7 +59,7 @@ def opened(file, sep, encoding, quotes):
 @click.option("--probs", metavar="COLUMNS|FILE", help="Predictions made elsewhere, out of fold: 'p_*', a,b,c or an .npy file.")
 @click.option("--trained", is_flag=True, help="Read scores off models that train on the rows: AUM, forgetting, EL2N, ...")
 @click.option("--encoder", help="Of texts: minilm (the usual one), minilm-mean; a folder or an id of the hub, of images too.")
-@click.option("--max-length", default=128, show_default=True, help="Tokens that are read of a text.")
+@click.option("--max-length", type=int, show_default="128", help="Tokens that are read of a text.")
 @click.option("--precision", default="float32", show_default=True, help="With --trained, of the scoring passes: or bfloat16.")
 @click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write a report to send, one HTML file.")
 @engine_option
@@ -119,8 +119,9 @@ def _score(file, table, out, force, seconds, start, options) -> None:
     if options["precision"] != "float32" and not trained:
         raise InputError("datadiet score: --precision is that of the scoring passes of --trained; add that, or leave it away.")
     steps = Kept(until_written=True)
-    asked = doors.Asked(score, seconds, start, options["encoder"], options["max_length"], options["precision"], steps)
     way = doors.way(table, options, trained)
+    length = doors.MAX_LENGTH if options["max_length"] is None else options["max_length"]
+    asked = doors.Asked(score, seconds, start, options["encoder"], length, options["precision"], steps)
     taken = ("wrong", "class", "runs", *([score] if score else way.scores))
     table.refuse_taken([f"datadiet_{name}" for name in (*taken, *(("tags", "word") if way.kind == "tags" else ()))])
     if report and way.kind == "tags":

@@ -7,6 +7,8 @@ import click
 
 from datadiet.errors import InputError
 
+FIRST = 65_536  # rows whose labels are looked at for the names of the classes
+
 
 def refused(command: str, options: dict) -> None:
     """Refuse options that a table in partitions does not have."""
@@ -24,6 +26,7 @@ def score(file, out, engine: str, *, text, label, probs, score, encoder, max_len
     """Score partition by partition, and say what was done."""
     from datadiet.audit import partitions
     from datadiet.audit import parts as pieces
+    from datadiet.cli import doors
 
     if label is None or (text is None) == (probs is None):
         raise InputError(
@@ -33,10 +36,13 @@ def score(file, out, engine: str, *, text, label, probs, score, encoder, max_len
     place = placed(file, out, "scored")
     options = {"use": (score,)} if score else {}
     if probs is None:
-        options |= {"text": text, "encoder": encoder or "minilm-mean", "max_length": max_length}
+        options |= {"text": text, "encoder": encoder or "minilm-mean"}
+        options |= {} if max_length is None else {"max_length": max_length}
     else:
-        columns = named(pieces.parts(file, "datadiet score"), probs)
-        options |= {"probs": columns, "names": classes_of(columns)}
+        doors.refuse("--probs, where no text is encoded", encoder=encoder, max_length=max_length is not None)
+        parts = pieces.parts(file, "datadiet score")
+        columns = named(parts, probs)
+        options |= {"probs": columns, "names": classes_of(columns, labels_in(parts, label))}
         click.echo("; ".join(f"{column} is {name}" for column, name in zip(columns, options["names"], strict=True)) + ".")
     done = partitions.score(file, place, label=label, engine=engine, **options)
     click.echo(
@@ -58,15 +64,31 @@ def named(parts, probs: str) -> list[str]:
     return found
 
 
-def classes_of(columns: list[str]) -> list[str]:
-    """Classes by the names of their columns, less what these begin with alike up to the last mark.
+def labels_in(parts, label: str) -> set[str]:
+    """Labels of the first rows that there are, as they are typed; none where the column is not there or holds no words."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
-    >>> classes_of(["p_cat", "p_cow"]), classes_of(["cat", "dog"])
-    (['cat', 'cow'], ['cat', 'dog'])
+    from datadiet.audit import parts as pieces
+
+    part = next((each for each in parts if each.rows), None)
+    try:
+        _, batch = next(pieces.batches(part, [label], FIRST))
+        return set(pc.cast(pc.unique(batch[label]), pa.string()).to_pylist())
+    except (AttributeError, KeyError, pa.ArrowException):
+        return set()
+
+
+def classes_of(columns: list[str], labels=frozenset()) -> list[str]:
+    """Classes by the names of their columns, less what these begin with alike up to a mark: the one after which most are labels,
+    among equals the last.
+
+    >>> classes_of(["p_cat", "p_cow"]), classes_of(["cat", "dog"]), classes_of(["p_new-york", "p_new-delhi"], {"new-delhi"})
+    (['cat', 'cow'], ['cat', 'dog'], ['new-york', 'new-delhi'])
     """
     alike = os.path.commonprefix(columns)
-    cut = max((alike.rfind(mark) for mark in "_-. /:"), default=-1) + 1
-    return [name[cut:] for name in columns]
+    cuts = [0, *(at + 1 for at, letter in enumerate(alike) if letter in "_-. /:")]
+    return max(([name[cut:] for name in columns] for cut in reversed(cuts)), key=lambda names: len(labels & set(names)))
 
 
 def prune(file, out, engine: str, *, column, fraction, rule, offset, unscored) -> None:

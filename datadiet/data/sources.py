@@ -130,8 +130,9 @@ def names_in(root: Path | None) -> list[str]:
 
 def _read(path: Path) -> pa.Table:
     try:
-        return pq.read_table(path)
-    except (pa.ArrowException, OSError) as problem:
+        table = pq.read_table(path)
+        return table.select(table.column_names)  # names that were damaged are not UTF-8
+    except (pa.ArrowException, OSError, ValueError, KeyError) as problem:
         raise InputError(f"data.load: {path} cannot be read as Parquet ({str(problem).splitlines()[0]}); "
                          "fetch or write the file again.") from None
 

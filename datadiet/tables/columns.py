@@ -39,7 +39,7 @@ class Columns(Table):
         except (ValueError, OverflowError, pa.ArrowException) as problem:  # a time finer than Python has, text that is not UTF-8
             raise InputError(f"tables.cells: the column {name!r} cannot be read as Python values: {problem}.") from None
         names = class_names(self.arrow.schema, name)
-        return found if names is None else [None if value is None or value < 0 else names[value] for value in found]
+        return found if names is None else [class_name(value, names, name) for value in found]
 
     def take(self, positions):
         positions = np.asarray(positions, np.int64)
@@ -73,33 +73,55 @@ def with_range(arrow, first: int = 0):
         about = json.loads(arrow.schema.metadata[b"pandas"])
         (index,) = about["index_columns"]
         start, step, name = index["start"], index["step"], index["name"]
-    except (TypeError, KeyError, ValueError):
+        column = name or "__index_level_0__"
+        if (start, step, name) == (0, 1, None) or column in arrow.column_names:
+            return arrow
+        values = pa.array(start + step * np.arange(first, first + arrow.num_rows))
+        about["index_columns"] = [column]
+        about["columns"].append(
+            {"name": name, "field_name": column, "pandas_type": "int64", "numpy_type": "int64", "metadata": None}
+        )
+        metadata = arrow.schema.metadata | {b"pandas": json.dumps(about).encode()}
+        return arrow.append_column(column, values).replace_schema_metadata(metadata)
+    except (TypeError, KeyError, ValueError, AttributeError, OverflowError, pa.ArrowException):  # no index that pandas wrote
         return arrow
-    column = name or "__index_level_0__"
-    if (start, step, name) == (0, 1, None) or column in arrow.column_names:
-        return arrow
-    values = pa.array(start + step * np.arange(first, first + arrow.num_rows))
-    about["index_columns"] = [column]
-    about["columns"].append({"name": name, "field_name": column, "pandas_type": "int64", "numpy_type": "int64", "metadata": None})
-    metadata = arrow.schema.metadata | {b"pandas": json.dumps(about).encode()}
-    return arrow.append_column(column, values).replace_schema_metadata(metadata)
 
 
 def class_names(schema: pa.Schema, name: str) -> list[str] | None:
-    """Names of the classes of a column that ``datasets`` wrote as ClassLabel; the file has their numbers, -1 for no label."""
+    """Names of the classes of a column that ``datasets`` wrote as ClassLabel, or as lists of them; the file has their numbers."""
     try:
         feature = json.loads(schema.metadata[b"huggingface"])["info"]["features"][name]
-        return feature["names"] if feature["_type"] == "ClassLabel" else None
+        while "feature" in feature:
+            feature = feature["feature"]
+        return list(map(str, feature["names"])) if feature["_type"] == "ClassLabel" else None
     except (TypeError, KeyError, ValueError):
         return None
+
+
+def class_name(value, names: list[str], column: str):
+    """The name of a class, or of each in a list; none for a number below 0, which is no label.
+
+    >>> class_name([0, 1, -1], ["no", "yes"], "label")
+    ['no', 'yes', None]
+    """
+    if isinstance(value, list):
+        return [class_name(each, names, column) for each in value]
+    if value is None or isinstance(value, int) and value < 0:
+        return None
+    if not isinstance(value, int) or value >= len(names):
+        raise InputError(
+            f"tables.cells: the column {column!r} holds {value!r}, and its {len(names)} classes have the numbers 0 to "
+            f"{len(names) - 1}; write the file again."
+        )
+    return names[value]
 
 
 def read(file) -> Columns:
     """A table from a .parquet file."""
     try:
-        table = pq.read_table(pa.BufferReader(files.content(file)))
+        table = Columns(pq.read_table(pa.BufferReader(files.content(file))))  # names that were damaged may not be UTF-8
     except (pa.ArrowException, OSError, ValueError) as problem:
         raise InputError(f"tables.read: {file.name} could not be read as Parquet: {problem}.") from None
-    if not table.num_rows or not table.num_columns:
+    if not len(table) or not table.columns:
         raise InputError(f"tables.read: {file.name} holds no rows.")
-    return Columns(table)
+    return table

@@ -52,8 +52,8 @@ def found(table: Table) -> tuple[str, str] | None:
 def read(table: Table, tokens: str, tags: str) -> Tagged:
     """Tokens and tags of the rows that have both.
 
-    A cell is a list (of JSON, Parquet, or as Python writes one), or a text whose tokens have blanks between. A row without tags
-    is left out.
+    A cell is a list (of JSON, Parquet, or as Python writes one), or a text whose tokens have blanks between. A row without tags,
+    or with a tag that is missing (null, -1 of ClassLabel), is left out.
 
     Raises
     ------
@@ -72,6 +72,8 @@ def read(table: Table, tokens: str, tags: str) -> Tagged:
                 f"tables.tagged: {table.where(row)} has {len(first)} tokens in {tokens!r} and {len(second)} tags in {tags!r}; "
                 "write one tag for each token, both as lists or with blanks between."
             )
+        if None in second:
+            continue
         rows.append(row)
         words.append([whole(each if isinstance(each, str) else named(each)) for each in first])
         marks.append([each if isinstance(each, str) else named(each) for each in second])

@@ -243,9 +243,9 @@ def test_more_time_is_used_by_a_call_that_goes_on(folder, monkeypatch):
     monkeypatch.setattr(tuned, "_fold", trained)
     task = SimpleNamespace(train=Split(np.arange(rows), given, {}), name="table", n_classes=2)
     epoch, made = 0.001 * loop.updates_per_epoch(rows, 16), []
-    third, half = 3 * (3 * 2 / 3 + tuned.SCORING / 3) * epoch, 2 * (3 / 2 + tuned.SCORING / 2) * epoch  # three epochs each
+    third, half = 3 * (2.5 * 2 / 3 + tuned.SCORING / 3) * epoch, 2 * (2.5 / 2 + tuned.SCORING / 2) * epoch  # 2.5 epochs each
     enough = 1.05 / tuned.PLANNED
-    for budget, epochs in ((1e-9, []), (enough * half, [3] * 2 + [5] * 6), (enough * third, [3] * 3), (3600.0, [5] * 3)):
+    for budget, epochs in ((1e-9, []), (enough * half, [2] * 2 + [3] * 12), (enough * third, [2] * 3), (3600.0, [3] * 3)):
         kept = Kept(["an audit"])
         engine._made({"words": matrix}, given, 2, given, Clock(budget), 0, kept)
         how = {"encoder": "minilm", "max_length": 128, "seed": 0, "spare": 0.0, "kept": kept}

@@ -117,11 +117,11 @@ def audited(table, budget: float):
 
 
 @pytest.mark.parametrize("budget, made", [
-    (1.0, []), (3.8, []), (4.0, [(2, 2.1)] * 2), (7.2, [(2, 4.0)] * 2), (8.2, [(3, 2.3)] * 3), (13.0, [(3, 3.7)] * 3),
-    (20.0, [(3, 5.0)] * 3), (28.2, [(3, 5.0)] * 3 + [(3, 3.6)] * 3), (100.0, [(3, 5.0)] * 9),
+    (1.0, []), (3.8, []), (4.0, [(2, 2.1)] * 2), (7.2, [(2, 3.0)] * 2), (8.2, [(3, 2.3)] * 3), (13.0, [(3, 3.0)] * 3),
+    (15.0, [(3, 2.2)] * 6), (20.0, [(3, 2.9)] * 3 + [(3, 3.0)] * 3), (100.0, [(3, 3.0)] * 15),
 ])  # fmt: skip
 def test_rounds_of_fine_tuned_models_fill_the_budget(table, monkeypatch, budget, made):
-    """At 1.5 seconds an epoch over all rows; a round is planned for nine tenths of what is left, and at most five epochs."""
+    """At 1.5 seconds an epoch over all rows; nine tenths of what is left are planned for, a round at most three epochs long."""
     clock = Rounds(monkeypatch, 1.5, 1.5)
     audit = audited(table, budget)
     assert clock.made == made and clock.now <= budget
@@ -154,7 +154,7 @@ def test_rounds_that_were_finished_when_a_call_is_stopped_by_hand_count(table, m
     clock = Rounds(monkeypatch, 1.5, 1.5)
     clock.stop = 5
     audit = audited(table, 1000.0)
-    assert clock.made == [(3, 5.0)] * 5 and list(audit.how["members"])[-1] == "fine-tuned 1"
+    assert clock.made == [(3, 3.0)] * 5 and list(audit.how["members"])[-1] == "fine-tuned 1"
     assert any("Stopped by hand while models were fine-tuned" in said for said in audit.warnings)
 
 

@@ -1,7 +1,8 @@
 """Fine-tuned models as members of the pool: an encoder trained on two thirds of the rows predicts the last third, three times.
 
-Such a round joins where the budget has room for it, and another one, with folds of its own, as long as there is room for more;
-the pool's weights say what each was worth. Where there is not even room for one, two models share the rows, half each.
+Such a round joins where the budget has room for it. More time goes into more rounds, each with folds of its own, before it goes
+into more epochs: models that train for long learn the wrong labels, too. The pool's weights say what each was worth. Where there
+is not even room for one round, two models share the rows, half each.
 """
 
 import numpy as np
@@ -12,8 +13,8 @@ from datadiet.audit.folds import deal
 from datadiet.audit.kept import Kept
 
 FOLDS = (3, 2)  # of a round; the second where the first does not fit
-EPOCHS = (2, 5)  # at least, at most; the last one may be a part
-ROUNDS = 3  # at most
+EPOCHS = (2, 3)  # at least, at most; the last one may be a part
+ROUNDS = 5  # at most
 RATE = 1e-4
 PLANNED = 0.9  # share of the time there is that a round is planned for; the rest is for training that turns out slower
 SCORING = 1 / 3  # of the time of training on a row, that predicting it takes
@@ -105,7 +106,8 @@ def _round(config: dict, task, number: int, folds: int, speed: Speed, clock: Clo
 
             if not np.isfinite(speed.epoch):
                 speed.timed(clock, lambda: room() >= EPOCHS[0])
-            most = min(most, room())
+            shared = min(ROUNDS - number, int(room() / EPOCHS[0])) if held == 0 else 1  # rounds that there is time for
+            most = min(most, room() / max(1, shared))
             if most < EPOCHS[0]:
                 return None
             before = clock.spent

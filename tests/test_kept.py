@@ -248,7 +248,7 @@ def test_more_time_is_used_by_a_call_that_goes_on(folder, monkeypatch):
     for budget, epochs in ((1e-9, []), (enough * half, [2] * 2 + [3] * 12), (enough * third, [2] * 3), (3600.0, [3] * 3)):
         kept = Kept(["an audit"])
         engine._made({"words": matrix}, given, 2, given, Clock(budget), 0, kept)
-        how = {"encoder": "minilm", "max_length": 128, "seed": 0, "spare": 0.0, "kept": kept}
+        how = {"encoder": "minilm", "max_length": 128, "seed": 0, "spare": 0.0, "kept": kept, "said": []}
         list(tuned.rounds(task, Clock(budget), **how))
         assert made == epochs, budget
         made.clear()

@@ -128,6 +128,8 @@ def test_rounds_of_fine_tuned_models_fill_the_budget(table, monkeypatch, budget,
     rounds = [name for name in audit.how["members"] if name.startswith("fine-tuned")]
     assert rounds == [f"fine-tuned {number + 1}" for number in range(round(sum(1 / folds for folds, _ in made)))]
     assert audit.how.get("epochs") == (made[0][1] if made else None)
+    enough = [word for said in audit.warnings if "no model was fine-tuned" in said for word in said.split() if word[0].isdigit()]
+    assert enough == (["10s"] if not made else [])  # two epochs of a round take 6.5 s, and nine tenths are planned for
 
 
 @pytest.mark.parametrize("each", [0.4, 1.3, 2.0, 4.0, [1, 1, 3], [1, 3, 1], [1, 1, 1, 4], [1.0] * 5 + [2.5]])

@@ -89,8 +89,10 @@ def of_table(
             "--max-length changes it."
         )
 
-    def tune(spare: float):
-        return tuned.rounds(task, clock, encoder=encoder, max_length=max_length, seed=seed, spare=spare, kept=steps)
+    def tune(spare: float, said: list):
+        return tuned.rounds(
+            task, clock, encoder=encoder, max_length=max_length, seed=seed, spare=spare, kept=steps, said=said
+        )
 
     how = {"text": text, "label": label, "encoder": encoder, "max_length": max_length, "digest": task.checksum}
     if text_pair:
@@ -130,7 +132,7 @@ def examine(
     clock : Clock, optional
         Where time runs short, members are left out, named in the warnings; one is always made.
     tune : callable, optional
-        ``tune(spare)`` gives rounds of fine-tuned models, as many as fit before the last `spare` seconds; see
+        ``tune(spare, said)`` gives rounds of fine-tuned models, as many as fit before the last `spare` seconds; see
         :func:`datadiet.audit.tuned.rounds`.
     kept : Kept, optional
         Where finished steps are kept, and looked for; they go when the audit is through, but not where it was stopped by hand.
@@ -149,7 +151,7 @@ def examine(
     rounds, copying = [], COPIES[1] * (clock.spent - start)  # what the copies will take stays in hand
     try:
         if tune is not None and clock.left > copying:
-            for each in tune(copying):
+            for each in tune(copying, said):
                 rounds.append(each)
     except KeyboardInterrupt:
         kept.stopped = True

@@ -8,7 +8,7 @@ is not even room for one round, two models share the rows, half each.
 import numpy as np
 
 from datadiet.audit import pace
-from datadiet.audit.clock import Clock
+from datadiet.audit.clock import Clock, rounded
 from datadiet.audit.folds import deal
 from datadiet.audit.kept import Kept
 
@@ -21,7 +21,7 @@ SCORING = 1 / 3  # of the time of training on a row, that predicting it takes
 TIMINGS, TIMING = 5, 0.1  # of updates, where the first left no room: at most, and their share of the time there is
 
 
-def rounds(task, clock: Clock, *, encoder: str, max_length: int, seed: int, spare: float, kept: Kept):
+def rounds(task, clock: Clock, *, encoder: str, max_length: int, seed: int, spare: float, kept: Kept, said: list):
     """Rounds of fine-tuned models, as many as fit before the last `spare` seconds; none where two epochs on half the rows do not.
 
     Parameters
@@ -30,6 +30,8 @@ def rounds(task, clock: Clock, *, encoder: str, max_length: int, seed: int, spar
         Every row a training example, as :func:`datadiet.audit.trained.as_task` makes it.
     kept : Kept
         Where folds are kept that were trained.
+    said : list of str
+        Gets the budget that a first round needs, where there was no room for one.
 
     Yields
     ------
@@ -55,6 +57,9 @@ def rounds(task, clock: Clock, *, encoder: str, max_length: int, seed: int, spar
         tried = (_round(config, task, number, folds, speed, clock, spare, seed, kept) for folds in FOLDS[: 1 if number else None])
         made = next((each for each in tried if each is not None), None)
         if made is None:
+            if not number:
+                needed = clock.spent + spare + speed.of_a_round(EPOCHS[0], FOLDS[0]) / PLANNED
+                said.append(f"For want of time no model was fine-tuned; --budget {rounded(needed)} has room for it.")
             return
         yield made
 
@@ -69,6 +74,9 @@ class Speed:
         """Epochs over the rows outside of a fold, before those in it are predicted, that fit into the time."""
         return (seconds / self.epoch * folds - SCORING) / (folds - 1)
 
+    def of_a_round(self, epochs: float, folds: int) -> float:
+        return self.epoch * (epochs * (folds - 1) + SCORING)
+
     def of_updates(self) -> None:
         """Time a few updates; the shortest time counts, as another process may have had the processor."""
         from datadiet.training import loop
@@ -77,7 +85,7 @@ class Speed:
         self.epoch = min(self.epoch, pace.of_updates(self.config, self.task, self.seed) * updates)
 
     def of_a_model(self, seconds: float, epochs: float, folds: int) -> None:
-        self.epoch = seconds * folds / (epochs * (folds - 1) + SCORING)
+        self.epoch *= seconds * folds / self.of_a_round(epochs, folds)
 
     def timed(self, clock: Clock, enough) -> None:
         """Time updates until ``enough()``, or until another time would take more than a tenth of the time in all."""

@@ -121,6 +121,52 @@ def a_random_half_is_as_accurate_to_two_points():
     return all(-0.02 < low < 0 < high < 0.02 for _, low, high in found)
 
 
+def the_joint_form_beats_random_on_one_set_alone():
+    alone, together = (published(chapter)[0] for chapter in ("dynamic-pruning", "joint"))
+    _, settings, table = published("dynamic-pruning")
+    found = [against(table, alone.arms(settings, task)["dynamic", share], alone.arms(settings, task)["random dynamic", share])[1]
+             for task in settings["tasks"] for share in settings["fractions"]]
+    _, settings, table = published("joint")
+    ahead = {(task, share): [together.result(settings, table, task, name, share) for name in ("dynamic", "random dynamic")]
+             for task in settings["tasks"] for share in settings["fractions"]}
+    sure = {task for (task, _), both in ahead.items() if interval(difference(*both))[1] > 0}
+    return max(found) < 0 and sure == {"facebook_tod_en"}
+
+
+def entropy_finds_some_flips():
+    module, settings, table = published("label-noise")
+    arms = [module.full(settings, task, module.NOISY) for task in settings["tasks"]]
+    rows = [module.detection(table, arm, ["entropy"], ["3ep"]) for arm in arms]
+    return all(interval(each["auroc"])[1] > 0.5 for each in rows)
+
+
+def drawn_flips_are_easier_to_find():
+    module, settings, table = published("label-noise")
+    found = []
+    for task in settings["people"]:
+        arms = [module.people_arms(settings, task, kind)["full"] for kind in module.KINDS]
+        rows = [module.detection(table, arm, ["el2n", "aum"], settings["people_at"]) for arm in arms]
+        people, drawn = (each.pivot_table(index="seed", columns=["score", "at"], values="auroc") for each in rows)
+        found += [interval(people[each] - drawn[each])[2] for each in people.columns]
+    return len(found) == 12 and max(found) < 0
+
+
+def every_score_loses_to_random():
+    module, settings, table = published("influence-scores")
+    (task,) = settings["tasks"]
+    arms = {share: [name for name in module.SCORES if by_seed(table, module.arm(settings, task, name, share)).size]
+            for share in settings["fractions"]}
+    found = [against(table, *(module.arm(settings, task, each, share) for each in (name, module.RANDOM)))[2]
+             for share, names in arms.items() for name in names]
+    return len(found) >= 18 and max(found) < 0
+
+
+def no_cell_is_surely_ahead():
+    _, settings, table = published("who-is-right")
+    outcomes = importlib.import_module("datadiet.chapters.who_is_right.rules").cells(settings, table)["outcome"]
+    return len(outcomes) == 72 and "better" not in set(outcomes) and "worse" in set(outcomes)
+
+
 def step_30_is_the_best_of_three_on_ag_news():
     _, table, arm = of_set("score-timing", "ag_news_subset", "news")
     start, thirty, late = (arm("hardest", 0.5, at=at) for at in (0, 30, "1ep"))
@@ -217,6 +263,11 @@ def arms_with_few_updates_lose_more_than_foretold():
     ("score-timing", "At step 0 the runs do not agree within a class", the_runs_do_not_agree_within_a_class),
     ("dynamic-pruning", "**Answer.** Five seeds do not decide it.", five_seeds_do_not_decide_the_first_phase),
     ("dynamic-pruning", "as accurate as the hardest half to within two points", a_random_half_is_as_accurate_to_two_points),
+    ("dynamic-pruning", "Facebook's utterances, its joint form does", the_joint_form_beats_random_on_one_set_alone),
+    ("more-scores", "the second finds wrong labels only where the model is unsure anyway", entropy_finds_some_flips),
+    ("label-noise", "Drawn flips are easier to find, at every scoring point", drawn_flips_are_easier_to_find),
+    ("influence-scores", "Every score loses to random examples of the same number", every_score_loses_to_random),
+    ("who-is-right", "In the published runs no rule surely beats random in any cell", no_cell_is_surely_ahead),
     ("score-timing", "a worse one than that of step 0, five seeds do not show", step_30_is_the_best_of_three_on_ag_news),
     ("score-timing", "of one and of three epochs train the worst models", the_latest_scores_train_the_worst_models_on_mnli),
     ("score-timing", "on MNLI, and before the hundredth update on AG News", validity_rises_later_on_mnli),

@@ -1,5 +1,6 @@
 """Every chapter executes by plain papermill; the build executes what changed, renders with warnings as errors, and checks."""
 
+import dis
 import os
 import shutil
 import subprocess
@@ -77,6 +78,21 @@ def test_parameters_of_a_chapter_are_its_parameter_files(page):
         assert set(files) | partial_profiles() == set(profiles())
         assert all(settings["profile"] == profile for profile, settings in files.items())
         assert declared == files["standard"] | {"engine": "stored"}
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_no_parameter_is_set_anew_before_the_settings_are_read(page):
+    """A loop over `every` in a cell above would run the page with the last value of the loop, whatever papermill was told."""
+    code = [cell for cell in build.jupytext.read(ROOT / f"{page}.md").cells if cell.cell_type == "code"]
+    read = [place for place, cell in enumerate(code) if "globals()" in cell.source]
+    names = {name for cell in code if "parameters" in cell.metadata.get("tags", []) for name in stored(cell.source)}
+    above = [cell for cell in code[: max(read, default=0)] if "parameters" not in cell.metadata.get("tags", [])]
+    assert not names & {name for cell in above for name in stored(cell.source)}
+
+
+def stored(source: str) -> set[str]:
+    """Names that a cell sets as globals: targets of its statements and loops, not those inside its functions."""
+    return {each.argval for each in dis.get_instructions(compile(source, "cell", "exec")) if each.opname == "STORE_NAME"}
 
 
 def test_every_page_is_in_the_table_of_contents():

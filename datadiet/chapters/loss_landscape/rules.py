@@ -27,7 +27,7 @@ def p21_10(settings, table, task, margins):
     return [
         part(f"{task}: kernel velocity after the scoring point, hardest - easiest", turned, above=margins["velocity"]),
         part(f"{task}: barrier between futures that part at {spawn}, hardest - easiest", barrier, above=height),
-        part(f"{task}: epochs until futures share a valley, hardest - easiest", epochs, above=margins["epochs"]),
+        part(f"{task}: epochs until futures have no barrier, hardest - easiest", epochs, above=margins["epochs"]),
     ]
 
 

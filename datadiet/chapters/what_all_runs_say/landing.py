@@ -35,13 +35,15 @@ def sentences(claims: pd.DataFrame) -> list[str]:
     wrong = arms[arms["wrong"] > 0.5]
     theirs = claims[~claims["ours"]]
     kinds = theirs["kind"].value_counts()
-    lost, found = int((wrong["gain"] < 0).sum()), {kind: int(kinds.get(kind, 0)) for kind in VERDICTS}
+    lost, sure = int((wrong["gain"] < 0).sum()), int((wrong["high"] < 0).sum())
+    found = {kind: int(kinds.get(kind, 0)) for kind in VERDICTS}
     return [
         f"A model trained on the hardest half of MNLI pairs, labels unchanged, is right on {half['accuracy']:.1%} of the test "
         f"pairs: less than guessing among three classes ({half['chance']:.1%}), and far below a model trained on a random half "
         f"({half['random']:.1%}).",
         f"This is no exception: of {len(arms)} ways to prune with published runs, {len(wrong)} keep mostly examples that the "
-        f"scoring runs misclassify, and {lost} of those {len(wrong)} train worse models than as many random examples.",
+        f"scoring runs misclassify, and {lost} of those {len(wrong)} train worse models than as many random examples, "
+        f"{sure} of them by their whole 95 % interval.",
         f"Of {len(theirs)} claims of {theirs['paper'].nunique()} papers, tried in settings that are mostly smaller than the "
         f"papers', {found['agrees']} agree with our runs, "
         f"{found['partly']} agree in part, {found['disagrees']} do not, {found['undecided']} are undecided, and "

@@ -168,6 +168,12 @@ def rows(
                 f"datadiet prune: the column {column!r} holds no number in any of {n} rows; name the score column "
                 f"with --score, or score the table first."
             )
+        least = scored[scores[scored] == -np.inf]
+        if len(least):
+            raise InputError(
+                f"datadiet prune: {many(len(least))} the score -inf in {column!r} (the first is {table.where(least[0])}); score "
+                "these rows again, or empty their cells."
+            )
         even = groups if balanced in (None, label) else classes(table, balanced)
         labels = None if balanced is None else every_class(table, even, scored)
         chosen = scored[prune.keep(scores[scored], keep, rule, offset=offset, labels=labels, seed=seed)]

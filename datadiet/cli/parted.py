@@ -83,7 +83,7 @@ def labels_in(parts, label: str) -> set[str]:
     part = next((each for each in parts if each.rows), None)
     try:
         _, batch = next(pieces.batches(part, [label], FIRST))
-        return set(pc.cast(pc.unique(plain_column(batch, label)), pa.string()).drop_null().to_pylist())
+        return set(pc.cast(pc.unique(plain_column(batch, label)), pa.string()).to_pylist())
     except (AttributeError, KeyError, pa.ArrowException):
         return set()
 
@@ -99,7 +99,7 @@ def classes_of(columns: list[str], labels=frozenset()) -> list[str]:
     """
     from datadiet.tables.predicted import by_name
 
-    order = sorted(labels)
+    order = sorted(labels - {None})
     if matched := by_name(columns, order):
         return [order[matched.index(name)] for name in columns]
     alike = os.path.commonprefix(columns)

@@ -155,3 +155,10 @@ def test_how_a_file_was_read_is_said_where_a_column_is_not_found(tmp_path, monke
     result = call(command[0], "mine.csv", *command[1:], "点数")
     refused(result, "column '点数'")
     assert "name the encoding with --encoding" in result.stdout
+
+
+def test_a_separator_that_is_not_found_is_asked_for(mine):
+    mine.to_csv("caret.csv", index=False, sep="^")
+    asked = ("score", "caret.csv", "--label", "species", "--probs", "p_*")
+    refused(call(*asked), "name their separator with --sep")
+    assert call(*asked, "--sep", "^").exit_code == 0

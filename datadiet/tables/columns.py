@@ -45,7 +45,7 @@ class Columns(Table):
         return found if names is None else [class_name(value, names, name) for value in found]
 
     def take(self, positions):
-        positions = np.asarray(positions, np.int64)
+        positions = self.at(positions)
         out = copy.copy(self)
         out.arrow = selected(with_range(self.arrow), positions)
         out.columns = tuple(out.arrow.column_names)

@@ -525,3 +525,10 @@ def test_gaps_among_scores_of_a_dataset_are_named():
     data = datasets.Dataset.from_dict({"s": [0.5, None, 0.25]})
     with pytest.raises(InputError, match="position 1 is None, as 1 of 3 are"):
         pruned(data, "s", 0.5)
+
+
+def test_a_file_in_place_of_a_folder_is_said(tmp_path):
+    (tmp_path / "out").write_text("")
+    for write in (formats.write_dynamics, formats.write_metrics):
+        with pytest.raises(InputError, match="the folder .*out.* cannot be made"):
+            write(tmp_path / "out", ["a", "b"], np.zeros((1, 2, 2)), [0, 1])

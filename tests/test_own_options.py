@@ -162,3 +162,14 @@ def test_a_separator_that_is_not_found_is_asked_for(mine):
     asked = ("score", "caret.csv", "--label", "species", "--probs", "p_*")
     refused(call(*asked), "name their separator with --sep")
     assert call(*asked, "--sep", "^").exit_code == 0
+
+
+def test_per_cent_in_place_of_probabilities_drop_nothing_in_silence(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table(datadiet_wrong=[100 * i / 40 for i in range(40)])
+    refused(call("prune", "mine.csv", "--drop-wrong", "0.5"), "39 rows have no probability in datadiet_wrong", "line 3, with 2.5")
+
+
+@pytest.mark.parametrize("command", [("score",), ("prune", "--keep", "0.5")])
+def test_a_file_without_a_name_is_not_the_folder_one_is_in(mine, command):
+    refused(call(command[0], "", *command[1:]), "file names nothing")

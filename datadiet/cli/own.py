@@ -32,7 +32,7 @@ def reading(command):
 
 
 def not_empty(context, parameter, value):
-    """Refuse an option that was given without a value, as by a variable of the shell that is not set."""
+    """Refuse an option, or a file, that was given without a value, as by a variable of the shell that is not set."""
     from datadiet.errors import InputError
 
     if value is not None and (value == "" or value == Path("")):
@@ -214,5 +214,5 @@ def prune(file, fraction, column, rule, offset, balanced, drop_wrong, unscored, 
 
 for command in (score, prune):
     for each in command.params:
-        if isinstance(each, click.Option) and not each.is_flag:
+        if not getattr(each, "is_flag", False):
             each.callback = not_empty

@@ -242,6 +242,12 @@ def wrong(table: Table, limit: float) -> np.ndarray:
             "datadiet prune: the column datadiet_wrong is empty, as it is where planted flips were not found; take "
             "--drop-wrong away, or score the table in another way."
         )
+    odd = np.flatnonzero((found < 0) | (found > 1))
+    if len(odd):
+        raise InputError(
+            f"datadiet prune: {many(len(odd))} no probability in datadiet_wrong (the first is {table.where(odd[0])}, with "
+            f"{found[odd[0]]:g}); --drop-wrong reads numbers from 0 to 1."
+        )
     return found
 
 

@@ -150,6 +150,9 @@ def _checked(scores, fraction, rule, offset, labels, seed):
     """Scores as float64 [N] and labels as an array [N] or None."""
     check(fraction, rule, offset, seed)
     seen = as_array("prune.keep", "scores", scores)
+    if none := [place for place, score in enumerate(seen.ravel()) if score is None] if seen.dtype.kind == "O" else []:
+        raise InputError(f"prune.keep: the score at position {none[0]} is None, as {len(none)} of {seen.size} are; score these "
+                         "examples again, or drop them first.")
     if seen.ndim != 1 or seen.dtype.kind not in "fiu" or not len(seen):
         raise InputError(f"prune.keep: scores have shape {seen.shape} and type {seen.dtype}; give one "
                          "number for each of at least one example, [N].")

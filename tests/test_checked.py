@@ -208,6 +208,13 @@ def test_a_store_from_before_checksums_is_read_and_goes_on(book):  # noqa: F811
     assert checked.live() == (2, [])
 
 
+def test_a_folder_that_holds_no_store_is_no_whole_store(book, tmp_path):  # noqa: F811
+    """The name of a folder that was sent may be mistyped; the live store may not be there yet."""
+    assert checked.live() == (0, [])
+    result = CliRunner().invoke(main, ["store", "check", "--of", str(tmp_path / "sent")])
+    assert result.exit_code == 1 and "sent: it holds no store" in result.stdout and "as it was written" not in result.stdout
+
+
 def test_the_results_of_the_book_are_sealed_and_whole():
     number, faults = checked.published()
     assert number > 2000 and not faults, "\n".join(map(str, faults))

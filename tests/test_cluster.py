@@ -1,5 +1,6 @@
 """A table in partitions, and a Dask cluster of separate processes, one of which is killed."""
 
+import decimal
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -19,9 +21,10 @@ from small import config, words  # noqa: F401
 from test_runs import comparable
 
 from benchmarks import __main__ as command
-from datadiet import prune, runs, scores
+from datadiet import prune, runs, scores, tables
 from datadiet.audit import partitions, sampled, simulated
 from datadiet.errors import InputError
+from datadiet.tables.columns import plain_column
 
 SEED = np.random.SeedSequence().entropy % 2**32
 NAMES = ["p_a", "p_b", "p_c"]
@@ -161,6 +164,55 @@ def test_a_blank_label_is_no_label(tmp_path, monkeypatch):
         done = partitions.score(tmp_path / "t.parquet", tmp_path / f"{label} text", label=label, text="text")
         found = whole(tmp_path / f"{label} text")
         assert done["unscored"] == 3 and set(found["datadiet_class"].dropna()) <= {"a", "b", "0", "1"}
+
+
+def test_class_labels_have_the_names_that_the_file_describes(tmp_path, rng, monkeypatch):
+    """Numbers in the file and names in its description, not in alphabetical order; -1 is no label."""
+    probs, codes = rng.dirichlet(np.ones(3), 60), rng.integers(-1, 3, 60)
+    features = {"label": datasets.ClassLabel(names=["world", "sports", "arts"])}
+    data = datasets.Dataset.from_dict({"label": codes.tolist(), "text": ["x"] * 60}).cast_column("label", features["label"])
+    for k, name in enumerate(("p_world", "p_sports", "p_arts")):
+        data = data.add_column(name, probs[:, k])
+    data.add_column("all", probs.tolist()).to_parquet(tmp_path / "t.parquet")
+    right = np.where(codes < 0, np.nan, scores.el2n(probs, np.maximum(codes, 0)))
+    names = ["p_world", "p_sports", "p_arts"]
+    for number, asked in enumerate((
+        {"probs": names}, {"probs": "all"}, {"probs": names, "names": ["0", "1", "2"]},
+        {"probs": names[::-1], "names": ["2", "1", "0"]}, {"probs": names[::-1], "names": ["arts", "sports", "world"]},
+    )):  # fmt: skip
+        partitions.score(tmp_path / "t.parquet", tmp_path / f"out{number}", label="label", **asked)
+        np.testing.assert_allclose(whole(tmp_path / f"out{number}")["datadiet_el2n"], right)
+    monkeypatch.setattr(sampled, "features", lambda texts, *_: np.zeros((len(texts), 2)))
+    done = partitions.score(tmp_path / "t.parquet", tmp_path / "text", label="label", text="text")
+    assert done["unscored"] == (codes < 0).sum()
+    assert set(whole(tmp_path / "text")["datadiet_class"].dropna()) <= {"world", "sports", "arts"}
+    schema = pa.schema([("label", pa.int64())], pq.read_schema(tmp_path / "t.parquet").metadata)
+    batch = pa.RecordBatch.from_pydict({"label": [0, 3]}, schema)
+    with pytest.raises(InputError, match="holds 3, and its 3 classes"):
+        plain_column(batch, "label")
+
+
+def test_decimals_and_views_are_numbers_and_texts(tmp_path):
+    """As they are in a table that is read whole; the types stay."""
+    share = [decimal.Decimal("0.25"), None, decimal.Decimal("0.75"), decimal.Decimal("0.50")]
+    views = {"y": ["a", "b", " ", "b"], "more": [b"m", None, b"n", b"o"], "deep": [["d"], [], None, ["e"]]}
+    types = [pa.string_view(), pa.binary_view(), pa.list_(pa.string())]
+    columns = [pa.array(cells, kind) for cells, kind in zip(views.values(), types, strict=True)]
+    made = pa.table([*columns, pa.array(share), pa.array(share)], [*views, "p_a", "p_b"])
+    made = made.set_column(4, "p_b", pa.array([None if each is None else 1 - each for each in share]))
+    pq.write_table(made, tmp_path / "t.parquet")
+    partitions.score(tmp_path / "t.parquet", tmp_path / "scored", label="y", probs=["p_a", "p_b"], names=["a", "b"])
+    found = pq.read_table(tmp_path / "scored" / "t-00000.parquet")
+    right = scores.el2n([[0.25, 0.75], [0.5, 0.5]], [0, 1]).tolist()
+    assert found["datadiet_el2n"].to_pylist() == [right[0], None, None, right[1]]
+    partitions.keep(tmp_path / "t.parquet", tmp_path / "kept", "p_a", 0.7, unscored="drop")
+    kept = pq.read_table(tmp_path / "kept" / "t-00000.parquet")
+    assert kept.equals(made.slice(2)) and kept.schema.types == made.schema.types
+    table = tables.read(tmp_path / "t.parquet").take([2, 3])
+    assert table.arrow.equals(made.slice(2))
+    pq.write_table(made.append_column("s", pa.array(list("wxyz"))), tmp_path / "s.parquet")
+    with pytest.raises(InputError, match="'s' has type string; give a column of numbers"):
+        partitions.score(tmp_path / "s.parquet", tmp_path / "no", label="y", probs=["p_a", "s"], names=["a", "b"])
 
 
 @pytest.mark.parametrize("change, said", [

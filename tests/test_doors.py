@@ -381,3 +381,59 @@ def test_names_of_classes_that_begin_alike_are_those_of_the_labels(parts, tmp_pa
         new.iloc[: 0 if file.stem == "0" else None].to_parquet(file, index=False)  # the first partition is empty
     result = call("score", "table", "--label", "label", "--probs", "p_*", "--engine", "here")
     assert result.exit_code == 0 and "p_new-york is new-york; p_new-delhi is new-delhi." in result.stdout, result.output
+
+
+@pytest.mark.parametrize(
+    "names, labels",
+    [({"p_cat": "cat_prob", "p_cow": "cow_prob"}, {}), ({"p_cat": "P_CAT", "p_cow": "P_COW"}, {}),
+     ({"p_cat": "p_False", "p_cow": "p_True"}, {"cat": False, "cow": True})],
+)  # fmt: skip
+def test_columns_of_partitions_match_classes_as_those_of_a_whole_table(parts, tmp_path, names, labels):
+    table = parts.assign(label=[labels.get(each, each) for each in parts["label"]]).rename(columns=names)
+    table.to_parquet("one.parquet", row_group_size=20)
+    asked = ("score", "one.parquet", "--label", "label", "--probs", ",".join(list(names.values())[::-1]), "--score", "el2n")
+    assert "matched with classes by their names" in call(*asked).stdout
+    result = call(*asked, "--engine", "here")
+    assert result.exit_code == 0, result.output
+    found = pd.concat(pd.read_parquet(file) for file in sorted((tmp_path / "one.scored").glob("*.parquet")))
+    np.testing.assert_allclose(found["datadiet_el2n"], pd.read_parquet("one.scored.parquet")["datadiet_el2n"])
+
+
+@pytest.fixture
+def news(tmp_path, monkeypatch):
+    """Labels of ClassLabel, whose order is not that of the alphabet, with poor probabilities as columns and as lists."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    codes, names = rng.integers(0, 3, 60), ["world", "sports", "arts"]
+    probs = rng.dirichlet(np.ones(3), 60)
+    probs[np.arange(60), codes] += 0.2
+    probs /= 1.2
+    rows = {"label": codes.tolist(), "all": probs.tolist(), **{f"p_{k}": probs[:, k] for k in range(3)}}
+    datasets.Dataset.from_dict(rows).cast_column("label", datasets.ClassLabel(names=names)).to_parquet("news.parquet")
+    np.save("all.npy", probs)
+    return scores.el2n(probs, codes)
+
+
+@pytest.mark.parametrize("probs", ["p_*", "p_2,p_0,p_1", "all", "all.npy"])
+def test_probabilities_of_class_labels_are_in_the_order_of_their_numbers(news, probs):
+    result = call("score", "news.parquet", "--label", "label", "--probs", probs, "--score", "el2n")
+    assert result.exit_code == 0 and "3 classes in 'label'" in result.stdout, result.output
+    np.testing.assert_allclose(pd.read_parquet("news.scored.parquet")["datadiet_el2n"], news)
+    result = call("score", "news.parquet", "--label", "label", "--probs", probs, "--score", "el2n", "--engine", "here")
+    if probs == "all.npy":
+        return refused(result, "an array file does not go with --engine")
+    assert result.exit_code == 0, result.output
+    np.testing.assert_allclose(pd.read_parquet("news.scored")["datadiet_el2n"], news)
+
+
+@pytest.mark.parametrize("command, option", [("score", ("--budget", "1min")), ("score", ("--precision", "float32")),
+                                             ("prune", ("--seed", "1"))])  # fmt: skip
+def test_options_that_partitions_would_ignore_are_refused(parts, command, option):
+    refused(call(command, "table", "--engine", "here", *option), f"{option[0]} does not go with --engine")
+
+
+def test_a_column_that_only_folders_have_is_named(parts, tmp_path):
+    for label, rows in parts.groupby("label"):
+        (tmp_path / "by" / f"label={label}").mkdir(parents=True)
+        rows.drop(columns="label").to_parquet(tmp_path / "by" / f"label={label}" / "a.parquet")
+    refused(call("score", "by", "--engine", "here", "--label", "label", "--probs", "p_*"), "Only the names of its folders have")

@@ -512,3 +512,23 @@ def test_a_series_in_another_order_is_not_taken_by_position():
             call()
     assert with_scores(frame, {"el2n": values.loc[frame.index]})["el2n"].tolist() == [0.2, 0.1, 0.3]
     assert with_scores(frame, {"el2n": values.reset_index(drop=True)})["el2n"].tolist() == [0.1, 0.2, 0.3]
+
+
+def test_a_frame_of_probabilities_says_which_column_is_which_class():
+    probs = pd.DataFrame({"b": [0.9, 0.3], "a": [0.1, 0.7]})
+    np.testing.assert_allclose(scores_of(probs, ["b", "a"])["least_confidence"], [0.1, 0.3])
+    np.testing.assert_allclose(scores_of(probs, ["b", "a"])["cross_entropy"], -np.log([0.9, 0.7]))
+    np.testing.assert_allclose(scores_of(probs, ["b", "a"], names=["a", "b"])["cross_entropy"], -np.log([0.1, 0.3]))
+
+
+def test_gaps_among_scores_of_a_dataset_are_named():
+    data = datasets.Dataset.from_dict({"s": [0.5, None, 0.25]})
+    with pytest.raises(InputError, match="position 1 is None, as 1 of 3 are"):
+        pruned(data, "s", 0.5)
+
+
+def test_a_file_in_place_of_a_folder_is_said(tmp_path):
+    (tmp_path / "out").write_text("")
+    for write in (formats.write_dynamics, formats.write_metrics):
+        with pytest.raises(InputError, match="the folder .*out.* cannot be made"):
+            write(tmp_path / "out", ["a", "b"], np.zeros((1, 2, 2)), [0, 1])

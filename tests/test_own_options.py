@@ -128,3 +128,48 @@ def test_infinite_scores_throughout_are_said_to_be_the_same(tmp_path, monkeypatc
         warnings.simplefilter("error")
         said = " ".join(pruned.rows(table(forgetting=["inf"] * 40), "forgetting", keep=0.5).said)
     assert "All 40 rows have the same forgetting" in said
+
+
+def test_lists_in_a_text_file_are_lists(mine):
+    """As pandas writes them; as numpy prints them they are refused with a word."""
+    probs = mine[[f"p_{name}" for name in NAMES]].to_numpy()
+    mine.assign(all=probs.tolist()).to_csv("lists.csv", index=False)
+    for file, asked in (("lists.csv", "all"), ("mine.csv", "p_*")):
+        assert call("score", file, "--label", "species", "--probs", asked, "--score", "el2n").exit_code == 0
+    one, other = (pd.read_csv(f"{name}.scored.csv")["datadiet_el2n"] for name in ("lists", "mine"))
+    np.testing.assert_array_equal(one, other)
+    mine.assign(all=list(probs)).to_csv("lists.csv", index=False)
+    refused(call("score", "lists.csv", "--label", "species", "--probs", "all", "--force"), "no list as JSON has it", "0.25, 0.75")
+
+
+def test_a_score_of_minus_infinity_is_named_by_its_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.csv").write_text("id,s\n0,\n1,\n2,0.5\n3,-inf\n")
+    refused(call("prune", "mine.csv", "--score", "s", "--keep", "0.5"), "1 row has the score -inf", "line 5")
+
+
+@pytest.mark.parametrize("command", [("prune", "--keep", "0.5", "--score"), ("score", "--probs", "p_*", "--label")])
+def test_how_a_file_was_read_is_said_where_a_column_is_not_found(tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.csv").write_bytes("題,点数\n表,0.5\n表,0.7\n".encode("shift_jis"))
+    result = call(command[0], "mine.csv", *command[1:], "点数")
+    refused(result, "column '点数'")
+    assert "name the encoding with --encoding" in result.stdout
+
+
+def test_a_separator_that_is_not_found_is_asked_for(mine):
+    mine.to_csv("caret.csv", index=False, sep="^")
+    asked = ("score", "caret.csv", "--label", "species", "--probs", "p_*")
+    refused(call(*asked), "name their separator with --sep")
+    assert call(*asked, "--sep", "^").exit_code == 0
+
+
+def test_per_cent_in_place_of_probabilities_drop_nothing_in_silence(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table(datadiet_wrong=[100 * i / 40 for i in range(40)])
+    refused(call("prune", "mine.csv", "--drop-wrong", "0.5"), "39 rows have no probability in datadiet_wrong", "line 3, with 2.5")
+
+
+@pytest.mark.parametrize("command", [("score",), ("prune", "--keep", "0.5")])
+def test_a_file_without_a_name_is_not_the_folder_one_is_in(mine, command):
+    refused(call(command[0], "", *command[1:]), "file names nothing")

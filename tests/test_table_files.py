@@ -2,6 +2,7 @@
 
 import codecs
 import csv
+import datetime
 import gzip
 import io
 import json
@@ -11,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -708,3 +710,28 @@ def test_other_kinds_are_converted_or_refused(file, tmp_path):
     for ending in ("csv", "jsonl"):
         with pytest.raises(InputError, match="bytes"):
             tables.like(tables.read(tmp_path / "b.parquet"), f"out.{ending}")
+
+
+@pytest.mark.parametrize("name", ["mine.csv", "mine.jsonl", "mine.parquet"])
+def test_rows_are_taken_by_position_and_new_values_are_simple(tmp_path, name):
+    """A mask is no list of positions, and what is no number prints itself, which is not what was meant."""
+    pd.DataFrame({"id": ["a", "b", "c"]}).to_csv(tmp_path / "made.csv", index=False)
+    table = tables.like(tables.read(tmp_path / "made.csv"), tmp_path / name)
+    assert table.take(np.array([2, 0], np.uint8)).cells("id") == ["c", "a"] and len(table.take([])) == 0
+    for wrong in ([True, False, True], [0.5], [3], [-1], [[0]]):
+        with pytest.raises(InputError, match="give whole numbers from 0 to 2"):
+            table.take(wrong)
+    empty = "" if name.endswith("csv") else None
+    more = table.with_columns({"n": pd.array([1, None, 2], "Int64")}).cells("n")
+    assert list(map(str, more)) == ["1", str(empty), "2"]
+    if not name.endswith("parquet"):
+        for wrong in ([[1], [2], [3]], [datetime.date(2024, 1, 1)] * 3, torch.arange(3)):
+            with pytest.raises(InputError, match="give numbers, strings or None"):
+                table.with_columns({"n": wrong})
+
+
+def test_an_infinity_is_written_to_json_as_a_new_column_has_it(tmp_path):
+    pd.DataFrame({"id": ["a", "b"], "s": [np.inf, 0.5]}).to_parquet(tmp_path / "mine.parquet")
+    tables.like(tables.read(tmp_path / "mine.parquet"), tmp_path / "mine.jsonl").write(tmp_path / "mine.jsonl")
+    assert tables.read(tmp_path / "mine.jsonl").cells("s") == [np.inf, 0.5]
+    assert "Infinity" in (tmp_path / "mine.jsonl").read_text()

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from datadiet import prune, scores
 from datadiet.audit import parts as pieces
 from datadiet.errors import InputError
-from datadiet.tables.columns import with_range
+from datadiet.tables.columns import class_names, plain_column, selected, with_range
 
 SCORES = scores.SCORES
 BITS = 16  # of a score that one pass of `keep` settles; four passes settle all 64
@@ -47,7 +47,8 @@ def score(
     source, out : path
         A folder of Parquet files, or one file; and the folder of the partitions with their new columns, of the same names.
     label : str
-        Column of labels: class numbers, or with `names` the names of classes.
+        Column of labels: class numbers, or with `names` the names of classes. One of ClassLabel, of ``datasets``, has the names
+        that the file describes, and these are `names` where it is not given.
     probs : list of K column names, or the name of one column of lists of K numbers
         Probabilities made elsewhere. Either these or `text`.
     text : str, optional
@@ -93,6 +94,7 @@ def score(
     todo = pieces.parts(source, name)
     columns = [label] + ([text] if text else [probs] if isinstance(probs, str) else list(probs))
     _there(todo, columns, [f"datadiet_{each}" for each in use] + ["datadiet_class"] * bool(text), name)
+    names = names if text else _described(todo, label, names)
     settings = {"label": label, "probs": probs if text or isinstance(probs, str) else list(probs), "text": text, "use": list(use),
                 "names": None if names is None else list(map(str, names))}  # fmt: skip
 
@@ -121,9 +123,23 @@ def _there(todo, columns, new, name: str) -> None:
 
     has = pq.read_schema(todo[0].file).names if todo else columns
     if missing := [each for each in columns if each not in has]:
-        raise InputError(f"{name}: there is no column {missing[0]!r}; the table has {', '.join(has[:20])}.")
+        spread = f"{missing[0]}=" in todo[0].name  # as Spark partitions by a column
+        way = " Only the names of its folders have it: write it into the files." if spread else ""
+        raise InputError(f"{name}: there is no column {missing[0]!r}; the table has {', '.join(has[:20])}.{way}")
     if twice := [each for each in new if each in has]:
         raise InputError(f"{name}: the table has a column {twice[0]!r} already; rename it, or give the table without it.")
+
+
+def _described(todo, label: str, names) -> list[str] | None:
+    """`names`, or those of the classes of a column of ClassLabel where it is not given, or has their numbers."""
+    import pyarrow.parquet as pq
+
+    described = class_names(pq.read_schema(todo[0].file), label) if todo else None
+    if described is None or names is None:
+        return described if names is None else names
+    numbers = {str(number): each for number, each in enumerate(described)}
+    given = list(map(str, names))
+    return [numbers[each] for each in given] if set(given) == set(numbers) != set(described) else given
 
 
 def _score(part, target: str, settings: dict, rows: int, make) -> dict:
@@ -148,9 +164,11 @@ def _score(part, target: str, settings: dict, rows: int, make) -> dict:
 
 def _of_columns(settings: dict, at: int, batch: pa.RecordBatch):
     """The rows that have a label and every probability: which, their probabilities [n, K], their class numbers [n]."""
-    label, probs = batch[settings["label"]], settings["probs"]
+    label, probs = plain_column(batch, settings["label"]), settings["probs"]
     if isinstance(probs, str):
-        lists = batch[probs]
+        lists = plain_column(batch, probs)
+        if not (pa.types.is_list(lists.type) or pa.types.is_large_list(lists.type) or pa.types.is_fixed_size_list(lists.type)):
+            raise InputError(f"partitions.score: {probs!r} has type {lists.type}; give a column of lists, or a list of columns.")
         complete = pieces.valid(label) & pieces.valid(lists)
         lengths = np.unique(pc.list_value_length(lists).to_numpy(zero_copy_only=False)[complete]) if len(batch) else []
         if len(lengths) > 1:
@@ -159,14 +177,25 @@ def _of_columns(settings: dict, at: int, batch: pa.RecordBatch):
                 "number for each class."
             )
         chosen = lists.filter(pa.array(complete))
-        table = chosen.flatten().to_numpy(zero_copy_only=False).reshape(len(chosen), -1)
+        table = _numbers(chosen.flatten(), probs, "partitions.score").to_numpy(zero_copy_only=False).reshape(len(chosen), -1)
         whole = ~np.isnan(table.astype(np.float64)).any(1) if len(chosen) else np.zeros(0, bool)
         complete[np.flatnonzero(complete)[~whole]] = False
         table = table[whole]
     else:
-        complete = pieces.valid(label) & np.logical_and.reduce([pieces.valid(batch[each]) for each in probs])
-        table = np.stack([batch[each].filter(pa.array(complete)).to_numpy(zero_copy_only=False) for each in probs], 1)
+        columns = [_numbers(batch[each], each, "partitions.score") for each in probs]
+        complete = pieces.valid(label) & np.logical_and.reduce([pieces.valid(each) for each in columns])
+        table = np.stack([each.filter(pa.array(complete)).to_numpy(zero_copy_only=False) for each in columns], 1)
     return complete, table, codes_of(label.filter(pa.array(complete)), settings["names"]), {}
+
+
+def _numbers(values: pa.Array, name: str, operation: str) -> pa.Array:
+    """The values, refused where they are no numbers; decimals as float64."""
+    kind = values.type
+    if pa.types.is_decimal(kind) or pa.types.is_null(kind):
+        return values.cast(pa.float64())
+    if not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
+        raise InputError(f"{operation}: {name!r} has type {kind}; give a column of numbers.")
+    return values
 
 
 def codes_of(labels: pa.Array, names) -> np.ndarray:
@@ -251,9 +280,7 @@ def keep(source, out, column: str, fraction: float, rule: str = "hardest", offse
 
 def _keys(batch: pa.RecordBatch, column: str) -> tuple[np.ndarray, np.ndarray]:
     """Rows with a score [n], bool, and the scores of these as uint64 in the order of the ranking: the hardest is the smallest."""
-    values = batch[column]
-    if not (pa.types.is_floating(values.type) or pa.types.is_integer(values.type)):
-        raise InputError(f"partitions.keep: {column!r} has type {values.type}; give a column of numbers.")
+    values = _numbers(batch[column], column, "partitions.keep")
     there = pieces.valid(values)
     numbers = values.filter(pa.array(there)).to_numpy(zero_copy_only=False).astype(np.float64)
     if (numbers == -np.inf).any():
@@ -315,6 +342,6 @@ def _filter(part, target: str, settings: dict, ends: list[tuple[int, int]], rows
         chosen = np.full(len(batch), settings["unscored"] == "keep")
         chosen[there] = below[1] & ~below[0]
         batch = with_range(batch, at + (0 if part.group is None else part.start))
-        return batch.filter(pa.array(chosen)), int((~there).sum())
+        return selected(batch, chosen), int((~there).sum())
 
     return pieces.write(part, target, pieces.recipe(settings, part), rows, change)

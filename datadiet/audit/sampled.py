@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 
 from datadiet.audit import parts as pieces
 from datadiet.errors import InputError
+from datadiet.tables.columns import plain_column, selected
 
 FOLDS = 5
 TOGETHER = 64  # texts in a pass of the encoder: with their length, the bound of a worker's memory
@@ -100,20 +101,20 @@ def _sampled(part, wanted: np.ndarray, settings: dict):
     rows, labels, texts = [], [], []
     for at, batch in pieces.batches(part, [settings["text"], settings["label"]], READ):
         mine = wanted[(wanted >= at) & (wanted < at + len(batch))] - at
-        some = batch.take(pa.array(mine))
+        some = selected(batch, mine)
         complete = _complete(some, settings)
         rows += [int(each) for each in mine[complete] + at + part.start]
-        labels += pc.cast(some[settings["label"]], pa.string()).filter(pa.array(complete)).to_pylist()
-        texts += some[settings["text"]].filter(pa.array(complete)).to_pylist()
+        labels += pc.cast(plain_column(some, settings["label"]), pa.string()).filter(pa.array(complete)).to_pylist()
+        texts += plain_column(some, settings["text"]).filter(pa.array(complete)).to_pylist()
     return np.array(rows, np.int64), labels, features(texts, settings["encoder"], settings["max_length"])
 
 
 def _complete(batch: pa.RecordBatch, settings: dict) -> np.ndarray:
     """Rows with a label, and a text that is not blank."""
-    text = batch[settings["text"]]
+    text = plain_column(batch, settings["text"])
     if not (pa.types.is_string(text.type) or pa.types.is_large_string(text.type)):
         raise InputError(f"partitions.score: {settings['text']!r} has type {text.type}; give a column of texts.")
-    return pieces.valid(batch[settings["label"]]) & pieces.valid(text)
+    return pieces.valid(plain_column(batch, settings["label"])) & pieces.valid(text)
 
 
 def _regression(x, codes, n_classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -183,10 +184,10 @@ def features(texts: list[str], encoder: str, max_length: int) -> np.ndarray:
 
 def predict(model: Model, settings: dict, at: int, batch: pa.RecordBatch):
     """Rows of a batch that can be scored, their probabilities [n, K], class numbers [n], and the class the model would give."""
-    labels = pc.index_in(pc.cast(batch[settings["label"]], pa.string()), pa.array(model.classes))
+    labels = pc.index_in(pc.cast(plain_column(batch, settings["label"]), pa.string()), pa.array(model.classes))
     complete = _complete(batch, settings) & pc.is_valid(labels).to_numpy(zero_copy_only=False)
     kept = np.flatnonzero(complete)
-    texts = batch[settings["text"]].filter(pa.array(complete)).to_pylist()
+    texts = plain_column(batch, settings["text"]).filter(pa.array(complete)).to_pylist()
     probs = _softmax(features(texts, settings["encoder"], settings["max_length"]), model.weights, model.biases)
     mine = np.searchsorted(kept, model.rows - at)
     inside = (mine < len(kept)) & (model.rows >= at)

@@ -32,12 +32,17 @@ def reading(command):
 
 
 def not_empty(context, parameter, value):
-    """Refuse an option that was given without a value, as by a variable of the shell that is not set."""
+    """Refuse an option, or a file, that was given without a value, as by a variable of the shell that is not set."""
     from datadiet.errors import InputError
 
     if value is not None and (value == "" or value == Path("")):
         raise InputError(f"datadiet {context.command.name}: {parameter.opts[0]} names nothing; give a value, or leave it away.")
     return value
+
+
+def typed(option: str) -> bool:
+    """Whether an option of the command that is running was given, and has not its default."""
+    return click.get_current_context().get_parameter_source(option).name == "COMMANDLINE"
 
 
 def opened(file, sep, encoding, quotes):
@@ -87,7 +92,8 @@ def score(file, sep, encoding, quotes, out, force, **options):
 
         unwanted = {"--text-pair": options["text_pair"], "--tokens": options["tokens"], "--tags": options["tags"],
                     "--trained": options["trained"], "--report": options["report"], "--sep": sep, "--encoding": encoding,
-                    "--quotes": quotes, "--force": force}  # fmt: skip
+                    "--quotes": quotes, "--force": force, "--budget": typed("budget"),
+                    "--precision": typed("precision")}  # fmt: skip
         parted.refused("score", unwanted)
         names = ("text", "label", "probs", "score", "encoder", "max_length")
         parted.score(file, out, options["engine"], **{name: options[name] for name in names})
@@ -118,6 +124,7 @@ def _score(file, table, out, force, seconds, start, options) -> None:
         raise InputError(f"datadiet score: {by} reads models that train on the rows; it does not go with --probs.")
     if options["precision"] != "float32" and not trained:
         raise InputError("datadiet score: --precision is that of the scoring passes of --trained; add that, or leave it away.")
+    click.echo("".join(note + "\n" for note in table.notes), nl=False)  # first: they say why a column may not be found
     steps = Kept(until_written=True)
     way = doors.way(table, options, trained)
     length = doors.MAX_LENGTH if options["max_length"] is None else options["max_length"]
@@ -126,7 +133,6 @@ def _score(file, table, out, force, seconds, start, options) -> None:
     table.refuse_taken([f"datadiet_{name}" for name in (*taken, *(("tags", "word") if way.kind == "tags" else ()))])
     if report and way.kind == "tags":
         raise InputError("datadiet score: --report shows rows of one class each, not tokens with tags; leave one of them away.")
-    click.echo("".join(note + "\n" for note in table.notes), nl=False)
     target = tables.like(table, out)
     try:
         audit, new, name = doors.audited(table, way, asked)
@@ -181,13 +187,14 @@ def prune(file, fraction, column, rule, offset, balanced, drop_wrong, unscored, 
         from datadiet.cli import parted
 
         unwanted = {"--balanced": balanced, "--drop-wrong": drop_wrong, "--label": label, "--sep": sep, "--encoding": encoding,
-                    "--quotes": quotes, "--force": force}  # fmt: skip
+                    "--quotes": quotes, "--force": force, "--seed": typed("seed")}  # fmt: skip
         parted.refused("prune", unwanted)
         how = {"column": column, "fraction": fraction, "rule": rule, "offset": offset, "unscored": unscored}
         parted.prune(file, out, engine, **how)
         return
     table = opened(file, sep, encoding, quotes)
     out = tables.placed(out, file, "kept", force)
+    click.echo("".join(note + "\n" for note in table.notes), nl=False)
     done = pruned.rows(
         table,
         column,
@@ -201,11 +208,11 @@ def prune(file, fraction, column, rule, offset, balanced, drop_wrong, unscored, 
         label=label,
     )
     tables.like(done.table, out).write(out, force)
-    click.echo("\n".join([*table.notes, *done.said]))
+    click.echo("\n".join(done.said))
     click.echo(f"{len(done.table)} of {len(table)} rows kept -> {out}")
 
 
 for command in (score, prune):
     for each in command.params:
-        if isinstance(each, click.Option) and not each.is_flag:
+        if not getattr(each, "is_flag", False):
             each.callback = not_empty

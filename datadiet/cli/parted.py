@@ -41,9 +41,13 @@ def score(file, out, engine: str, *, text, label, probs, score, encoder, max_len
     else:
         doors.refuse("--probs, where no text is encoded", encoder=encoder, max_length=max_length is not None)
         parts = pieces.parts(file, "datadiet score")
-        columns = named(parts, probs)
-        options |= {"probs": columns, "names": classes_of(columns, labels_in(parts, label))}
-        click.echo("; ".join(f"{column} is {name}" for column, name in zip(columns, options["names"], strict=True)) + ".")
+        columns = named(parts, probs, label)
+        if len(columns) == 1:
+            options |= {"probs": columns[0]}
+            click.echo(f"The numbers in {columns[0]!r} are taken in the order of the class numbers.")
+        else:
+            options |= {"probs": columns, "names": classes_of(columns, labels_in(parts, label))}
+            click.echo("; ".join(f"{column} is {name}" for column, name in zip(columns, options["names"], strict=True)) + ".")
     done = partitions.score(file, place, label=label, engine=engine, **options)
     click.echo(
         f"{done['rows']} rows in {len(done['partitions'])} partitions, {done['unscored']} of them without a score; "
@@ -51,14 +55,18 @@ def score(file, out, engine: str, *, text, label, probs, score, encoder, max_len
     )
 
 
-def named(parts, probs: str) -> list[str]:
-    """Columns of probabilities: names with commas between them, or a beginning of names and a star."""
+def named(parts, probs: str, label: str) -> list[str]:
+    """Columns of probabilities: names with commas between them, or a beginning of names and a star, but for the label."""
     import pyarrow.parquet as pq
 
+    from datadiet.tables.predicted import ARRAYS
+
+    if Path(probs).suffix.lower() in ARRAYS:
+        raise InputError("--probs: an array file does not go with --engine; write its columns into the table.")
     if not probs.endswith("*"):
         return [name.strip() for name in probs.split(",")]
     there = pq.read_schema(parts[0].file).names
-    found = [name for name in there if name.startswith(probs[:-1])]
+    found = [name for name in there if name.startswith(probs[:-1]) and name != label]
     if len(found) < 2:
         raise InputError(f"--probs: {len(found)} columns begin with {probs[:-1]!r}; the table has {', '.join(there[:20])}.")
     return found
@@ -70,22 +78,30 @@ def labels_in(parts, label: str) -> set[str]:
     import pyarrow.compute as pc
 
     from datadiet.audit import parts as pieces
+    from datadiet.tables.columns import plain_column
 
     part = next((each for each in parts if each.rows), None)
     try:
         _, batch = next(pieces.batches(part, [label], FIRST))
-        return set(pc.cast(pc.unique(batch[label]), pa.string()).to_pylist())
+        return set(pc.cast(pc.unique(plain_column(batch, label)), pa.string()).to_pylist())
     except (AttributeError, KeyError, pa.ArrowException):
         return set()
 
 
 def classes_of(columns: list[str], labels=frozenset()) -> list[str]:
-    """Classes by the names of their columns, less what these begin with alike up to a mark: the one after which most are labels,
-    among equals the last.
+    """Classes by the names of their columns: the labels, where these match all columns as in a table that is read whole; else the
+    names less what they begin with alike up to a mark, the one after which most are labels, among equals the last.
 
     >>> classes_of(["p_cat", "p_cow"]), classes_of(["cat", "dog"]), classes_of(["p_new-york", "p_new-delhi"], {"new-delhi"})
     (['cat', 'cow'], ['cat', 'dog'], ['new-york', 'new-delhi'])
+    >>> classes_of(["CAT_prob", "DOG_prob"], {"cat", "dog"})
+    ['cat', 'dog']
     """
+    from datadiet.tables.predicted import by_name
+
+    order = sorted(labels - {None})
+    if matched := by_name(columns, order):
+        return [order[matched.index(name)] for name in columns]
     alike = os.path.commonprefix(columns)
     cuts = [0, *(at + 1 for at, letter in enumerate(alike) if letter in "_-. /:")]
     return max(([name[cut:] for name in columns] for cut in reversed(cuts)), key=lambda names: len(labels & set(names)))

@@ -42,12 +42,16 @@ def scores_of(probs, labels, names=None) -> dict[str, np.ndarray]:
     labels : array [n]
         Labels as they were fitted, integers or strings.
     names : sequence [K], optional
-        Classes in the order of the columns; as :func:`out_of_fold` has them where left out.
+        Classes in the order of the columns. Where left out, the names of the columns of a DataFrame that are those of the labels;
+        else as :func:`out_of_fold` has them.
 
     Examples
     --------
     >>> scores_of([[0.75, 0.25], [0.75, 0.25]], ["a", "b"])["margin"]
     array([-0.5,  0.5])
     """
+    own = list(getattr(probs, "columns", ()))
+    if names is None and own and set(own) == set(as_array("hooks.scores_of", "labels", labels).ravel().tolist()):
+        names = own
     codes, _ = codes_of(labels, names, where="hooks.scores_of")
     return {name: score(probs, codes) for name, score in scores.SCORES.items()}

@@ -80,7 +80,7 @@ def write_dynamics(folder, ids, logits, labels) -> list[Path]:
     inside = Path(folder) / "training_dynamics"
     files = [inside / f"dynamics_epoch_{epoch}.jsonl" for epoch in range(len(logits))]
     _refuse_existing("hooks.write_dynamics", files)
-    inside.mkdir(parents=True, exist_ok=True)
+    _make("hooks.write_dynamics", inside)
     for epoch, file in enumerate(files):
         rows = zip(ids, logits[epoch].astype(np.float64).tolist(), labels.tolist(), strict=True)
         lines = [json.dumps({"guid": i, f"logits_epoch_{epoch}": z, "gold": y}) + "\n" for i, z, y in rows]
@@ -114,7 +114,7 @@ def write_metrics(folder, ids, logits, labels) -> Path:
     """Write :func:`metrics` as ``td_metrics.jsonl`` into `folder`; the file, which may not exist."""
     table, file = metrics(ids, logits, labels), Path(folder) / "td_metrics.jsonl"
     _refuse_existing("hooks.write_metrics", [file])
-    file.parent.mkdir(parents=True, exist_ok=True)
+    _make("hooks.write_metrics", file.parent)
     file.write_text("".join(json.dumps(row) + "\n" for row in table.to_dict("records")), encoding="utf-8")
     return file
 
@@ -218,3 +218,10 @@ def _refuse_existing(where: str, files) -> None:
     there = [str(file) for file in files if file.exists()]
     if there:
         raise InputError(f"{where}: {', '.join(there[:3])} exist(s); choose another folder.")
+
+
+def _make(where: str, folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:  # a file is in its place, or nothing may be written there
+        raise InputError(f"{where}: the folder {folder} cannot be made ({problem.strerror}); choose another.") from None

@@ -35,9 +35,10 @@ RESTORE = "Restore it with `git checkout -- results`, or publish its run again."
 
 def live(folder: Path | None = None) -> tuple[int, list[Finding]]:
     """How many runs the store in `folder` has, the live one where none is given, and the faults in it. Nothing is changed."""
-    folder = folder or paths.store()
+    named, folder = folder, folder or paths.store()
     if not (folder / "runs.sqlite").is_file():
-        return 0, []
+        lacks = Finding(str(folder), "it holds no store: runs.sqlite is not there", "Name the folder that $DATADIET_STORE named.")
+        return 0, [lacks] if named else []
     try:
         with database.opened(folder) as db:
             broken = [line[0] for line in db.execute("PRAGMA integrity_check") if line[0] != "ok"]

@@ -8,11 +8,14 @@ import json
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from datadiet.errors import InputError
 from datadiet.tables import files
 from datadiet.tables.table import Table
+
+PLAIN = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}  # what Arrow can take rows of
 
 
 class Columns(Table):
@@ -42,9 +45,9 @@ class Columns(Table):
         return found if names is None else [class_name(value, names, name) for value in found]
 
     def take(self, positions):
-        positions = np.asarray(positions, np.int64)
+        positions = self.at(positions)
         out = copy.copy(self)
-        out.arrow = with_range(self.arrow).take(pa.array(positions))
+        out.arrow = selected(with_range(self.arrow), positions)
         out.columns = tuple(out.arrow.column_names)
         return out
 
@@ -85,6 +88,34 @@ def with_range(arrow, first: int = 0):
         return arrow.append_column(column, values).replace_schema_metadata(metadata)
     except (TypeError, KeyError, ValueError, AttributeError, OverflowError, pa.ArrowException):  # no index that pandas wrote
         return arrow
+
+
+def selected(arrow, rows):
+    """Rows of a table (or batch): those at positions, or those that a mask of booleans names.
+
+    Arrow cannot take rows of views (``string_view``), so those go through plain texts and back.
+
+    >>> selected(pa.table({"a": pa.array(["x", "y"], pa.string_view())}), np.array([False, True]))["a"].to_pylist()
+    ['y']
+    """
+    rows, plain = pa.array(rows), pa.schema([field.with_type(PLAIN.get(field.type, field.type)) for field in arrow.schema])
+    through = arrow if plain.equals(arrow.schema) else arrow.cast(plain)
+    out = through.filter(rows) if pa.types.is_boolean(rows.type) else through.take(rows)
+    return out if through is arrow else out.cast(arrow.schema)
+
+
+def plain_column(batch: pa.RecordBatch, name: str) -> pa.Array:
+    """A column of a batch, to compute with: no views; of ClassLabel the names of the classes, null for a number below 0.
+
+    The same as :func:`class_name` of each cell.
+    """
+    found, names = batch[name], class_names(batch.schema, name)
+    if names is None or not pa.types.is_integer(found.type):
+        return found.cast(PLAIN.get(found.type, found.type))
+    odd = found.filter(pc.greater_equal(found, len(names))).drop_null()
+    if len(odd):
+        class_name(odd[0].as_py(), names, name)  # says what is wrong
+    return pa.array(names, pa.string()).take(pc.if_else(pc.less(found, 0), pa.scalar(None, found.type), found))
 
 
 def class_names(schema: pa.Schema, name: str) -> list[str] | None:

@@ -106,7 +106,9 @@ def typed(name: str, value) -> str:
 
 
 def as_json(name: str, value) -> str:
-    """A value as JSON; dates, bytes and the like have no form there."""
+    """A value as JSON; dates are texts, an infinity is Infinity as in new columns; bytes and the like have no form there."""
+    if isinstance(value, float) and math.isinf(value):
+        return json.dumps(value)
     try:
         return json.dumps(None if isinstance(value, float) and math.isnan(value) else value, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError):

@@ -4,7 +4,6 @@
 import copy
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
 from datadiet.errors import InputError
@@ -32,7 +31,7 @@ class Saved(Columns):
         super().__init__(arrow.cast(dataset.features.arrow_schema), notes)
 
     def take(self, positions):
-        return Saved(self.dataset.select(np.asarray(positions, np.int64)), self.notes)
+        return Saved(self.dataset.select(self.at(positions)), self.notes)
 
     def added(self, new):
         dataset = self.dataset

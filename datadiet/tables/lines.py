@@ -6,11 +6,9 @@ New keys are put before the last bracket of an object, so that numbers keep thei
 import copy
 import json
 
-import numpy as np
-
 from datadiet.errors import InputError
 from datadiet.tables import charset, files
-from datadiet.tables.table import Table
+from datadiet.tables.table import Table, simple_values
 
 LINE = b"\n"
 
@@ -40,19 +38,14 @@ class Lines(Table):
         return [json.loads(row).get(name) for row in self.rows]
 
     def take(self, positions):
-        positions = np.asarray(positions, np.int64).tolist()
+        positions = self.at(positions).tolist()
         out = copy.copy(self)
         out.rows, out.gaps, out.lines = ([each[i] for i in positions] for each in (self.rows, self.gaps, self.lines))
         out.new = {name: [values[i] for i in positions] for name, values in self.new.items()}
         return out
 
     def added(self, new):
-        for name, values in new.items():
-            for value in values:
-                if not isinstance(value, str | int | float | bool | None):
-                    raise InputError(
-                        f"tables: the new column {name!r} holds {type(value).__name__}; give numbers, strings or None."
-                    )
+        simple_values(new)
         out = copy.copy(self)
         out.new = self.new | {name: list(values) for name, values in new.items()}
         out.columns = (*self.columns, *new)

@@ -1,6 +1,7 @@
 """Predictions made elsewhere: probabilities in columns of a table, or in an array file beside it."""
 
 import itertools
+import json
 import os
 import re
 import zipfile
@@ -11,8 +12,9 @@ import numpy as np
 
 from datadiet.errors import InputError
 from datadiet.scores._checks import ROW_SUM_TOLERANCE
+from datadiet.tables.columns import Columns, class_names
 from datadiet.tables.labels import Classes, folded, shown_name
-from datadiet.tables.table import Table, listed, many, some, way_to_a_number
+from datadiet.tables.table import Table, blank, listed, many, some, way_to_a_number
 
 ARRAYS = (".npy", ".npz")
 MOST = 1000  # classes for which other orders of the columns are looked at
@@ -28,7 +30,7 @@ def probabilities(table: Table, asked: str, groups: Classes) -> tuple[np.ndarray
         An array file (.npy, or .npz with one array); or the name of one column of lists of K numbers; or names of columns with
         commas between them; or a beginning of names and a star, "p_*". Where names, less what they begin or end with alike, are
         those of the classes, they say which is which; else their order is that of the classes in alphabetical order, or, where
-        these are whole numbers, in the order of the numbers if the predictions agree with more labels so.
+        these are whole numbers or those of ClassLabel, in the order of the numbers if the predictions agree with more labels so.
 
     Raises
     ------
@@ -36,6 +38,7 @@ def probabilities(table: Table, asked: str, groups: Classes) -> tuple[np.ndarray
         No such file or column, another number of rows or classes, cells that are no numbers, rows that are no probabilities,
         columns that seem to belong to other classes than they are taken for.
     """
+    numbers_of = class_numbers(table, groups)
     if Path(asked).suffix.lower() in ARRAYS:
         names, found = None, fitting(_array(Path(asked)), Path(asked).name, table, groups)
     else:
@@ -59,12 +62,13 @@ def probabilities(table: Table, asked: str, groups: Classes) -> tuple[np.ndarray
                 f"({listed(groups.names, 10)}); give a column for each class{other_way(names, groups)}."
             )
         else:
-            names = by_name(names, groups) or names
+            matched = by_name(names, groups.names) or by_name(names, numbers_of)
+            names = matched or names
             found = np.stack([numbers(table, name) for name in names], 1)
     _whole(table, groups, found, names)
-    if names is not None and by_name(names, groups) is not None:
+    if names is not None and matched is not None:
         return found, "Columns of probabilities were matched with classes by their names."
-    return in_order(found, names, Path(asked).name, groups)
+    return in_order(found, names, Path(asked).name, groups, numbers_of)
 
 
 def columns(table: Table, asked: str, label: str | None = None) -> list[str]:
@@ -100,8 +104,11 @@ def fitting(found: np.ndarray, name: str, table: Table, groups: Classes) -> np.n
 
 
 def in_lists(table: Table, name: str) -> np.ndarray | None:
-    """A column of lists of numbers as an array [rows, K], NaN where a cell is empty; None where its cells are no lists."""
-    cells = table.cells(name)
+    """A column of lists of numbers, in a text file as JSON has them, as an array [rows, K]; NaN where a cell is empty.
+
+    None where its cells are no lists.
+    """
+    cells = [None if blank(cell) else as_list(cell, name) for cell in table.cells(name)]
     there = [cell for cell in cells if cell is not None]
     if not there or not all(isinstance(cell, list) for cell in there):
         return None
@@ -114,6 +121,19 @@ def in_lists(table: Table, name: str) -> np.ndarray | None:
         return np.array([[np.nan] * lengths[0] if cell is None else cell for cell in cells], np.float64)
     except (TypeError, ValueError) as problem:
         raise InputError(f"--probs: the lists in {name!r} hold more than numbers ({problem}); give numbers.") from None
+
+
+def as_list(cell, name: str):
+    """A cell; a text in square brackets as the list that it is, as pandas writes lists to a text file."""
+    if not isinstance(cell, str) or cell.strip()[:1] != "[":
+        return cell
+    try:
+        return json.loads(cell)
+    except (ValueError, RecursionError):
+        raise InputError(
+            f"--probs: {name!r} holds {cell[:40]!r}, which is no list as JSON has it; write [0.25, 0.75], or a column for each "
+            "class."
+        ) from None
 
 
 def numbers(table: Table, name: str) -> np.ndarray:
@@ -153,29 +173,37 @@ def _whole(table: Table, groups: Classes, found: np.ndarray, names) -> None:
         )
 
 
-def by_name(names, groups: Classes) -> list[str] | None:
+def class_numbers(table: Table, groups: Classes) -> list[str]:
+    """Numbers of the classes, by the description of ClassLabel, or because their names are whole numbers; else none."""
+    described = class_names(table.arrow.schema, groups.column) if isinstance(table, Columns) else None
+    if described is not None:
+        return [str(described.index(name)) for name in groups.names]
+    return list(groups.names) if all(re.fullmatch(r"0|-?[1-9]\d*", name) for name in groups.names) else []
+
+
+def by_name(names, classes) -> list[str] | None:
     """Columns in the order of the classes, where names, less what they begin or end with alike, are the classes; case may differ.
 
-    >>> by_name(["dog_prob", "cat_prob"], Classes("animal", ("cat", "dog"), np.array([0, 1]), np.array([1, 1]), ()))
+    >>> by_name(["dog_prob", "cat_prob"], ["cat", "dog"])
     ['cat_prob', 'dog_prob']
     """
     first, last = (len(os.path.commonprefix(each)) for each in (names, [name[::-1] for name in names]))
     for change in (str, folded):
-        classes = [change(each) for each in groups.names]
+        wanted = [change(each) for each in classes]
         for cut, end in itertools.product(range(first, -1, -1), range(last, -1, -1)):
             middles = [change(name[cut : len(name) - end]) for name in names]
-            if len(set(middles)) == len(middles) and set(middles) == set(classes):
-                return [names[middles.index(each)] for each in classes]
+            if len(set(middles)) == len(middles) and set(middles) == set(wanted):
+                return [names[middles.index(each)] for each in wanted]
     return None
 
 
-def in_order(found: np.ndarray, names, source: str, groups: Classes) -> tuple[np.ndarray, str]:
+def in_order(found: np.ndarray, names, source: str, groups: Classes, numbers_of) -> tuple[np.ndarray, str]:
     """Probabilities whose columns no name matches with classes, and the order that they are taken in, in words."""
     labelled = groups.of >= 0
     given, best = groups.of[labelled], found[labelled].argmax(1)
     order, said = np.arange(len(groups.names)), "in alphabetical order"  # the place among the columns of each class
-    if all(re.fullmatch(r"0|-?[1-9]\d*", name) for name in groups.names):
-        by_number = np.argsort(np.argsort([int(name) for name in groups.names]))
+    if numbers_of:
+        by_number = np.argsort(np.argsort([int(number) for number in numbers_of]))
         if (by_number != order).any():
             letters, digits = ((best == places[given]).mean() for places in (order, by_number))
             order = by_number if digits > letters else order

@@ -168,6 +168,12 @@ def rows(
                 f"datadiet prune: the column {column!r} holds no number in any of {n} rows; name the score column "
                 f"with --score, or score the table first."
             )
+        least = scored[scores[scored] == -np.inf]
+        if len(least):
+            raise InputError(
+                f"datadiet prune: {many(len(least))} the score -inf in {column!r} (the first is {table.where(least[0])}); score "
+                "these rows again, or empty their cells."
+            )
         even = groups if balanced in (None, label) else classes(table, balanced)
         labels = None if balanced is None else every_class(table, even, scored)
         chosen = scored[prune.keep(scores[scored], keep, rule, offset=offset, labels=labels, seed=seed)]
@@ -235,6 +241,12 @@ def wrong(table: Table, limit: float) -> np.ndarray:
         raise InputError(
             "datadiet prune: the column datadiet_wrong is empty, as it is where planted flips were not found; take "
             "--drop-wrong away, or score the table in another way."
+        )
+    odd = np.flatnonzero((found < 0) | (found > 1))
+    if len(odd):
+        raise InputError(
+            f"datadiet prune: {many(len(odd))} no probability in datadiet_wrong (the first is {table.where(odd[0])}, with "
+            f"{found[odd[0]]:g}); --drop-wrong reads numbers from 0 to 1."
         )
     return found
 

@@ -36,8 +36,19 @@ class Table:
         raise NotImplementedError
 
     def take(self, positions) -> "Table":
-        """The rows at `positions`, in that order."""
+        """The rows at `positions`, whole numbers from 0, in that order."""
         raise NotImplementedError
+
+    def at(self, positions) -> np.ndarray:
+        """Positions of rows as int64, refused where they are none: a mask would be read as the rows 0 and 1."""
+        found = np.asarray(positions)
+        odd = found.ndim != 1 or found.dtype.kind not in "iu" and len(found) > 0
+        if odd or len(found) and not 0 <= found.min() <= found.max() < len(self):
+            raise InputError(
+                f"tables.take: positions of shape {found.shape} and type {found.dtype}; give whole numbers from 0 to "
+                f"{len(self) - 1} (of a mask, np.flatnonzero)."
+            )
+        return found.astype(np.int64)
 
     def added(self, new: dict) -> "Table":
         """The table with columns of plain Python values, checked by :meth:`with_columns`, at its end."""
@@ -60,7 +71,9 @@ class Table:
         if name not in self.columns:
             near = difflib.get_close_matches(name, self.columns, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
-            raise InputError(f"{operation}: there is no {kind}column {name!r}; {hint}the table has {listed(self.columns)}.")
+            whole = len(self.columns) == 1 and name in self.columns[0]  # all names in one
+            way = " Its names stand behind each other: name their separator with --sep." if whole else ""
+            raise InputError(f"{operation}: there is no {kind}column {name!r}; {hint}the table has {listed(self.columns)}.{way}")
         if self.columns.count(name) > 1:
             raise InputError(
                 f"{operation}: {self.columns.count(name)} columns are named {name!r}, so the {kind}column is not "
@@ -82,7 +95,7 @@ class Table:
         Parameters
         ----------
         new : dict of sequences
-            Name -> a value a row: numbers, strings, None. None and NaN are an empty cell, or null.
+            Name -> a value a row: numbers, strings, None. None, NaN and NA are an empty cell, or null.
 
         Raises
         ------
@@ -184,14 +197,24 @@ def way_to_a_number(cell) -> str:
 
 
 def plain(value):
-    """A value of a new column as Python's own; NaN is None.
+    """A value of a new column as Python's own; NaN and the NA of pandas are None.
 
     >>> plain(np.float64(0.5)), plain(np.nan), plain(np.int64(3)), plain(np.str_("a"))
     (0.5, None, 3, 'a')
     """
     if isinstance(value, np.generic):
         value = value.item()
+    if type(value).__name__ in ("NAType", "NaTType"):  # of pandas, which is not loaded for this
+        return None
     return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def simple_values(new: dict) -> None:
+    """Refuse new columns whose values a text file has no one form for: lists, dates, tensors."""
+    for name, values in new.items():
+        for value in values:
+            if not isinstance(value, str | int | float | bool | None):
+                raise InputError(f"tables: the new column {name!r} holds {type(value).__name__}; give numbers, strings or None.")
 
 
 def blank(value) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from datadiet.errors import InputError
 from datadiet.tables import charset, files, joined, scan
 from datadiet.tables.found import SEPARATORS, declared, headless, line_end, repeated, separator
-from datadiet.tables.table import Table, listed, some
+from datadiet.tables.table import Table, listed, simple_values, some
 
 BLANK = b" \t\r\n"
 
@@ -51,7 +51,7 @@ class Text(Table):
         return [text(cell) for cell in raw]
 
     def take(self, positions):
-        positions = np.asarray(positions, np.int64)
+        positions = self.at(positions)
         out = copy.copy(self)
         for each in ("starts", "stops", "bodies", "ends", "bounds", "lines"):
             setattr(out, each, getattr(self, each)[positions])
@@ -59,6 +59,7 @@ class Text(Table):
         return out
 
     def added(self, new):
+        simple_values(new)
         out = copy.copy(self)
         out.new = self.new | {name: [self.cell(value) for value in values] for name, values in new.items()}
         out.columns = (*self.columns, *new)

@@ -111,7 +111,8 @@ def _text_model(folder):
 @pytest.mark.parametrize(
     "options, said",
     [(["--trained"], "--trained does not go with a folder of images"), (["--text", "path"], "--text does not go"),
-     (["--score", "el3n"], "unknown score 'el3n'"), (["--sep", ";"], "mean nothing to")],
+     (["--score", "el3n"], "unknown score 'el3n'"), (["--sep", ";"], "mean nothing to"),
+     (["--max-length", "128"], "--max-length does not go with a folder of images")],
 )  # fmt: skip
 def test_options_that_images_do_not_have(pets, options, said):
     refused(call("score", "pets", *options), said)
@@ -355,7 +356,7 @@ def test_a_folder_of_parquet_files_is_scored_and_pruned(parts, tmp_path):
     [(["--probs", "p_*"], "name them with --label"), (["--label", "label"], "either --text or --probs"),
      (["--label", "label", "--probs", "q_*"], "0 columns begin with 'q_'"),
      (["--label", "label", "--probs", "p_*", "--report", "r.html"], "--report does not go with --engine"),
-     (["--label", "label", "--probs", "p_*", "--max-length", "64"], "--max-length does not go with --probs, where no text"),
+     (["--label", "label", "--probs", "p_*", "--max-length", "128"], "--max-length does not go with --probs, where no text"),
      (["--label", "label", "--probs", "p_cat,p_dog"], "no column 'p_dog'")],
 )  # fmt: skip
 def test_bad_requests_of_partitions(parts, options, said, tmp_path):

@@ -110,6 +110,8 @@ def five_minutes_are_ahead():
     rows = {name: (part.set_index("peer").loc["datadiet 30s"], part.set_index("peer").loc["fine-tuned"])
             for name, part in long.groupby("set") if {"datadiet 5min", "fine-tuned"} <= set(part["peer"])}
     assert min(each["draws"] for both in rows.values() for each in both) >= 5
+    machines = table.groupby(table["peer"].isin(["datadiet 30s", "frozen features"]))["hardware"].unique()
+    assert not set(machines[True]) & set(machines[False]), "the page says that the rows are of two processors"
     behind = short.query("peer == 'fine-tuned' and high < 0")["set"].tolist()
     return behind == ["trec6"] and {name: tuple(map(sign, both)) for name, both in rows.items()} == {
         "trec6": (1, 1), "sst2_sentences": (1, 0), "utterances": (0, 0)}

@@ -1,8 +1,7 @@
 """Fine-tuned models as members of the pool: an encoder trained on two thirds of the rows predicts the last third, three times.
 
 Such a round joins where the budget has room for it. More time goes into more rounds, each with folds of its own, before it goes
-into more epochs: models that train for long learn the wrong labels, too. The pool's weights say what each was worth. Where there
-is not even room for one round, two models share the rows, half each.
+into more epochs. The pool's weights say what each was worth. Where there is no room for one round, two models share the rows.
 """
 
 import numpy as np

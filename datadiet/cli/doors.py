@@ -13,8 +13,6 @@ from datadiet.audit.kept import Kept
 from datadiet.errors import InputError
 from datadiet.tables import folders, guess, predicted, tagged
 
-MAX_LENGTH = 128  # tokens that are read of a text, where --max-length does not say
-
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
@@ -61,8 +59,6 @@ class Way:
 def way(table, options: dict, trained: bool) -> Way:
     """The way that the table and the options ask for; says which columns were found, and the classes."""
     text, label, probs = options["text"], options["label"], options["probs"]
-    if probs:
-        refuse("--probs, where no text is encoded", encoder=options["encoder"], max_length=options["max_length"] is not None)
     pair = (options["tokens"], options["tags"]) if options["tokens"] else None
     if pair is None and text is None and probs is None:
         pair = tagged.found(table)
@@ -85,8 +81,7 @@ def way(table, options: dict, trained: bool) -> Way:
         known = label or guess.label(table, predicted.columns(table, probs))
         found = guess.Guess(None, known, None, "" if label else f"Column found: the label {known!r}. Name another with --label.")
     elif isinstance(table, folders.Pictures):
-        refuse("a folder of images", trained=trained, text=text, text_pair=options["text_pair"], label=label,
-               max_length=options["max_length"] is not None)  # fmt: skip
+        refuse("a folder of images", trained=trained, text=text, text_pair=options["text_pair"], label=label)
         found = guess.Guess(None, "label", None, "")
     else:
         beside = predicted.columns(table, probs) if probs and probs != "*" else []

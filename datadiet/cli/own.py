@@ -64,7 +64,7 @@ def opened(file, sep, encoding, quotes):
 @click.option("--probs", metavar="COLUMNS|FILE", help="Predictions made elsewhere, out of fold: 'p_*', a,b,c or an .npy file.")
 @click.option("--trained", is_flag=True, help="Read scores off models that train on the rows: AUM, forgetting, EL2N, ...")
 @click.option("--encoder", help="Of texts: minilm (the usual one), minilm-mean; a folder or an id of the hub, of images too.")
-@click.option("--max-length", type=int, show_default="128", help="Tokens that are read of a text.")
+@click.option("--max-length", default=128, show_default=True, help="Tokens that are read of a text.")
 @click.option("--precision", default="float32", show_default=True, help="With --trained, of the scoring passes: or bfloat16.")
 @click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write a report to send, one HTML file.")
 @engine_option
@@ -87,6 +87,10 @@ def score(file, sep, encoding, quotes, out, force, **options):
     from datadiet.errors import InputError
 
     start, seconds = time.monotonic(), clock.seconds(options["budget"])
+    if options["probs"]:
+        for name in filter(typed, ("encoder", "max_length")):
+            option = name.replace("_", "-")
+            raise InputError(f"datadiet score: --{option} does not go with --probs, where no text is encoded; leave it away.")
     if options["engine"]:
         from datadiet.cli import parted
 
@@ -127,8 +131,9 @@ def _score(file, table, out, force, seconds, start, options) -> None:
     click.echo("".join(note + "\n" for note in table.notes), nl=False)  # first: they say why a column may not be found
     steps = Kept(until_written=True)
     way = doors.way(table, options, trained)
-    length = doors.MAX_LENGTH if options["max_length"] is None else options["max_length"]
-    asked = doors.Asked(score, seconds, start, options["encoder"], length, options["precision"], steps)
+    if way.kind == "pictures":
+        doors.refuse("a folder of images", max_length=typed("max_length"))
+    asked = doors.Asked(score, seconds, start, options["encoder"], options["max_length"], options["precision"], steps)
     taken = ("wrong", "class", "runs", *([score] if score else way.scores))
     table.refuse_taken([f"datadiet_{name}" for name in (*taken, *(("tags", "word") if way.kind == "tags" else ()))])
     if report and way.kind == "tags":

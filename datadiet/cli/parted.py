@@ -26,7 +26,6 @@ def score(file, out, engine: str, *, text, label, probs, score, encoder, max_len
     """Score partition by partition, and say what was done."""
     from datadiet.audit import partitions
     from datadiet.audit import parts as pieces
-    from datadiet.cli import doors
 
     if label is None or (text is None) == (probs is None):
         raise InputError(
@@ -36,10 +35,8 @@ def score(file, out, engine: str, *, text, label, probs, score, encoder, max_len
     place = placed(file, out, "scored")
     options = {"use": (score,)} if score else {}
     if probs is None:
-        options |= {"text": text, "encoder": encoder or "minilm-mean"}
-        options |= {} if max_length is None else {"max_length": max_length}
+        options |= {"text": text, "encoder": encoder or "minilm-mean", "max_length": max_length}
     else:
-        doors.refuse("--probs, where no text is encoded", encoder=encoder, max_length=max_length is not None)
         parts = pieces.parts(file, "datadiet score")
         columns = named(parts, probs, label)
         if len(columns) == 1:

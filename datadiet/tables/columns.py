@@ -15,7 +15,7 @@ from datadiet.errors import InputError
 from datadiet.tables import files
 from datadiet.tables.table import Table
 
-PLAIN = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}  # what Arrow can take rows of
+PLAIN = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}  # types without rows to take -> those with
 
 
 class Columns(Table):

@@ -203,8 +203,8 @@ class Soft(_Resumable):
 
     In each epoch the examples whose latest training loss lies below the mean are a group of which ``round(drop * count)``, drawn
     anew, are left out; the losses of those kept count ``1 / (1 - drop)``-fold, so that the expected gradient stays that of
-    the whole set. Losses are those of the training passes made anyway: nothing is scored. The first epoch sees everything,
-    and so does the last share of epochs.
+    the whole set, up to the rounding. Losses are those of the training passes made anyway: nothing is scored. The first epoch
+    sees everything, and so does the last share of epochs.
 
     Parameters
     ----------
@@ -213,7 +213,8 @@ class Soft(_Resumable):
     drop : float
         Share of the well-learned group that is left out, in [0, 1).
     full_last : float
-        Share of the epochs, at the end and rounded up, that train on everything, in [0, 1]. (The paper's delta is 1 minus it.)
+        Share of the epochs, at the end and rounded up, that train on everything, in [0, 1]. (1 minus the delta of the
+        released code.)
     seed : int
         Draws the examples that are left out.
 

@@ -5,11 +5,14 @@ import json
 import datasets
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
 from datadiet import cli, scores, tables
+from datadiet.audit import parts as pieces
 from datadiet.audit import pictures, planted, tagged, trained
 from datadiet.cli import parted
 from datadiet.errors import InputError
@@ -372,6 +375,50 @@ def test_what_partitions_do_not_have_is_said(parts):
     assert parted.classes_of(["prob.a_b", "prob.a_c"]) == ["b", "c"]
     assert parted.classes_of(["prob.a_b", "prob.a_c"], {"a_b", "z"}) == ["a_b", "a_c"]
     assert parted.classes_of(["a_b", "a_c"], {"a_b", None}) == ["a_b", "a_c"]
+
+
+def test_classes_that_only_late_rows_have_are_matched_with_their_columns(parts, tmp_path):
+    for number, file in enumerate(sorted((tmp_path / "table").glob("*.parquet"))):
+        old = pd.read_parquet(file).rename(columns={"p_cat": "P_CAT", "p_cow": "P_COW"})
+        old.assign(label=old["label"] if number == 2 else "cat").to_parquet(file, index=False)
+    result = call("score", "table", "--label", "label", "--probs", "P_*", "--engine", "here")
+    assert result.exit_code == 0 and "P_CAT is cat; P_COW is cow." in result.stdout, result.output
+
+
+@pytest.mark.parametrize("kind", [str, "category", "class numbers"])
+def test_lists_of_probabilities_of_partitions(parts, tmp_path, kind):
+    for number, file in enumerate(sorted((tmp_path / "table").glob("*.parquet"))):
+        old = pd.read_parquet(file)
+        label = (old["label"] == "cow").astype(int) if kind == "class numbers" else old["label"].astype(kind)
+        lists = old[["p_cat", "p_cow"]].to_numpy().tolist() if number else [None] * len(old)  # no row of the first has any
+        table = pa.table({"label": pa.Array.from_pandas(label), "p": pa.array(lists, pa.list_(pa.float64()))})
+        pq.write_table(table, file)
+    result = call("score", "table", "--label", "label", "--probs", "p", "--engine", "here")
+    order = "the order of the class numbers" if kind == "class numbers" else "alphabetical order: cat, cow"
+    assert result.exit_code == 0 and f"The numbers in 'p' are the classes in {order}." in result.stdout, result.output
+    assert "20 of them without a score" in result.stdout
+    found = pd.concat([pd.read_parquet(file) for file in sorted((tmp_path / "table.scored").glob("*.parquet"))])
+    right = scores.el2n(parts[["p_cat", "p_cow"]].to_numpy(), (parts["label"] == "cow").astype(int).to_numpy())
+    np.testing.assert_allclose(found["datadiet_el2n"][20:], right[20:])
+
+
+def test_lists_of_probabilities_that_are_no_order_of_the_classes_are_refused(parts, tmp_path):
+    one = parts.assign(p=parts[["p_cow", "p_cat"]].to_numpy().tolist())
+    one["label"] = np.where(one["p_cow"] > 0.5, "cow", "cat")
+    one[["label", "p"]].to_parquet("one.parquet")
+    options = ("--label", "label", "--probs", "p", "--engine", "here")
+    refused(call("score", "one.parquet", *options), "predictions agree with 0% of the labels", "cow, cat it would be 100%")
+    one.assign(p=[[*each, 0.0] for each in one["p"]]).to_parquet("one.parquet")
+    refused(call("score", "one.parquet", *options), "3 probabilities a row for 2 classes (cat, cow)")
+    one.assign(label=[[each] for each in one["label"]]).to_parquet("one.parquet")
+    refused(call("score", "one.parquet", *options), "'label' has type list", "name a column of classes")
+    refused(call("score", "one.parquet", "--label", "labels", *options[2:]), "no column 'labels'")
+
+
+def test_a_column_of_more_values_than_classes_is_refused(parts, monkeypatch):
+    monkeypatch.setattr(pieces, "MOST", 1)
+    options = ("--label", "label", "--probs", "p_*", "--engine", "here")
+    refused(call("score", "table", *options), "'label' holds more than 1 different values; name a column of classes")
 
 
 def test_names_of_classes_that_begin_alike_are_those_of_the_labels(parts, tmp_path):

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from datadiet import prune, scores
+from datadiet.audit import given
 from datadiet.audit import parts as pieces
 from datadiet.errors import InputError
-from datadiet.tables.columns import class_names, plain_column, selected, with_range
+from datadiet.tables.columns import class_names, selected, with_range
 
 SCORES = scores.SCORES
 BITS = 16  # of a score that one pass of `keep` settles; four passes settle all 64
@@ -93,7 +93,7 @@ def score(
     pieces.check_output(source, out, name)
     todo = pieces.parts(source, name)
     columns = [label] + ([text] if text else [probs] if isinstance(probs, str) else list(probs))
-    _there(todo, columns, [f"datadiet_{each}" for each in use] + ["datadiet_class"] * bool(text), name)
+    require(todo, columns, [f"datadiet_{each}" for each in use] + ["datadiet_class"] * bool(text), name)
     names = names if text else _described(todo, label, names)
     settings = {"label": label, "probs": probs if text or isinstance(probs, str) else list(probs), "text": text, "use": list(use),
                 "names": None if names is None else list(map(str, names))}  # fmt: skip
@@ -102,7 +102,7 @@ def score(
         return _score, part, str(Path(out).absolute() / part.name), settings, batch
 
     if text is None:
-        make = partial(_of_columns, settings)
+        make = partial(given.of_columns, settings)
         return pieces.carry_out(todo, out, settings, lambda part: (*job(part), make), engine, name)
     from datadiet.audit import sampled
 
@@ -118,7 +118,8 @@ def score(
     return pieces.carry_out(todo, out, settings, with_model, engine, name)
 
 
-def _there(todo, columns, new, name: str) -> None:
+def require(todo, columns, new, name: str) -> None:
+    """Refuse a table that lacks one of `columns`, or has one of the `new` ones."""
     import pyarrow.parquet as pq
 
     has = pq.read_schema(todo[0].file).names if todo else columns
@@ -138,8 +139,8 @@ def _described(todo, label: str, names) -> list[str] | None:
     if described is None or names is None:
         return described if names is None else names
     numbers = {str(number): each for number, each in enumerate(described)}
-    given = list(map(str, names))
-    return [numbers[each] for each in given] if set(given) == set(numbers) != set(described) else given
+    asked = list(map(str, names))
+    return [numbers[each] for each in asked] if set(asked) == set(numbers) != set(described) else asked
 
 
 def _score(part, target: str, settings: dict, rows: int, make) -> dict:
@@ -160,61 +161,6 @@ def _score(part, target: str, settings: dict, rows: int, make) -> dict:
         return batch, int((~complete).sum())
 
     return pieces.write(part, target, pieces.recipe(settings, part), rows, change)
-
-
-def _of_columns(settings: dict, at: int, batch: pa.RecordBatch):
-    """The rows that have a label and every probability: which, their probabilities [n, K], their class numbers [n]."""
-    label, probs = plain_column(batch, settings["label"]), settings["probs"]
-    if isinstance(probs, str):
-        lists = plain_column(batch, probs)
-        if not (pa.types.is_list(lists.type) or pa.types.is_large_list(lists.type) or pa.types.is_fixed_size_list(lists.type)):
-            raise InputError(f"partitions.score: {probs!r} has type {lists.type}; give a column of lists, or a list of columns.")
-        complete = pieces.valid(label) & pieces.valid(lists)
-        lengths = np.unique(pc.list_value_length(lists).to_numpy(zero_copy_only=False)[complete]) if len(batch) else []
-        if len(lengths) > 1:
-            raise InputError(
-                f"partitions.score: lists of {int(lengths[0])} and of {int(lengths[-1])} numbers in {probs!r}; give one "
-                "number for each class."
-            )
-        chosen = lists.filter(pa.array(complete))
-        table = _numbers(chosen.flatten(), probs, "partitions.score").to_numpy(zero_copy_only=False).reshape(len(chosen), -1)
-        whole = ~np.isnan(table.astype(np.float64)).any(1) if len(chosen) else np.zeros(0, bool)
-        complete[np.flatnonzero(complete)[~whole]] = False
-        table = table[whole]
-    else:
-        columns = [_numbers(batch[each], each, "partitions.score") for each in probs]
-        complete = pieces.valid(label) & np.logical_and.reduce([pieces.valid(each) for each in columns])
-        table = np.stack([each.filter(pa.array(complete)).to_numpy(zero_copy_only=False) for each in columns], 1)
-    return complete, table, codes_of(label.filter(pa.array(complete)), settings["names"]), {}
-
-
-def _numbers(values: pa.Array, name: str, operation: str) -> pa.Array:
-    """The values, refused where they are no numbers; decimals as float64."""
-    kind = values.type
-    if pa.types.is_decimal(kind) or pa.types.is_null(kind):
-        return values.cast(pa.float64())
-    if not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
-        raise InputError(f"{operation}: {name!r} has type {kind}; give a column of numbers.")
-    return values
-
-
-def codes_of(labels: pa.Array, names) -> np.ndarray:
-    """Class numbers: those given, or positions of labels, written as they are typed, in `names`."""
-    if names is None:
-        if not pa.types.is_integer(labels.type):
-            raise InputError(
-                f"partitions.score: labels have type {labels.type}; give class numbers, or `names`, the classes in the order "
-                "of the probabilities."
-            )
-        return labels.to_numpy(zero_copy_only=False)
-    codes = pc.index_in(pc.cast(labels, pa.string()), pa.array(names, pa.string()))
-    if codes.null_count:
-        odd = labels.filter(pc.is_null(codes))[0].as_py()
-        raise InputError(
-            f"partitions.score: the label {odd!r} is none of the {len(names)} classes ({', '.join(map(str, names[:10]))}); name "
-            "every class, or empty these labels."
-        )
-    return codes.to_numpy(zero_copy_only=False).astype(np.int64)
 
 
 # --- Pruning
@@ -251,7 +197,7 @@ def keep(source, out, column: str, fraction: float, rule: str = "hardest", offse
         raise InputError(f"{name}: unscored={unscored!r}; choose 'refuse', 'keep' or 'drop'.")
     pieces.check_output(source, out, name)
     todo = pieces.parts(source, name)
-    _there(todo, [column], [], name)
+    require(todo, [column], [], name)
     counts = pieces.each([(_known, part, column, batch) for part in todo], engine, name, "counting scores")
     n = sum(counts)
     empty = sum(part.rows for part in todo) - n
@@ -280,7 +226,7 @@ def keep(source, out, column: str, fraction: float, rule: str = "hardest", offse
 
 def _keys(batch: pa.RecordBatch, column: str) -> tuple[np.ndarray, np.ndarray]:
     """Rows with a score [n], bool, and the scores of these as uint64 in the order of the ranking: the hardest is the smallest."""
-    values = _numbers(batch[column], column, "partitions.keep")
+    values = given.numbers(batch[column], column, "partitions.keep")
     there = pieces.valid(values)
     numbers = values.filter(pa.array(there)).to_numpy(zero_copy_only=False).astype(np.float64)
     if (numbers == -np.inf).any():

@@ -22,9 +22,11 @@ from tqdm import tqdm
 
 from datadiet.errors import InputError
 from datadiet.runs import engines, process
+from datadiet.tables.columns import plain_column
 
 MADE = b"datadiet.partition"  # key of the schema metadata of a written partition
 ENGINES = ("here", "processes")
+MOST = 65_536  # different labels of a table
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,39 @@ def valid(column: pa.Array) -> np.ndarray:
         letters = pc.fill_null(pc.utf8_length(pc.utf8_trim_whitespace(column)), 0)
         there &= letters.to_numpy(zero_copy_only=False) > 0
     return there
+
+
+def distinct(todo: list[Part], column: str, engine: str, operation: str, rows: int = 65_536) -> list[str]:
+    """Different labels of a column in all parts, as they are typed, in alphabetical order.
+
+    Raises
+    ------
+    InputError
+        More than MOST of them: the column holds no classes.
+    """
+    found: set[str] = set()
+
+    def take(values):
+        if len(found) <= MOST:
+            found.update(values)
+
+    each([(_distinct, part, column, operation, rows) for part in todo], engine, operation, "looking for classes", take)
+    if len(found) > MOST:
+        raise InputError(f"{operation}: {column!r} holds more than {MOST} different values; name a column of classes.")
+    return sorted(found)
+
+
+def _distinct(part: Part, column: str, operation: str, rows: int) -> set[str]:
+    found: set[str] = set()
+    for _, batch in batches(part, [column], rows):
+        values = plain_column(batch, column)
+        try:
+            found.update(pc.cast(pc.unique(values.filter(pa.array(valid(values)))), pa.string()).to_pylist())
+        except pa.ArrowException:
+            raise InputError(f"{operation}: {column!r} has type {values.type}; name a column of classes.") from None
+        if len(found) > MOST:
+            break
+    return found
 
 
 def write(part: Part, target: str, made: str, rows: int, change: Callable) -> dict:

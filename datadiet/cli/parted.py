@@ -1,5 +1,6 @@
 """Tables in partitions from the command line: ``--engine`` of ``datadiet score`` and ``datadiet prune``."""
 
+import itertools
 import os
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import click
 
 from datadiet.errors import InputError
 
-FIRST = 65_536  # rows whose labels are looked at for the names of the classes
+FIRST = 65_536  # rows whose predictions are held against the labels
 
 
 def refused(command: str, options: dict) -> None:
@@ -39,12 +40,12 @@ def score(file, out, engine: str, *, text, label, probs, score, encoder, max_len
     else:
         parts = pieces.parts(file, "datadiet score")
         columns = named(parts, probs, label)
-        if len(columns) == 1:
-            options |= {"probs": columns[0]}
-            click.echo(f"The numbers in {columns[0]!r} are taken in the order of the class numbers.")
-        else:
-            options |= {"probs": columns, "names": classes_of(columns, labels_in(parts, label))}
-            click.echo("; ".join(f"{column} is {name}" for column, name in zip(columns, options["names"], strict=True)) + ".")
+        pieces.check_output(file, place, "datadiet score")
+        partitions.require(parts, [label, *columns], [], "datadiet score")
+        given = columns[0] if len(columns) == 1 else columns
+        names, said = (in_lists if len(columns) == 1 else in_columns)(parts, given, label, engine)
+        options |= {"probs": given, "names": names}
+        click.echo(said)
     done = partitions.score(file, place, label=label, engine=engine, **options)
     click.echo(
         f"{done['rows']} rows in {len(done['partitions'])} partitions, {done['unscored']} of them without a score; "
@@ -69,20 +70,42 @@ def named(parts, probs: str, label: str) -> list[str]:
     return found
 
 
-def labels_in(parts, label: str) -> set[str]:
-    """Labels of the first rows that there are, as they are typed; none where the column is not there or holds no words."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
+def in_columns(parts, columns: list[str], label: str, engine: str) -> tuple[list[str], str]:
+    """Classes in the order of columns of probabilities, and that order in words."""
     from datadiet.audit import parts as pieces
-    from datadiet.tables.columns import plain_column
 
+    names = classes_of(columns, set(pieces.distinct(parts, label, engine, "datadiet score")))
+    return names, "; ".join(f"{column} is {name}" for column, name in zip(columns, names, strict=True)) + "."
+
+
+def in_lists(parts, column: str, label: str, engine: str) -> tuple[list[str] | None, str]:
+    """Classes in the order of the numbers in a column of lists, none where labels are their numbers; and that order in words.
+
+    Refused where the predictions of the first rows agree with far more labels in another order.
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from datadiet.audit import given
+    from datadiet.audit import parts as pieces
+    from datadiet.tables.columns import class_names
+    from datadiet.tables.predicted import misplaced
+    from datadiet.tables.table import listed
+
+    schema = pq.read_schema(parts[0].file)
+    described, names = class_names(schema, label), None
+    if described is None and not pa.types.is_integer(schema.field(label).type):
+        names = pieces.distinct(parts, label, engine, "datadiet score")
+    shown = names or described
     part = next((each for each in parts if each.rows), None)
-    try:
-        _, batch = next(pieces.batches(part, [label], FIRST))
-        return set(pc.cast(pc.unique(plain_column(batch, label)), pa.string()).to_pylist())
-    except (AttributeError, KeyError, pa.ArrowException):
-        return set()
+    for _, batch in itertools.islice(pieces.batches(part, [column, label], FIRST), 1) if part else ():
+        _, probs, codes, _ = given.of_columns({"label": label, "probs": column, "names": shown}, 0, batch)
+        order = np.arange(probs.shape[1])
+        if len(codes) and 0 <= codes.min() and codes.max() < len(order):
+            misplaced(order, codes, probs.argmax(1), shown or order.astype(str))
+    order = "alphabetical order" if names else "the order of the class numbers"
+    return names, f"The numbers in {column!r} are the classes in {order}{f': {listed(shown, 10)}' if shown else ''}."
 
 
 def classes_of(columns: list[str], labels=frozenset()) -> list[str]:

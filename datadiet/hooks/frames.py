@@ -24,12 +24,13 @@ def _columns(table, where: str) -> list:
 
 
 def _in_order(table, values, where: str, what: str):
-    """`values`, refused where they are a Series whose index has the rows of the table in another order."""
+    """`values`, refused where they are a Series whose index names rows of the table, and others or in another order."""
     index, rows = getattr(values, "index", None), getattr(table, "index", None)
     if hasattr(index, "equals") and rows is not None and not index.equals(rows) and len(index) == len(rows):
-        if index.is_unique and rows.is_unique and index.isin(rows).all():
-            raise InputError(f"{where}: {what} is a Series with the rows of the table in another order; give it in theirs, "
-                             ".loc[table.index], or by position, .to_numpy().")
+        if (there := index.isin(rows)).any():
+            seen = "the rows of the table in another order" if there.all() else f"{there.sum()} of the table's {len(rows)} rows"
+            raise InputError(f"{where}: {what} is a Series whose index has {seen}; give it in their order, .loc[table.index], or "
+                             "by position, .to_numpy().")
     return values
 
 
@@ -39,8 +40,8 @@ def with_scores(table, scores: dict):
     Raises
     ------
     InputError
-        Another kind of table, a column that is there already, values of another number, a Series whose index has the rows of the
-        table in another order.
+        Another kind of table, a column that is there already, values of another number, a Series whose index has rows of the
+        table, but others too or in another order.
 
     Examples
     --------

@@ -212,7 +212,7 @@ def in_order(found: np.ndarray, names, source: str, groups: Classes, numbers_of)
                 f"in the order of their {ways[0]} (so {max(digits, letters):.0%} of the labels are the class of highest "
                 f"probability, in that of their {ways[1]} {min(digits, letters):.0%})"
             )
-    misplaced(order, given, best, groups)
+    misplaced(order, given, best, groups.names)
     at = np.argsort(order)
     if names is None:
         return found[:, order], f"Columns of {source} are the classes {said}: {listed([groups.names[c] for c in at], 10)}."
@@ -220,7 +220,7 @@ def in_order(found: np.ndarray, names, source: str, groups: Classes, numbers_of)
     return found[:, order], f"Columns of probabilities were taken as the classes {said}: {listed(pairs, 10)}."
 
 
-def misplaced(order: np.ndarray, given: np.ndarray, best: np.ndarray, groups: Classes) -> None:
+def misplaced(order: np.ndarray, given: np.ndarray, best: np.ndarray, names) -> None:
     """Refuse an order of the columns if the predictions agree with far more labels in another one."""
     from scipy.optimize import linear_sum_assignment
 
@@ -235,7 +235,7 @@ def misplaced(order: np.ndarray, given: np.ndarray, best: np.ndarray, groups: Cl
         at = np.argsort(places)
         raise InputError(
             f"--probs: taken in this order, the predictions agree with {as_taken:.0%} of the labels; with columns in the order "
-            f"{listed([groups.names[c] for c in at], 10)} it would be {otherwise:.0%}. Put the columns into the alphabetical "
+            f"{listed([names[c] for c in at], 10)} it would be {otherwise:.0%}. Put the columns into the alphabetical "
             "order of the classes, or give each the name of its class behind a common beginning, such as p_."
         )
 

@@ -213,8 +213,7 @@ class Soft(_Resumable):
     drop : float
         Share of the well-learned group that is left out, in [0, 1).
     full_last : float
-        Share of the epochs, at the end and rounded up, that train on everything, in [0, 1]. (1 minus the delta of the
-        released code.)
+        Share of the epochs, at the end and rounded up, on everything, in [0, 1]. (1 minus the delta of the released code.)
     seed : int
         Draws the examples that are left out.
 

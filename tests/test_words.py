@@ -116,10 +116,11 @@ def five_minutes_are_ahead():
     behind = short.query("peer == 'fine-tuned' and high < 0")["set"].tolist()
     ahead = {each: {name for (name, peer), row in rows.items() if peer == each and row.low > 0} for _, each in rows}
     assert not any(row.high < 0 for row in rows.values())
-    told = {name for name, peer in rows if peer == "fine-tuned"} - ahead["fine-tuned"]
+    open_ = {name for name, peer in rows if peer == "fine-tuned"} - ahead["fine-tuned"]
     assert ahead["datadiet 30s"] == {"trec6", "sst2_sentences", "docstrings", "snli_subset"}
     assert set(short.query("peer == 'fine-tuned' and low > 0")["set"]) == {"snli_subset"}
-    return (behind, ahead["fine-tuned"], told) == (["trec6"], {"trec6", "snli_subset", "docstrings"}, {"sst2_sentences", "utterances"})
+    assert open_ == {"sst2_sentences", "utterances"}
+    return behind == ["trec6"] and ahead["fine-tuned"] == {"trec6", "snli_subset", "docstrings"}
 
 
 def five_seeds_do_not_decide_the_first_phase():

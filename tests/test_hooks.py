@@ -510,7 +510,7 @@ def test_a_series_in_another_order_is_not_taken_by_position():
     for call in (lambda: with_scores(frame, {"el2n": values}), lambda: pruned(frame, values, 0.5)):
         with pytest.raises(InputError, match="in another order; give it in their order"):
             call()
-    for index, said in (([3, 7, 8], "2 of the table's 3 rows"), ([7, 7, 3], "3 of the table's 3 rows|in another order")):
+    for index, said in (([3, 7, 8], "2 of the table's 3 rows"), ([7, 7, 3], "the rows of the table in another order")):
         with pytest.raises(InputError, match=said):
             with_scores(frame, {"el2n": values.set_axis(index)})
     assert with_scores(frame, {"el2n": values.loc[frame.index]})["el2n"].tolist() == [0.2, 0.1, 0.3]

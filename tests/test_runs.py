@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
@@ -653,6 +654,28 @@ def test_a_pool_whose_worker_has_sent_half_a_result_ends(tmp_path, monkeypatch, 
             assert isinstance(future.exception(60), BrokenProcessPool) and isinstance(waiting.exception(60), BrokenProcessPool)
         raise KeyboardInterrupt
     assert time.monotonic() - start < 20 and future.done() and waiting.done() and not any(each.is_alive() for each in workers)
+
+
+def test_a_pool_that_two_threads_end_closes_its_queue_once(monkeypatch):
+    """The thread that watches the workers and the one that is interrupted come at the same time: no file is closed twice."""
+    from multiprocessing import connection
+
+    closed = []
+
+    def slowly(self):
+        closed.append(self._handle)
+        time.sleep(0.5)
+        os.close(self._handle)
+
+    with engines.pool(1) as executor:
+        executor.submit(time.sleep, 0).result()
+        monkeypatch.setattr(connection.Connection, "_close", slowly)
+        writer = executor._result_queue._writer.fileno()
+        with ThreadPoolExecutor(2) as threads:
+            for ended in [threads.submit(engines._ended, executor) for _ in range(2)]:
+                ended.result(60)
+        monkeypatch.undo()
+    assert closed.count(writer) == 1
 
 
 def test_results_that_are_there_when_a_sweep_is_interrupted_are_handed_over():

@@ -21,6 +21,7 @@ HERE = ("here", "processes", "stored")
 SPAWN = get_context("spawn")  # a forked copy of torch's threads can hang
 WATCH = 10  # seconds between two looks at the workers
 SECONDS = 10  # that the scheduler of a Dask cluster is given to answer
+ENDING = threading.Lock()
 
 
 def check(engine: str, operation: str = "runs.sweep", here: tuple[str, ...] = HERE) -> str:
@@ -109,13 +110,14 @@ def _watched(executor: ProcessPoolExecutor, over: threading.Event) -> None:
 def _ended(executor: ProcessPoolExecutor) -> None:
     """End its workers, wherever they are. One may have been sending a result, the rest of which the executor waits for as long as
     anybody can send: now nobody can, and the message ends."""
-    stopped, results = list((executor._processes or {}).values()), executor._result_queue
-    for worker in stopped:
-        worker.terminate()  # Python 3.14 has executor.terminate_workers
-    for worker in stopped:
-        worker.join()
-    if results is not None:
-        results._writer.close()
+    with ENDING:  # who watches and who is interrupted may both come: of two that close a file, one closes what was opened since
+        stopped, results = list((executor._processes or {}).values()), executor._result_queue
+        for worker in stopped:
+            worker.terminate()  # Python 3.14 has executor.terminate_workers
+        for worker in stopped:
+            worker.join()
+        if results is not None:
+            results._writer.close()
 
 
 @contextmanager

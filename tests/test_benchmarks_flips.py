@@ -107,6 +107,18 @@ def test_differences_are_paired_by_draw():
     assert len(top) == 4 and (top.groupby("set").size() == 2).all()
 
 
+def test_a_reference_of_several_scores_stands_at_the_best():
+    """Each draw is compared with the same draw alone, not with those of every score."""
+    seed = np.random.default_rng().integers(1_000_000)
+    rows = table(seed)
+    top = rows[(rows["set"] == "a") & (rows["peer"] == flips.FROZEN)].groupby("score")["auc"].mean().idxmax()
+    every = found.compared(rows, flips.FROZEN).set_index(["set", "peer", "score"])
+    base, own = (rows[(rows["set"] == "a") & (rows["score"] == score)].set_index("seed")["auc"] for score in (top, "el2n"))
+    shown = every.loc[("a", "datadiet 30s", ""), ["ahead", "low", "high"]].tolist()
+    assert shown == pytest.approx(interval((base - own).to_numpy())), f"seed {seed}"
+    assert every.loc[("a", flips.FROZEN, top), ["ahead", "low", "high"]].tolist() == [0, 0, 0]
+
+
 def test_part_of_the_rows_is_enough():
     rows = table(0)
     one = found.compared(rows[(rows["seed"] == 0) & (rows["set"] == "a")])

@@ -26,7 +26,8 @@ def compared(table: pd.DataFrame, reference: str = "datadiet 30s") -> pd.DataFra
         Rows of ``benchmark("flips")``; any part of them.
     reference : str
         The peer whose area under the curve is compared: ``ahead`` is the mean over draws of its own minus that of the row, with
-        the 95 % t interval ``low``, ``high``. NaN where the two share fewer than two draws.
+        the 95 % t interval ``low``, ``high``. NaN where the two share fewer than two draws. A peer of several scores stands at
+        the one with the largest mean.
 
     Returns
     -------
@@ -40,7 +41,10 @@ def compared(table: pd.DataFrame, reference: str = "datadiet 30s") -> pd.DataFra
     draw = ["seed", "rows"]
     rows = []
     for name, mine in table.groupby("set", sort=False):
-        base = mine[(mine["peer"] == reference) & mine["auc"].notna()].set_index(draw)["auc"]
+        base = mine[(mine["peer"] == reference) & mine["auc"].notna()]
+        if len(base):
+            base = base[base["score"] == base.groupby("score")["auc"].mean().idxmax()]
+        base = base.set_index(draw)["auc"]
         for (peer, score), theirs in mine.groupby(["peer", "score"], sort=False):
             behind = (base - theirs.set_index(draw)["auc"]).dropna().to_numpy(float)
             ahead, low, high = interval(behind) if len(behind) > 1 else (behind.mean() if len(behind) else np.nan, *[np.nan] * 2)

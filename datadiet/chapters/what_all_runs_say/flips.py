@@ -100,4 +100,4 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _ahead(row: pd.Series) -> str:
-    return f"{row['ahead']:+.3f}" + (f" [{row['low']:+.3f}, {row['high']:+.3f}]" if pd.notna(row["low"]) else "")
+    return f"{row['ahead']:+.3f}" + (f" [{row['low']:+.3f},\N{NO-BREAK SPACE}{row['high']:+.3f}]" if pd.notna(row["low"]) else "")

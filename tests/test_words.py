@@ -114,6 +114,12 @@ def five_minutes_are_ahead():
     machines = table.groupby(table["peer"].isin(["datadiet 30s", "frozen features"]))["hardware"].unique()
     assert not set(machines[True]) & set(machines[False]), "the page says that the rows are of two processors"
     behind = short.query("peer == 'fine-tuned' and high < 0")["set"].tolist()
+    one, two = (table.query(f"set == 'trec6' and peer == 'datadiet {budget}'")["members"].str.contains("fine-tuned")
+                for budget in ("1min", "2min"))
+    assert len(one) == len(two) == 5 and not one.any() and two.all()
+    assert (table.query("peer == 'datadiet 1min'")["load"] > 2).all(), "the page says that the cores did other work as well"
+    level = flips.best(flips.compared(table, "datadiet 2min")).query("set == 'trec6' and peer == 'fine-tuned'")
+    assert (level["low"] < 0).all() and (level["high"] > 0).all() and len(level) == 1
     ahead = {each: {name for (name, peer), row in rows.items() if peer == each and row.low > 0} for _, each in rows}
     assert not any(row.high < 0 for row in rows.values())
     open_ = {name for name, peer in rows if peer == "fine-tuned"} - ahead["fine-tuned"]

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from datadiet import paths
+from datadiet.audit import clock
 from datadiet.chapters.pages import DASH
 from datadiet.chapters.parts import interval
 from datadiet.chapters.what_it_costs.runs import benchmark
@@ -61,11 +62,18 @@ def best(found: pd.DataFrame) -> pd.DataFrame:
     return known.loc[known.groupby(["set", "peer"], sort=False)["auc"].idxmax()].reset_index(drop=True)
 
 
+def ours(table: pd.DataFrame) -> list[str]:
+    """Peers that are ``datadiet score``, the smallest budget first."""
+    known = [peer for peer in table["peer"].unique() if peer.startswith("datadiet ")]
+    return sorted(known, key=lambda peer: clock.seconds(peer.removeprefix("datadiet ")))
+
+
 def counts(table: pd.DataFrame) -> pd.DataFrame:
     """How often the interval of the number of wrong labels holds the number of flips, a row a peer that gives one."""
     if "low" not in table:
         return pd.DataFrame(columns=["peer", "draws", "held", "width"])
     given = table[table["low"].notna()]
+    given = pd.concat([given[:0], *(given[given["peer"] == own] for own in ours(given))])
     held = given.assign(held=(given["low"] <= given["flips"]) & (given["flips"] <= given["high"]),
                         width=(given["high"] - given["low"]) / given["flips"])  # fmt: skip
     grouped = held.groupby("peer", sort=False)
@@ -85,14 +93,13 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
     if not len(table):
         return pd.DataFrame({"not measured yet": ["python -m benchmarks flips"]})
     rows, peers = [], table["peer"].unique()
-    ours = [peer for peer in peers if peer.startswith("datadiet")]
-    tops = {own: best(compared(table, own)).set_index(["set", "peer"]) for own in ours}
+    tops = {own: best(compared(table, own)).set_index(["set", "peer"]) for own in ours(table)}
     for name in table["set"].unique():
         for own, top in tops.items():
             if (name, own) not in top.index:
                 continue
             row = {"set": name, "budget": own.removeprefix("datadiet "), "datadiet score": top.loc[(name, own), "auc"]}
-            for peer in peers[~np.isin(peers, ours)]:
+            for peer in peers[~np.isin(peers, list(tops))]:
                 theirs = top.loc[(name, peer)] if (name, peer) in top.index else {"auc": np.nan, "ahead": np.nan}
                 row |= {peer: theirs["auc"], f"ahead of {peer}": _ahead(theirs) if pd.notna(theirs["ahead"]) else DASH}
             rows.append(row)

@@ -1,11 +1,13 @@
 """Files of tables come back byte for byte: random cells through every kind of file, and the everyday files that people have."""
 
+import bz2
 import codecs
 import csv
 import datetime
 import gzip
 import io
 import json
+import lzma
 
 import numpy as np
 import pandas as pd
@@ -294,8 +296,24 @@ def test_a_separator_may_be_named_or_declared(file):
     content = "sep=;\n" + body(sep=";", text="a, b {}")
     table = tables.read(file(content))
     assert table.columns == ("id", "text", "label") and saved(table) == content.encode() and table.where(0) == "line 3"
-    with pytest.raises(InputError, match="'::' is not a separator"):
+    with pytest.raises(InputError, match="':;' is not a separator"):
+        tables.read(file(body()), sep=":;")
+    with pytest.raises(InputError, match="'::' does not stand between all cells of mine.csv"):
         tables.read(file(body()), sep="::")
+
+
+@pytest.mark.parametrize("sep, asked", [("||", None), ("||", "||"), ("::", "::")])
+def test_a_separator_of_two_letters_is_read_and_written(file, sep, asked):
+    content = body(sep=sep, text='"great: {} |"').replace("00003", "")
+    table = tables.read(file(content), sep=asked)
+    assert table.columns == ("id", "text", "label") and table.cells("id")[2:4] == ["00002", ""]
+    assert table.cells("text")[:2] == ["great: 0 |", "great: 1 |"] and set(table.cells("label")) == {"neg", "pos"}
+    assert asked or table.notes == ("mine.csv is separated by two bars; the result is too.",)
+    lines = [f"{line}{sep}{'x' if n else 'a'}{sep}{'y' if n else 'b'}" for n, line in enumerate(content.splitlines())]
+    assert saved(table.with_columns({"a": ["x"] * 12, "b": ["y"] * 12})).decode().splitlines() == lines
+    assert saved(table.take([3, 5])).decode().splitlines() == [content.splitlines()[line] for line in (0, 4, 6)]
+    assert tables.read(file("a||b\n1||2\n"), sep="|").columns == ("a", "", "b")  # asked for, one bar is the separator
+    assert tables.read(file("a||b\n1|x|2\n")).columns == ("a", "", "b")
 
 
 def test_decimal_commas_and_semicolons(file):
@@ -500,7 +518,11 @@ def test_names_that_come_again_are_said(file):
     [
         (b"PK\x03\x04", "a workbook or a zip archive"),
         (gzip.compress(b"a,b\n1,2\n", mtime=0), "ends in .gz"),
-        (b"PAR1", "ends in .parquet"),
+        (b"PAR1\x15", "ends in .parquet"),
+        (bz2.compress(b"a,b\n"), "a bzip2 file.*unpack it"),
+        (lzma.compress(b"a,b\n"), "an xz file.*unpack it"),
+        (b"\x28\xb5\x2f\xfd\x04", "a Zstandard file.*unpack it"),
+        (b"ARROW1\0\0\xff", "an Arrow .*write it as Parquet"),
         (b"<!doctype html>", "a web page"),
         (b'{"a": 1}\n', "ends in .jsonl"),
         (b'[{"a": 1}]\n', "ends in .json"),
@@ -510,6 +532,11 @@ def test_names_that_come_again_are_said(file):
 def test_other_kinds_under_the_name_of_a_text_file(file, content, said):
     with pytest.raises(InputError, match=f"mine.csv is .*{said}"):
         tables.read(file(content))
+
+
+@pytest.mark.parametrize("names", ["par1,par2", "PAR1,PAR2", "arrow1,b", "pk,b"])
+def test_names_that_begin_as_other_kinds_do_are_names(file, names):
+    assert tables.read(file(names + "\n1,2\n")).columns == tuple(names.split(","))
 
 
 def test_latin_1_json_lines(file):
@@ -578,6 +605,7 @@ def test_names_stay_as_typed(file):
     [
         ("t.xlsx", "", "a workbook; save its sheet as CSV"),
         ("t.doc", "", "ends in '.doc'; give a file"),
+        ("t.csv.zip", "", "ends in '.zip'; unpack it, and give a file"),
         ("t.csv", None, "no file"),
         ("t.csv", "a,b\n", "no rows"),
         ("t.csv", "", "could not be read: it is empty"),

@@ -48,7 +48,7 @@ def read(file, *, sep: str | None = None, encoding: str | None = None, quotes: b
     ----------
     file : path
     sep : str, optional
-        Separator of a text file: one letter, or "tab". Found where it is not given.
+        Separator of a text file: one letter, the same letter twice, or "tab". Found where it is not given.
     encoding : str, optional
         Of a text file. Found where it is not given.
     quotes : bool, optional

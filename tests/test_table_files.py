@@ -211,6 +211,16 @@ def test_parquet_keeps_types_metadata_and_the_index_of_pandas(seed):
     pd.testing.assert_frame_equal(pd.read_parquet(io.BytesIO(done))[frame.columns], frame.iloc[kept])
 
 
+@pytest.mark.parametrize("name, column", [("key", "key"), (None, "__index_level_0__")])
+@pytest.mark.parametrize("ending", [".csv", ".jsonl"])
+def test_an_index_that_is_a_range_goes_into_other_kinds(tmp_path, name, column, ending):
+    pd.DataFrame({"a": ["x", "y"]}, index=pd.RangeIndex(1000, 1002, name=name)).to_parquet(tmp_path / "mine.parquet")
+    table = tables.like(tables.read(tmp_path / "mine.parquet"), tmp_path / f"mine{ending}")
+    assert table.columns == ("a", column) and list(map(int, table.cells(column))) == [1000, 1001]
+    pd.DataFrame({"a": ["x", "y"]}).to_parquet(tmp_path / "usual.parquet")
+    assert tables.like(tables.read(tmp_path / "usual.parquet"), tmp_path / f"usual{ending}").columns == ("a",)
+
+
 @pytest.mark.parametrize("start, step, name", [(100, 1, None), (0, 2, None), (0, 1, "row"), (0, 1, None)])
 def test_an_index_that_is_a_range_survives_pruning(tmp_path, start, step, name):
     index = pd.RangeIndex(start, start + 6 * step, step, name=name)
@@ -631,6 +641,22 @@ def test_files_that_cannot_be_read(tmp_path, name, content, message):
         (tmp_path / name).write_bytes(content.encode("utf-8", "surrogateescape"))
     with pytest.raises(InputError, match=message):
         tables.read(tmp_path / name)
+
+
+@pytest.mark.parametrize("word", ["letters", "enclose", 2])
+def test_quotes_are_true_or_false(file, word):
+    """The words are those of the command; as a truth value "letters" would mean the opposite."""
+    with pytest.raises(InputError, match="quotes=.* False where they are letters"):
+        tables.read(file(body()), quotes=word)
+
+
+def test_two_columns_of_one_name_in_parquet(tmp_path):
+    arrow = pa.Table.from_arrays([pa.array([1, 2]), pa.array(["a", "b"]), pa.array([3, 4])], names=["x", "y", "x"])
+    pq.write_table(arrow, tmp_path / "a.parquet")
+    table = tables.read(tmp_path / "a.parquet")
+    assert table.arrow.equals(arrow) and table.cells("y") == ["a", "b"]
+    with pytest.raises(InputError, match="2 columns are named 'x'"):
+        table.cells("x")
 
 
 def test_options_that_mean_nothing_are_refused(file):

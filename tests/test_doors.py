@@ -357,7 +357,7 @@ def test_a_folder_of_parquet_files_is_scored_and_pruned(parts, tmp_path):
 @pytest.mark.parametrize(
     "options, said",
     [(["--probs", "p_*"], "name them with --label"), (["--label", "label"], "either --text or --probs"),
-     (["--label", "label", "--probs", "q_*"], "0 columns begin with 'q_'"),
+     (["--label", "label", "--probs", "q_*"], "'q_*' names 0 columns"),
      (["--label", "label", "--probs", "p_*", "--report", "r.html"], "--report does not go with --engine"),
      (["--label", "label", "--probs", "p_*", "--max-length", "128"], "--max-length does not go with --probs, where no text"),
      (["--label", "label", "--probs", "p_cat,p_dog"], "no column 'p_dog'")],

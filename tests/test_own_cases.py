@@ -281,7 +281,7 @@ def predicted(change=lambda row, first, second: (first, second), topics=("login"
         (predicted(lambda i, a, b: (a.replace(".", ","), b.replace(".", ",")), sep=";"), ["p_*"], ["'0,1'", "decimal comma"]),
         (predicted(lambda i, a, b: ("90%", "10%")), ["p_*"], ["'10%'", "per cent"]),
         (predicted(lambda i, a, b: ("2.5", "-1.0")), ["p_*"], ["softmax"]),
-        (predicted(), ["q_*"], ["no column begins with 'q_'", "id, topic, p_login, p_billing"]),
+        (predicted(), ["q_*"], ["no column is named as 'q_*' says", "id, topic, p_login, p_billing"]),
         (predicted(topics=("login", "login")), ["p_*"], ["no column looks like the label"]),
     ],
 )
@@ -313,3 +313,4 @@ def test_a_decimal_comma_among_scores_is_named(made):
 
 def test_lines_above_the_names_are_named(made):
     refused(score(made("a.csv", "# export\n" + csv(rows()))), "3 cells under 1 name (", "take away what stands above them")
+    refused(score(made("b.csv", "# a\n# b\n" + csv(rows()))), "41 of 42 rows differ", "take away what stands above them")

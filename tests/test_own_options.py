@@ -173,3 +173,80 @@ def test_per_cent_in_place_of_probabilities_drop_nothing_in_silence(tmp_path, mo
 @pytest.mark.parametrize("command", [("score",), ("prune", "--keep", "0.5")])
 def test_a_file_without_a_name_is_not_the_folder_one_is_in(mine, command):
     refused(call(command[0], "", *command[1:]), "file names nothing")
+
+
+# --- Predictions, shares and reports that would be read as something else
+
+
+def test_columns_of_which_some_are_named_as_classes_are_refused(mine):
+    """Too few rows to see another order by the labels: p_dog would have been the class cat."""
+    odd = mine.rename(columns={"p_cow": "p_cwo"})[["text", "species", "p_dog", "p_cat", "p_cwo"]]
+    odd.iloc[:24].to_csv("odd.csv", index=False)
+    refused(call("score", "odd.csv", "--label", "species", "--probs", "p_*"), "but not p_cwo; the classes are cat, cow, dog")
+    mine.set_axis(["text", "species", "p_1", "p_2", "p_3"], axis=1).to_csv("none.csv", index=False)
+    assert "p_1 is cat" in call("score", "none.csv", "--label", "species", "--probs", "p_*").stdout
+
+
+def test_a_star_may_stand_in_front(mine):
+    mine.rename(columns={f"p_{name}": f"{name}_prob" for name in NAMES}).to_csv("ends.csv", index=False)
+    result = call("score", "ends.csv", "--label", "species", "--probs", "*_prob")
+    assert result.exit_code == 0 and "matched with classes by their names" in result.stdout, result.output
+    refused(call("score", "ends.csv", "--label", "species", "--probs", "*_p", "--force"), "no column is named as '*_p' says")
+
+
+def test_one_class_is_said_before_its_columns_are_counted(mine):
+    mine.assign(species="cat").to_csv("one.csv", index=False)
+    result = call("score", "one.csv", "--label", "species", "--probs", "p_*")
+    refused(result, "holds one class only")
+    assert "1 class in 'species': cat 60." in result.stdout
+
+
+def test_a_report_does_not_replace_the_predictions(mine):
+    np.save("probs.npy", mine[[f"p_{name}" for name in sorted(NAMES)]].to_numpy())
+    seen = Path("probs.npy").read_bytes()
+    for asked in ("probs.npy", "./probs.npy"):
+        result = call("score", "mine.csv", "--label", "species", "--probs", "probs.npy", "--report", asked, "--force")
+        refused(result, "is where the predictions are read")
+    assert Path("probs.npy").read_bytes() == seen and not Path("mine.scored.csv").exists()
+
+
+def test_what_is_no_array_names_the_way_to_one(mine):
+    np.save("probs.npy", np.array([[0.5, None]], object))
+    refused(call("score", "mine.csv", "--label", "species", "--probs", "probs.npy"), "save it with numpy.save, as numbers")
+
+
+@pytest.mark.parametrize("option", ["--keep", "--drop-wrong", "--offset"])
+@pytest.mark.parametrize("value", ["70%", "0,7", "most"])
+def test_shares_that_are_no_numbers_are_refused(mine, option, value):
+    refused(call("prune", "mine.csv", option, value), f"{value!r} is no share", "such as 0.7 for 70 %")
+
+
+def test_a_probability_in_per_cent_is_named(mine):
+    mine.assign(datadiet_wrong=0.5).to_csv("scored.csv", index=False)
+    refused(call("prune", "scored.csv", "--drop-wrong", "50"), "50 % is --drop-wrong 0.5")
+
+
+# --- Objects and arrays of which a part would not be read
+
+
+def test_a_key_that_is_named_twice_is_refused(mine):
+    line = '{"text": "a", "species": "cat", "more": {"k": 1, "k": 2}}'
+    twice = f'{line}\n{line[:-1]}, "species": "dog"}}\n', f'[{line},\n{line[:-1]}, "text": 1}}]'
+    for name, content in zip(("a.jsonl", "a.json"), twice, strict=True):
+        Path(name).write_text(content)
+        refused(call("score", name), f"line 2 of {name} names {'species' if name == 'a.jsonl' else 'text'!r} twice")
+    Path("b.jsonl").write_text(f"{line}\n")
+    assert len(tables.read(Path("b.jsonl"))) == 1  # within a value nothing is read
+
+
+@pytest.mark.parametrize("more", ['[{"text": "b"}]', '{"text": "b"}', "]"])
+def test_what_stands_behind_an_array_is_not_lost(mine, more):
+    Path("a.jsonl").write_text('[{"text": "a"}]\n' + more + "\n")
+    refused(call("score", "a.jsonl"), "goes on behind the array that ends in line 1")
+
+
+def test_one_object_is_named_where_its_columns_are_asked_for(mine):
+    Path("a.json").write_text(mine.to_json())
+    refused(call("score", "a.json", "--label", "species", "--probs", "p_*"), "holds columns", "orient='records'")
+    Path("b.json").write_text('{"data": ' + mine.to_json(orient="records") + "}")
+    refused(call("score", "b.json", "--label", "species", "--probs", "p_*"), "60 objects in a list under 'data'")

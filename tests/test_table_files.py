@@ -1,11 +1,13 @@
 """Files of tables come back byte for byte: random cells through every kind of file, and the everyday files that people have."""
 
+import bz2
 import codecs
 import csv
 import datetime
 import gzip
 import io
 import json
+import lzma
 
 import numpy as np
 import pandas as pd
@@ -209,6 +211,16 @@ def test_parquet_keeps_types_metadata_and_the_index_of_pandas(seed):
     pd.testing.assert_frame_equal(pd.read_parquet(io.BytesIO(done))[frame.columns], frame.iloc[kept])
 
 
+@pytest.mark.parametrize("name, column", [("key", "key"), (None, "__index_level_0__")])
+@pytest.mark.parametrize("ending", [".csv", ".jsonl"])
+def test_an_index_that_is_a_range_goes_into_other_kinds(tmp_path, name, column, ending):
+    pd.DataFrame({"a": ["x", "y"]}, index=pd.RangeIndex(1000, 1002, name=name)).to_parquet(tmp_path / "mine.parquet")
+    table = tables.like(tables.read(tmp_path / "mine.parquet"), tmp_path / f"mine{ending}")
+    assert table.columns == ("a", column) and list(map(int, table.cells(column))) == [1000, 1001]
+    pd.DataFrame({"a": ["x", "y"]}).to_parquet(tmp_path / "usual.parquet")
+    assert tables.like(tables.read(tmp_path / "usual.parquet"), tmp_path / f"usual{ending}").columns == ("a",)
+
+
 @pytest.mark.parametrize("start, step, name", [(100, 1, None), (0, 2, None), (0, 1, "row"), (0, 1, None)])
 def test_an_index_that_is_a_range_survives_pruning(tmp_path, start, step, name):
     index = pd.RangeIndex(start, start + 6 * step, step, name=name)
@@ -294,8 +306,24 @@ def test_a_separator_may_be_named_or_declared(file):
     content = "sep=;\n" + body(sep=";", text="a, b {}")
     table = tables.read(file(content))
     assert table.columns == ("id", "text", "label") and saved(table) == content.encode() and table.where(0) == "line 3"
-    with pytest.raises(InputError, match="'::' is not a separator"):
+    with pytest.raises(InputError, match="':;' is not a separator"):
+        tables.read(file(body()), sep=":;")
+    with pytest.raises(InputError, match="'::' does not stand between all cells of mine.csv"):
         tables.read(file(body()), sep="::")
+
+
+@pytest.mark.parametrize("sep, asked", [("||", None), ("||", "||"), ("::", "::")])
+def test_a_separator_of_two_letters_is_read_and_written(file, sep, asked):
+    content = body(sep=sep, text='"great: {} |"').replace("00003", "")
+    table = tables.read(file(content), sep=asked)
+    assert table.columns == ("id", "text", "label") and table.cells("id")[2:4] == ["00002", ""]
+    assert table.cells("text")[:2] == ["great: 0 |", "great: 1 |"] and set(table.cells("label")) == {"neg", "pos"}
+    assert asked or table.notes == ("mine.csv is separated by two bars; the result is too.",)
+    lines = [f"{line}{sep}{'x' if n else 'a'}{sep}{'y' if n else 'b'}" for n, line in enumerate(content.splitlines())]
+    assert saved(table.with_columns({"a": ["x"] * 12, "b": ["y"] * 12})).decode().splitlines() == lines
+    assert saved(table.take([3, 5])).decode().splitlines() == [content.splitlines()[line] for line in (0, 4, 6)]
+    assert tables.read(file("a||b\n1||2\n"), sep="|").columns == ("a", "", "b")  # asked for, one bar is the separator
+    assert tables.read(file("a||b\n1|x|2\n")).columns == ("a", "", "b")
 
 
 def test_decimal_commas_and_semicolons(file):
@@ -500,7 +528,11 @@ def test_names_that_come_again_are_said(file):
     [
         (b"PK\x03\x04", "a workbook or a zip archive"),
         (gzip.compress(b"a,b\n1,2\n", mtime=0), "ends in .gz"),
-        (b"PAR1", "ends in .parquet"),
+        (b"PAR1\x15", "ends in .parquet"),
+        (bz2.compress(b"a,b\n"), "a bzip2 file.*unpack it"),
+        (lzma.compress(b"a,b\n"), "an xz file.*unpack it"),
+        (b"\x28\xb5\x2f\xfd\x04", "a Zstandard file.*unpack it"),
+        (b"ARROW1\0\0\xff", "an Arrow .*write it as Parquet"),
         (b"<!doctype html>", "a web page"),
         (b'{"a": 1}\n', "ends in .jsonl"),
         (b'[{"a": 1}]\n', "ends in .json"),
@@ -510,6 +542,11 @@ def test_names_that_come_again_are_said(file):
 def test_other_kinds_under_the_name_of_a_text_file(file, content, said):
     with pytest.raises(InputError, match=f"mine.csv is .*{said}"):
         tables.read(file(content))
+
+
+@pytest.mark.parametrize("names", ["par1,par2", "PAR1,PAR2", "arrow1,b", "pk,b"])
+def test_names_that_begin_as_other_kinds_do_are_names(file, names):
+    assert tables.read(file(names + "\n1,2\n")).columns == tuple(names.split(","))
 
 
 def test_latin_1_json_lines(file):
@@ -578,6 +615,7 @@ def test_names_stay_as_typed(file):
     [
         ("t.xlsx", "", "a workbook; save its sheet as CSV"),
         ("t.doc", "", "ends in '.doc'; give a file"),
+        ("t.csv.zip", "", "ends in '.zip'; unpack it, and give a file"),
         ("t.csv", None, "no file"),
         ("t.csv", "a,b\n", "no rows"),
         ("t.csv", "", "could not be read: it is empty"),
@@ -603,6 +641,22 @@ def test_files_that_cannot_be_read(tmp_path, name, content, message):
         (tmp_path / name).write_bytes(content.encode("utf-8", "surrogateescape"))
     with pytest.raises(InputError, match=message):
         tables.read(tmp_path / name)
+
+
+@pytest.mark.parametrize("word", ["letters", "enclose", 2])
+def test_quotes_are_true_or_false(file, word):
+    """The words are those of the command; as a truth value "letters" would mean the opposite."""
+    with pytest.raises(InputError, match="quotes=.* False where they are letters"):
+        tables.read(file(body()), quotes=word)
+
+
+def test_two_columns_of_one_name_in_parquet(tmp_path):
+    arrow = pa.Table.from_arrays([pa.array([1, 2]), pa.array(["a", "b"]), pa.array([3, 4])], names=["x", "y", "x"])
+    pq.write_table(arrow, tmp_path / "a.parquet")
+    table = tables.read(tmp_path / "a.parquet")
+    assert table.arrow.equals(arrow) and table.cells("y") == ["a", "b"]
+    with pytest.raises(InputError, match="2 columns are named 'x'"):
+        table.cells("x")
 
 
 def test_options_that_mean_nothing_are_refused(file):

@@ -78,13 +78,13 @@ def way(table, options: dict, trained: bool) -> Way:
         if probs == "*" and label is None:
             raise InputError("datadiet score: --probs '*' means every column but the label; name that with --label.")
         refuse("--probs without --text", text_pair=options["text_pair"])
-        known = label or guess.label(table, predicted.columns(table, probs))
+        known = label or guess.label(table, predicted.columns(table.columns, probs))
         found = guess.Guess(None, known, None, "" if label else f"Column found: the label {known!r}. Name another with --label.")
     elif isinstance(table, folders.Pictures):
         refuse("a folder of images", trained=trained, text=text, text_pair=options["text_pair"], label=label)
         found = guess.Guess(None, "label", None, "")
     else:
-        beside = predicted.columns(table, probs) if probs and probs != "*" else []
+        beside = predicted.columns(table.columns, probs) if probs and probs != "*" else []
         found = guess.columns(table, text, label, options["text_pair"], beside)
     if found.said:
         click.echo(found.said)
@@ -148,10 +148,10 @@ def by_predictions(table, way: Way, asked: Asked) -> Audit:
     from datadiet.audit import engine
 
     groups = way.groups
-    values, told = predicted.probabilities(table, way.probs, groups)
-    click.echo(told)
     if len(groups.names) < 2:
         raise InputError(f"datadiet score: the label column {way.found.label!r} holds one class only; scores need two or more.")
+    values, told = predicted.probabilities(table, way.probs, groups)
+    click.echo(told)
     rows = np.flatnonzero(groups.of >= 0)
     how = {"label": way.found.label, "probs": str(way.probs)}
     return engine.of_probs(values[rows], groups.of[rows], groups.names, rows, score=asked.score, how=how)

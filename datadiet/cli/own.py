@@ -45,6 +45,16 @@ def typed(option: str) -> bool:
     return click.get_current_context().get_parameter_source(option).name == "COMMANDLINE"
 
 
+def share(value) -> float:
+    """A share of 1, as an option has it."""
+    from datadiet.errors import InputError
+
+    try:
+        return float(value)
+    except ValueError:
+        raise InputError(f"datadiet prune: {value!r} is no share; write a number from 0 to 1, such as 0.7 for 70 %.") from None
+
+
 def opened(file, sep, encoding, quotes):
     """The table in a file."""
     from datadiet import tables
@@ -61,7 +71,7 @@ def opened(file, sep, encoding, quotes):
 @click.option("--label", help="Column of the class; found where not given.")
 @click.option("--score", help="Which score ranks, higher = harder; the one that finds most planted flips where not given.")
 @click.option("--budget", default="5min", show_default=True, help="Time to spend: 30s, 5min, 1h; a bare number is minutes.")
-@click.option("--probs", metavar="COLUMNS|FILE", help="Predictions made elsewhere, out of fold: 'p_*', a,b,c or an .npy file.")
+@click.option("--probs", metavar="COLUMNS|FILE", help="Predictions made elsewhere, out of fold: 'p_*', '*_p', a,b,c or an .npy.")
 @click.option("--trained", is_flag=True, help="Read scores off models that train on the rows: AUM, forgetting, EL2N, ...")
 @click.option("--encoder", help="Of texts: minilm (the usual one), minilm-mean; a folder or an id of the hub, of images too.")
 @click.option("--max-length", default=128, show_default=True, help="Tokens that are read of a text.")
@@ -120,8 +130,9 @@ def _score(file, table, out, force, seconds, start, options) -> None:
     if report:
         report = tables.files.placed(report, Path(str(file)), "report", force, suffix=".html", folder=True,
                                       option="--report")  # fmt: skip
-        if report.resolve() == out.resolve():
-            raise InputError(f"--report: {report} is where the rows are written; name another file for one of the two.")
+        for other, what in ((out, "where the rows are written"), (Path(probs or ""), "where the predictions are read")):
+            if report.resolve() == other.resolve():
+                raise InputError(f"--report: {report} is {what}; name another file for one of the two.")
     trained = options["trained"] or score in ("grand_head", *training.OVER_TIME)
     if trained and probs:
         by = "--trained" if options["trained"] else f"the score {score}"
@@ -163,12 +174,12 @@ def _score(file, table, out, force, seconds, start, options) -> None:
 
 @click.command()
 @file_argument
-@click.option("--keep", "fraction", type=float, help="Share of the rows to keep, in (0, 1].")
+@click.option("--keep", "fraction", type=share, help="Share of the rows to keep, in (0, 1].")
 @click.option("--score", "column", help="Column of the scores; found by itself where `datadiet score` wrote it.")
 @click.option("--rule", default="hardest", show_default=True, help="hardest, easiest, middle, random or stratified.")
-@click.option("--offset", default=0.0, show_default=True, help="Share of the rows to skip at the end that is kept.")
+@click.option("--offset", type=share, default=0.0, show_default=True, help="Share of the rows to skip at the end that is kept.")
 @click.option("--balanced", metavar="COLUMN", help="Keep the shares of the classes in this column.")
-@click.option("--drop-wrong", type=float, metavar="P", help="First drop rows whose datadiet_wrong is above P.")
+@click.option("--drop-wrong", type=share, metavar="P", help="First drop rows whose datadiet_wrong is above P.")
 @click.option("--unscored", default="keep", show_default=True, help="keep or drop: rows without a score.")
 @click.option("--label", metavar="COLUMN", help="Column of classes to count before and after; found where not given.")
 @click.option("--seed", default=0, show_default=True, help="For rule random, and for what stratified draws.")

@@ -54,19 +54,17 @@ def score(file, out, engine: str, *, text, label, probs, score, encoder, max_len
 
 
 def named(parts, probs: str, label: str) -> list[str]:
-    """Columns of probabilities: names with commas between them, or a beginning of names and a star, but for the label."""
+    """Columns of probabilities: as :func:`datadiet.tables.predicted.columns` reads their names."""
     import pyarrow.parquet as pq
 
-    from datadiet.tables.predicted import ARRAYS
+    from datadiet.tables.predicted import ARRAYS, columns
 
     if Path(probs).suffix.lower() in ARRAYS:
         raise InputError("--probs: an array file does not go with --engine; write its columns into the table.")
-    if not probs.endswith("*"):
-        return [name.strip() for name in probs.split(",")]
     there = pq.read_schema(parts[0].file).names
-    found = [name for name in there if name.startswith(probs[:-1]) and name != label]
-    if len(found) < 2:
-        raise InputError(f"--probs: {len(found)} columns begin with {probs[:-1]!r}; the table has {', '.join(there[:20])}.")
+    found = columns(there, probs, label)
+    if len(found) < 2 and "*" in probs:
+        raise InputError(f"--probs: {probs!r} names {len(found)} columns; the table has {', '.join(there[:20])}.")
     return found
 
 

@@ -48,7 +48,7 @@ def read(file, *, sep: str | None = None, encoding: str | None = None, quotes: b
     ----------
     file : path
     sep : str, optional
-        Separator of a text file: one letter, or "tab". Found where it is not given.
+        Separator of a text file: one letter, the same letter twice, or "tab". Found where it is not given.
     encoding : str, optional
         Of a text file. Found where it is not given.
     quotes : bool, optional
@@ -60,6 +60,8 @@ def read(file, *, sep: str | None = None, encoding: str | None = None, quotes: b
         No such file, an unknown ending, a file that cannot be read without losing something, no row; an option that means nothing
         to that kind of file.
     """
+    if quotes not in (None, True, False):
+        raise InputError(f"tables.read: quotes={quotes!r}; give True where quotes enclose cells, False where they are letters.")
     hub = str(file).startswith(files.HUB)
     if not hub:
         files.reachable("tables.read", Path(file))

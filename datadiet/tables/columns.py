@@ -150,7 +150,8 @@ def class_name(value, names: list[str], column: str):
 def read(file) -> Columns:
     """A table from a .parquet file."""
     try:
-        table = Columns(pq.read_table(pa.BufferReader(files.content(file))))  # names that were damaged may not be UTF-8
+        whole = pq.ParquetFile(pa.BufferReader(files.content(file))).read()  # read_table refuses two columns of one name
+        table = Columns(whole)  # names that were damaged may not be UTF-8
     except (pa.ArrowException, OSError, ValueError) as problem:
         raise InputError(f"tables.read: {file.name} could not be read as Parquet: {problem}.") from None
     if not len(table) or not table.columns:

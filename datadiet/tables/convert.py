@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from datadiet.errors import InputError
 from datadiet.tables import charset, files, text
-from datadiet.tables.columns import Columns
+from datadiet.tables.columns import Columns, with_range
 from datadiet.tables.lines import Lines
 from datadiet.tables.table import Table
 
@@ -31,6 +31,8 @@ def like(table: Table, file) -> Table:
         ending = files.known("tables.write", Path(file))
     if table.fits(ending):
         return table
+    if isinstance(table, Columns):  # an index of pandas that is a range stands beside the columns
+        table = Columns(with_range(table.arrow), table.notes)
     twice = [name for name in table.columns if table.columns.count(name) > 1]
     if twice:
         raise InputError(

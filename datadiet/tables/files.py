@@ -25,6 +25,7 @@ LINES = (".jsonl", ".ndjson", ".json")
 ENDINGS = (*TEXT, *LINES, ".parquet")
 SAID = f"{', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}, each also with .gz"
 HUB = "hf://"
+PACKED = (".zip", ".bz2", ".xz", ".zst", ".7z", ".tar", ".tgz", ".rar")  # and not read; .gz is
 EXCEL = (".xlsx", ".xls", ".xlsm", ".ods")
 
 
@@ -77,7 +78,8 @@ def known(operation: str, file: Path) -> str:
     if operation == "tables.read" and not file.exists():
         raise InputError(f"{operation}: there is no file {file}.")
     if found not in ENDINGS:
-        raise InputError(f"{operation}: {file.name} ends in {found!r}; give a file that ends in {SAID}.")
+        way = "unpack it, and " if found in PACKED and operation == "tables.read" else ""
+        raise InputError(f"{operation}: {file.name} ends in {found!r}; {way}give a file that ends in {SAID}.")
     return found
 
 
@@ -87,14 +89,18 @@ def refuse_other(name: str, data: bytes) -> None:
         (b"PK\x03\x04", "a workbook or a zip archive", "save the sheet as CSV UTF-8, or unpack it"),
         (b"\xd0\xcf\x11\xe0", "a workbook", "save its sheet as CSV UTF-8"),
         (b"\x1f\x8b", "a gzip file", "give it a name that ends in .gz"),
-        (b"PAR1", "a Parquet file", "give it a name that ends in .parquet"),
-        (b"<!DOCTYPE", "a web page", "download the file itself"),
+        (b"BZh9", "a bzip2 file", "unpack it"),
+        (b"\xfd7zXZ", "an xz file", "unpack it"),
+        (b"\x28\xb5\x2f\xfd", "a Zstandard file", "unpack it"),
+        (b"ARROW1\0\0", "an Arrow (Feather) file", "write it as Parquet"),
+        (b"PAR1\x15", "a Parquet file", "give it a name that ends in .parquet"),
+        (b"<!doctype", "a web page", "download the file itself"),
         (b"<html", "a web page", "download the file itself"),
         (b'{"', "a file of JSON objects", "give it a name that ends in .jsonl"),
         (b"[{", "a JSON array", "give it a name that ends in .json"),
         (b"version https://git-lfs", "a pointer of Git LFS", "fetch the file itself with git lfs pull"),
     ):
-        if data[: len(start)].lower() == start.lower():
+        if (data[: len(start)].lower() if kind == "a web page" else data[: len(start)]) == start:  # par1 may be a name
             raise InputError(f"tables.read: {name} is {kind}, by its first bytes, and not a table in text; {way}.")
 
 

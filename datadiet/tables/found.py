@@ -36,7 +36,9 @@ def separator(data, start, end, usual, asked, said, quotes: bool) -> bytes:
     if asked is not None:
         found = {"tab": b"\t", "\\t": b"\t"}.get(asked, asked.encode())
         if len(found) != 1 or found in (b'"', b"\n", b"\r"):
-            raise InputError(f"--sep: {asked!r} is not a separator; give one letter such as ';' or '|', or the word tab.")
+            raise InputError(
+                f"--sep: {asked!r} is not a separator; give one letter such as ';' or '|', the same one twice, or the word tab."
+            )
         return found
     if said is not None:
         return said

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from datadiet.errors import InputError
-from datadiet.tables.table import Table, blank, listed, some
+from datadiet.tables.table import Table, blank, listed, some, wrapped
 
 TEXTS = (
     "text",
@@ -210,7 +210,7 @@ def doubted(table: Table, kind: str, names: tuple[str, ...]) -> str:
     """Why no column was taken: a sentence for the column that has the name of such columns, or for all; empty without one."""
     if len(table.columns) == 1:
         return " There is one column only: where the cells of a row stand behind each other, name their separator with --sep."
-    if len(table) == 1 and (whole := wrapped({name: table.cells(name)[0] for name in named(table)})):
+    if whole := wrapped(table):
         return whole
     if len(table.columns) < 5 and table.kind == ".txt" and any("blank line" in note for note in table.notes):
         return (
@@ -234,27 +234,6 @@ def doubted(table: Table, kind: str, names: tuple[str, ...]) -> str:
     deep = [name for name in named(table) if any(isinstance(cell, dict) for cell in part.cells(name))]
     if deep:
         return f" {listed(deep)} holds objects, whose values are not looked at: put the {kind} into a column of its own."
-    return ""
-
-
-def wrapped(only: dict) -> str:
-    """A sentence where the one object of a file holds a whole table: its columns, or its rows under a key.
-
-    >>> wrapped({"text": "a", "label": "b"}), wrapped({"data": [{"text": "a"}, {"text": "b"}]})[:44]
-    ('', ' The file is one JSON object, with 2 objects')
-    """
-    for key, value in only.items():
-        if isinstance(value, list) and len(value) > 1 and all(isinstance(each, dict) for each in value):
-            return (
-                f" The file is one JSON object, with {len(value)} objects in a list under {key!r}; if these are the rows, write "
-                "that list alone."
-            )
-    values = list(only.values())
-    if {type(value) for value in values} in ({dict}, {list}) and len({len(value) for value in values}) == 1 < len(values[0]):
-        return (
-            " The file is one JSON object that holds columns, not an object for each row; write it by rows (of pandas: "
-            "to_json(file, orient='records', lines=True))."
-        )
     return ""
 
 

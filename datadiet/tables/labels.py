@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from datadiet.errors import InputError
-from datadiet.tables.table import Table, blank, many
+from datadiet.tables.table import Table, blank, many, wrapped
 
 MANY = 50  # classes beyond which fewer than ten rows a class are remarked upon
 SHOWN = 20
@@ -43,7 +43,7 @@ class Classes:
         more = f" and {len(order) - SHOWN} more" if len(order) > SHOWN else ""
         none = int((self.of < 0).sum())
         empty = f"; {many(none)} no label" if none else ""
-        return f"{len(order)} classes in {self.column!r}: {shown}{more}{empty}."
+        return f"{len(order)} class{'es' if len(order) > 1 else ''} in {self.column!r}: {shown}{more}{empty}."
 
 
 def shown_name(name: str) -> str:
@@ -76,6 +76,7 @@ def classes(table: Table, column: str) -> Classes:
             raise InputError(
                 f"tables.classes: the label column {column!r} holds a {type(cell).__name__} in {table.where(row)} "
                 f"({str(cell)[:60]}); a row has one class here. Give a column with one label a row."
+                f"{wrapped(table)}"
             )
     kept = [None if blank(cell) else cell for cell in cells]
     texts = {cell for cell in kept if isinstance(cell, str)}

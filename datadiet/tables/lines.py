@@ -143,10 +143,30 @@ def by_line(out: Lines, name: str, data: bytes) -> None:
     out.gaps[:1] = [b""]
 
 
+class Twice(dict):
+    """An object that names a key twice, of which only the last value would be read."""
+
+
+def once(pairs: list) -> dict:
+    """An object of its pairs."""
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else Twice(pairs)
+
+
+def refuse_twice(name: str, number: int, text, value: dict) -> None:
+    """Refuse an object that names a key twice; one within it is a value, which is not looked into."""
+    if isinstance(value, Twice):
+        keys = [key for key, _ in json.JSONDecoder(object_pairs_hook=list).decode(str(text, "utf-8"))]
+        raise InputError(
+            f"tables.read: line {number} of {name} names {max(keys, key=keys.count)!r} twice in one object, so one of its values "
+            "would not be read; rename one, or take it out."
+        )
+
+
 def parsed(name: str, number: int, text: bytes) -> dict:
     """The object of a line."""
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=once)
     except (ValueError, RecursionError) as problem:
         hint = " The file seems to hold one object over several lines; give one object a line." if text in (b"{", b"[") else ""
         raise InputError(
@@ -157,13 +177,14 @@ def parsed(name: str, number: int, text: bytes) -> dict:
             f"tables.read: line {number} of {name} is a JSON {type(value).__name__}, not an object; give "
             '{"name": value, ...} in each line.'
         )
+    refuse_twice(name, number, text, value)
     return value
 
 
 def array(out: Lines, name: str, data: bytes) -> None:
     """Objects in one array."""
     text = data.decode("utf-8")
-    decoder, columns = json.JSONDecoder(), {}
+    decoder, columns = json.JSONDecoder(object_pairs_hook=once), {}
     out.rows, out.gaps, out.lines = [], [], []
     at = before = counted = text.index("[") + 1
     line = text.count("\n", 0, at) + 1
@@ -189,6 +210,7 @@ def array(out: Lines, name: str, data: bytes) -> None:
                 f"tables.read: element {len(out.rows)} of the array in {name} (line {line}) is a JSON "
                 f"{type(value).__name__}, not an object; give an array of objects."
             )
+        refuse_twice(name, line, text[at:stop].encode(), value)
         if not out.rows:
             out.head = text[:at].encode()
         out.gaps.append(text[before:at].encode() if out.rows else b"")
@@ -196,5 +218,10 @@ def array(out: Lines, name: str, data: bytes) -> None:
         out.lines.append(line)
         columns |= dict.fromkeys(value)
         at = before = stop
+    if text[at + 1 :].strip():
+        raise InputError(
+            f"tables.read: {name} goes on behind the array that ends in line {text.count(chr(10), 0, at) + 1}, with "
+            f"{text[at + 1 :].strip()[:20]!r}, which would not be read; give one array of objects, or an object a line."
+        )
     out.columns, out.tail = tuple(columns), text[before:].encode()
     out.usual_gap = out.gaps[1] if len(out.gaps) > 1 else b",\n"

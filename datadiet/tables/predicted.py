@@ -28,9 +28,10 @@ def probabilities(table: Table, asked: str, groups: Classes) -> tuple[np.ndarray
     ----------
     asked : str
         An array file (.npy, or .npz with one array); or the name of one column of lists of K numbers; or names of columns with
-        commas between them; or a beginning of names and a star, "p_*". Where names, less what they begin or end with alike, are
-        those of the classes, they say which is which; else their order is that of the classes in alphabetical order, or, where
-        these are whole numbers or those of ClassLabel, in the order of the numbers if the predictions agree with more labels so.
+        commas between them; or what names begin and end with and a star between, "p_*" or "*_prob". Where
+        names, less what they begin or end with alike, are those of the classes, they say which is which; else their order is that
+        of the classes in alphabetical order, or, where these are whole numbers or those of ClassLabel, in the order of the
+        numbers if the predictions agree with more labels so.
 
     Raises
     ------
@@ -42,9 +43,9 @@ def probabilities(table: Table, asked: str, groups: Classes) -> tuple[np.ndarray
     if Path(asked).suffix.lower() in ARRAYS:
         names, found = None, fitting(_array(Path(asked)), Path(asked).name, table, groups)
     else:
-        names = columns(table, asked, groups.column)
+        names = columns(table.columns, asked, groups.column)
         if not names:
-            raise InputError(f"--probs: no column begins with {asked[:-1]!r}; the table has {listed(table.columns)}.")
+            raise InputError(f"--probs: no column is named as {asked!r} says; the table has {listed(table.columns)}.")
         for name in names:
             if name not in table.columns and Path(name).is_file():
                 raise InputError(
@@ -63,6 +64,8 @@ def probabilities(table: Table, asked: str, groups: Classes) -> tuple[np.ndarray
             )
         else:
             matched = by_name(names, groups.names) or by_name(names, numbers_of)
+            if not matched:
+                half_named(names, groups.names)
             names = matched or names
             found = np.stack([numbers(table, name) for name in names], 1)
     _whole(table, groups, found, names)
@@ -71,14 +74,20 @@ def probabilities(table: Table, asked: str, groups: Classes) -> tuple[np.ndarray
     return in_order(found, names, Path(asked).name, groups, numbers_of)
 
 
-def columns(table: Table, asked: str, label: str | None = None) -> list[str]:
-    """Names of the columns that `asked` means, but for the label; none where it names an array file."""
+def columns(there, asked: str, label: str | None = None) -> list[str]:
+    """Names, among those `there`, of the columns that `asked` means, but for the label; none where it names an array file.
+
+    >>> columns(["id", "p_a", "p_b"], "p_*"), columns(["a_p", "b_p", "p"], "*_p"), columns(["a", "b"], "b, a")
+    (['p_a', 'p_b'], ['a_p', 'b_p'], ['b', 'a'])
+    """
     if Path(asked).suffix.lower() in ARRAYS:
         return []
-    if asked.endswith("*"):
-        return [name for name in table.columns if name.startswith(asked[:-1]) and name != label]
+    if asked.count("*") == 1 and "," not in asked and asked not in there:
+        first, last = asked.split("*")
+        found = [name for name in there if name.startswith(first) and name.removeprefix(first).endswith(last)]
+        return [name for name in found if name != label]
     names = asked.split(",")
-    return [name if name in table.columns else name.strip() for name in names]
+    return [name if name in there else name.strip() for name in names]
 
 
 def other_way(names, groups: Classes) -> str:
@@ -197,6 +206,22 @@ def by_name(names, classes) -> list[str] | None:
     return None
 
 
+def half_named(names, classes) -> None:
+    """Refuse columns of which some are named as classes and others are not; numbers may be shifted."""
+    if all(re.fullmatch(r"[-+]?[\d.]+", each) for each in classes):
+        return
+    wanted = {folded(each) for each in classes}
+    first, last = (len(os.path.commonprefix(each)) for each in (names, [name[::-1] for name in names]))
+    for cut, end in itertools.product(range(first + 1), range(last + 1)):
+        named = [folded(name[cut : len(name) - end]) in wanted for name in names]
+        if any(named) and not all(named):
+            bare = [name for name, good in zip(names, named, strict=True) if not good]
+            raise InputError(
+                f"--probs: some of the columns are named as classes are, but not {listed(bare, 10)}; the classes are "
+                f"{listed(classes, 10)}. Give each column the name of its class behind a common beginning such as p_."
+            )
+
+
 def in_order(found: np.ndarray, names, source: str, groups: Classes, numbers_of) -> tuple[np.ndarray, str]:
     """Probabilities whose columns no name matches with classes, and the order that they are taken in, in words."""
     labelled = groups.of >= 0
@@ -250,7 +275,8 @@ def _array(file: Path) -> np.ndarray:
                 names = found.files
                 found = found[names[0]] if len(names) == 1 else None
     except (ValueError, OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error, MemoryError) as problem:
-        raise InputError(f"--probs: {file.name} could not be read as an array of numbers: {one_line(problem)}") from None
+        raise InputError(f"--probs: {file.name} could not be read as an array of numbers ({one_line(problem)}); "
+                         "save it with numpy.save, as numbers [rows, classes].") from None  # fmt: skip
     if found is None:
         raise InputError(f"--probs: {file.name} holds {len(names)} arrays ({', '.join(map(repr, names[:10]))}); give one.")
     if found.dtype.kind not in "fiu":

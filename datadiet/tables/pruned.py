@@ -8,7 +8,7 @@ from datadiet import prune
 from datadiet.errors import InputError
 from datadiet.tables import guess
 from datadiet.tables.labels import Classes, classes, named, shown_name
-from datadiet.tables.table import Table, blank, listed, many, some, way_to_a_number
+from datadiet.tables.table import Table, blank, listed, many, per_cent, some, way_to_a_number
 
 # Columns of `datadiet score` that are no score.
 BESIDE = ("datadiet_runs", "datadiet_class", "datadiet_wrong", "datadiet_tags", "datadiet_word")
@@ -132,8 +132,8 @@ def rows(
             "--keep 0.7, or --drop-wrong."
         )
     if keep is not None and not 0 < keep <= 1:
-        per_cent = f"; {keep:g} % is --keep {keep / 100:g}" if 5 <= keep <= 100 else ""
-        raise InputError(f"datadiet prune: --keep {keep:g}; give the share of the rows to keep, above 0 and at most 1{per_cent}.")
+        other = per_cent("--keep", keep)
+        raise InputError(f"datadiet prune: --keep {keep:g}; give the share of the rows to keep, above 0 and at most 1{other}.")
     if unscored not in ("keep", "drop"):
         raise InputError(f"datadiet prune: unscored={unscored!r}; choose keep or drop.")
     chooses = {"--score": column, "--rule": rule != "hardest", "--offset": offset, "--balanced": balanced}
@@ -230,7 +230,8 @@ def counted(table: Table, found: str | None) -> Classes | None:
 def wrong(table: Table, limit: float) -> np.ndarray:
     """Probability that the label is wrong, [rows]; NaN where there is none."""
     if not 0 <= limit <= 1:
-        raise InputError(f"datadiet prune: --drop-wrong {limit:g}; give a probability from 0 to 1.")
+        other = per_cent("--drop-wrong", limit)
+        raise InputError(f"datadiet prune: --drop-wrong {limit:g}; give a probability from 0 to 1{other}.")
     if "datadiet_wrong" not in table.columns:
         raise InputError(
             "datadiet prune: --drop-wrong reads the column datadiet_wrong, which this table does not have; score "

@@ -72,7 +72,7 @@ class Table:
             near = difflib.get_close_matches(name, self.columns, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
             whole = len(self.columns) == 1 and name in self.columns[0]  # all names in one
-            way = " Its names stand behind each other: name their separator with --sep." if whole else ""
+            way = " Its names stand behind each other: name their separator with --sep." if whole else wrapped(self)
             raise InputError(f"{operation}: there is no {kind}column {name!r}; {hint}the table has {listed(self.columns)}.{way}")
         if self.columns.count(name) > 1:
             raise InputError(
@@ -126,6 +126,26 @@ class Table:
             )
         with files.whole(file, force) as stream:
             self.save(stream)
+
+
+def wrapped(table: Table) -> str:
+    """A sentence where the one object of a file holds a whole table: its columns, or its rows under a key; else empty."""
+    if len(table) != 1 or table.kind not in files.LINES:
+        return ""
+    only = {name: table.cells(name)[0] for name in table.columns}
+    for key, value in only.items():
+        if isinstance(value, list) and len(value) > 1 and all(isinstance(each, dict) for each in value):
+            return (
+                f" The file is one JSON object, with {len(value)} objects in a list under {key!r}; if these are the rows, write "
+                "that list alone."
+            )
+    values = list(only.values())
+    if {type(value) for value in values} in ({dict}, {list}) and len({len(value) for value in values}) == 1 < len(values[0]):
+        return (
+            " The file is one JSON object that holds columns, not an object for each row; write it by rows (of pandas: "
+            "to_json(file, orient='records', lines=True))."
+        )
+    return ""
 
 
 def texts(table: Table, name: str, kind: str = "text ") -> list:
@@ -194,6 +214,15 @@ def way_to_a_number(cell) -> str:
     if re.fullmatch(r"[-+]?\d*,\d+", cell):
         return ", with a point for the decimal comma"
     return ", a share of 1 for per cent" if re.fullmatch(r"[-+]?[\d.,]+\s*%", cell) else ""
+
+
+def per_cent(option: str, value: float) -> str:
+    """The share that a number of per cent is, to be put behind a message; empty for other numbers.
+
+    >>> per_cent("--keep", 70.0), per_cent("--keep", 700.0)
+    ('; 70 % is --keep 0.7', '')
+    """
+    return f"; {value:g} % is {option} {value / 100:g}" if 5 <= value <= 100 else ""
 
 
 def plain(value):

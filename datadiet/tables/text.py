@@ -30,6 +30,8 @@ class Text(Table):
         Of each row: its first byte, the end of its last cell, and the end of its line end and of blank lines below it.
     bounds : uint array [rows, columns - 1]
         Positions of the separators in each row.
+    width : int
+        Letters of a separator: 2 where it stands twice between cells, as in a||b.
     new : dict
         Name -> cells of the columns that were added, as bytes.
     """
@@ -42,7 +44,7 @@ class Text(Table):
         k = self.columns.index(name)
         if k >= self.own:
             return [unquoted(self.charset.text(cell), self.quotes) for cell in self.new[name]]
-        first = self.starts if k == 0 else self.bounds[:, k - 1].astype(np.int64) + 1
+        first = self.starts if k == 0 else self.bounds[:, k - 1].astype(np.int64) + self.width
         last = self.stops if k == self.own - 1 else self.bounds[:, k]
         data, text = self.data, self.charset.text
         raw = [data[i:j] for i, j in zip(first.tolist(), last.tolist(), strict=True)]
@@ -86,7 +88,7 @@ class Text(Table):
         return f"line {self.lines[row]}"
 
     def save(self, stream):
-        out, sep = self.charset.out, self.sep
+        out, sep = self.charset.out, self.sep * self.width
         stream.write(self.charset.mark)
         names = [self.cell(name) for name in self.columns[self.own :]]
         stream.write(
@@ -139,7 +141,8 @@ def read(file, sep: str | None = None, encoding: str | None = None, quotes: bool
     ----------
     file : path
     sep : str, optional
-        The separator, one letter; found among comma, semicolon, tab and bar where it is not given.
+        The separator, one letter, or the same letter twice; found among comma, semicolon, tab, bar and two bars where it is not
+        given.
     encoding : str, optional
         Found where it is not given: by the mark at the start, else UTF-8, else Windows-1252 or Latin-1.
     quotes : bool, optional
@@ -161,10 +164,17 @@ def read(file, sep: str | None = None, encoding: str | None = None, quotes: bool
         raise InputError(nothing_in(name))
     end = line_end(data, start)
     said, start = declared(data, start, end)
-    out.sep = separator(data, start, end, files.TEXT[out.kind], sep, said, quotes is not False)
-    parse(out, name, start, end, quotes, notes)
+    twice = sep is not None and len(sep) == 2 and sep[0] == sep[1]
+    out.sep = separator(data, start, end, files.TEXT[out.kind], sep[0] if twice else sep, said, quotes is not False)
+    parse(out, name, start, end, quotes, notes, twice or sep is None and said is None and out.sep == b"|")
+    if twice and out.width == 1:
+        raise InputError(
+            f"--sep: {sep!r} does not stand between all cells of {name}, or a cell is missing somewhere; name another separator, "
+            "or leave the option away to have it found."
+        )
     if sep is None and out.sep != files.TEXT[out.kind] and out.own > 1 and said is None:
-        notes.append(f"{name} is separated by {SEPARATORS.get(out.sep, repr(out.sep.decode()))}; the result is too.")
+        word = "two bars" if out.width == 2 else SEPARATORS.get(out.sep, repr(out.sep.decode()))
+        notes.append(f"{name} is separated by {word}; the result is too.")
     out.notes = tuple(notes)
     return out
 
@@ -174,8 +184,9 @@ def nothing_in(name: str) -> str:
     return f"tables.read: {name} could not be read: it is empty. Give a file with names in its first line."
 
 
-def parse(out: Text, name: str, start: int, end: bytes, quotes, notes) -> None:
-    """Fill in names and positions; refuse a row with another number of cells than there are names."""
+def parse(out: Text, name: str, start: int, end: bytes, quotes, notes, twice: bool = False) -> None:
+    """Fill in names and positions; refuse a row with another number of cells than there are names. With `twice`, a separator that
+    stands twice between all cells is one."""
     data = out.data
     out.quotes = quotes is not False
     ends, seps, regular = scan.scan(data, out.sep, end, out.quotes, start)
@@ -238,6 +249,9 @@ def parse(out: Text, name: str, start: int, end: bytes, quotes, notes) -> None:
     out.own, out.columns = len(names), tuple(names)
     keep = out.own - 1
     out.bounds = seps[cuts[rows][:, None] + np.arange(keep)] if keep else np.empty((len(rows), 0), np.int64)
+    out.width = 1
+    if twice and keep and keep % 2 == 0 and not any(names[1::2]) and (out.bounds[:, 1::2] == out.bounds[:, ::2] + 1).all():
+        out.width, out.own, out.columns, out.bounds = 2, keep // 2 + 1, tuple(names[::2]), out.bounds[:, ::2]
     if len(data) < 2**32:
         out.bounds = out.bounds.astype(np.uint32)
     out.starts = starts[rows]
@@ -279,7 +293,7 @@ def refuse_row(out, name, names, rows, counts, starts, extra, end, first):
         what = f"put the cell that holds {sep} into quotes, or name another separator with --sep"
     else:
         what = "add the cells that are missing, and look for a line end within a cell, or a quote that is not closed"
-    if len(bad) == len(rows):
+    if 2 * len(bad) > len(rows):
         what += "; or see whether the first line holds the names, one for each column, and take away what stands above them"
     raise InputError(
         f"tables.read: line {at} of {name} has {some(found, 'cell')} under {some(len(names), 'name')} ({others}; the names are "

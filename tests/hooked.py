@@ -44,7 +44,7 @@ def model(dropout=0.0) -> BertForSequenceClassification:
     )
 
 
-def trainer(folder, callbacks=(), net=None, train=None, test=None, **changes) -> Trainer:
+def trainer(folder, callbacks=(), net=None, train=None, test=None, kind=Trainer, **changes) -> Trainer:
     """A Trainer with its defaults, but for a learning rate that shows on so few rows, and quiet.
 
     Averaging over devices is off: the Trainer then multiplies the loss by the number of processes, and this model has averaged
@@ -63,7 +63,7 @@ def trainer(folder, callbacks=(), net=None, train=None, test=None, **changes) ->
         "dataloader_pin_memory": False,
         "average_tokens_across_devices": False,
     } | changes
-    return Trainer(
+    return kind(
         net if net is not None else model(),
         TrainingArguments(**given),
         train_dataset=data() if train is None else train,

@@ -27,7 +27,7 @@ def data(n=N, seed=0) -> datasets.Dataset:
     )
 
 
-def model(dropout=0.0) -> BertForSequenceClassification:
+def model(dropout=0.0, classes=CLASSES) -> BertForSequenceClassification:
     set_seed(1)
     return BertForSequenceClassification(
         BertConfig(
@@ -36,7 +36,7 @@ def model(dropout=0.0) -> BertForSequenceClassification:
             num_hidden_layers=1,
             num_attention_heads=2,
             intermediate_size=16,
-            num_labels=CLASSES,
+            num_labels=classes,
             max_position_embeddings=8,
             hidden_dropout_prob=dropout,
             attention_probs_dropout_prob=dropout,

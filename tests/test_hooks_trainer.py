@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import datasets
 import hooked
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from datadiet import dynamic, prune, runs, scores
 from datadiet.errors import InputError
 from datadiet.hooks import DynamicPruningCallback, ScoreCallback
 
+REAL = datasets.Value("float32")
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -147,6 +149,14 @@ def test_an_output_that_exists_is_refused_before_training(tmp_path):
 def test_labels_that_do_not_reach_the_model_are_said(tmp_path):
     with pytest.raises(InputError, match="label_smoothing_factor"):
         hooked.trainer(tmp_path, [DynamicPruningCallback({"rule": "soft"})], label_smoothing_factor=0.1).train()
+
+
+@pytest.mark.parametrize("callback", [ScoreCallback, lambda: DynamicPruningCallback({"rule": "hardest"})])
+def test_a_model_that_cannot_be_scored_is_refused_before_training(tmp_path, callback):
+    run = hooked.trainer(tmp_path, [callback()], net=hooked.model(classes=1), train=hooked.data().cast_column("labels", REAL))
+    with pytest.raises(InputError, match=r"labels of shape \(1,\) and returned logits of shape \(1, 1\)"):
+        run.train()
+    assert run.state.global_step == 0
 
 
 class OwnLoss(Trainer):

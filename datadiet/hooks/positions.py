@@ -113,6 +113,14 @@ def number(where: str, loader, args=None) -> int:
     return len(data)
 
 
+def updates(loader, kept: int) -> int:
+    """Updates of an epoch of the `kept` examples of a loader's sampler: without any, the Trainer would end the training."""
+    if not len(loader):
+        raise InputError(f"hooks.DynamicPruningCallback: an epoch of {kept} examples has no whole batch, and dataloader_drop_last"
+                         "=True drops any other; keep more, with smaller batches, or set it to False.")
+    return len(loader)
+
+
 def refuse_unseen(where: str, seen: bool = False) -> None:
     """Refuse an update whose batch was not seen, or, where it was, one that did not go by the loss of the model."""
     if seen:
@@ -148,8 +156,10 @@ def gathered(positions, *values) -> list[np.ndarray]:
     return [np.concatenate(each) for each in zip(*filled, strict=True)]
 
 
-def predict(model, loader, batch_size: int, device) -> tuple[np.ndarray, np.ndarray]:
+def predict(model, loader, args, first: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Logits float32 [N, K] and labels [N] of all examples of a loader's data set, in its order, by the model as it is now.
+
+    Of the `first` ones alone where that is given.
 
     In eval mode without gradients; each process predicts its share. No random number of the process is used up. Columns that the
     model does not take (a compute_loss may have them) are left out.
@@ -159,13 +169,13 @@ def predict(model, loader, batch_size: int, device) -> tuple[np.ndarray, np.ndar
     data, collate = unnumbered(loader)
     running = torch.distributed.is_available() and torch.distributed.is_initialized()
     rank, world = (torch.distributed.get_rank(), torch.distributed.get_world_size()) if running else (0, 1)
-    own = np.arange(rank, len(data), world)
-    found, training = [], model.training
+    own = np.arange(rank, len(data) if first is None else min(first, len(data)), world)
+    found, training, device = [], model.training, args.device
     cuda = [device.index or 0] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda), torch.no_grad():
         model.eval()
         try:
-            for batch in DataLoader(Subset(data, own.tolist()), batch_size, collate_fn=collate):
+            for batch in DataLoader(Subset(data, own.tolist()), args.eval_batch_size, collate_fn=collate):
                 inputs = {name: value.to(device) if torch.is_tensor(value) else value for name, value in batch.items()}
                 outputs = model(**{name: value for name, value in inputs.items() if everything or name in takes})
                 found.append([each.detach().float().cpu() if each.is_floating_point() else each.cpu()

@@ -110,6 +110,8 @@ class ScoreCallback(TrainerCallback):
                 self._seen = [(stored["seen"], stored["seen_logits"], stored["seen_labels"])]
         if self.source == "training":
             self._watch = positions.Watch.join(train_dataloader, model, self._see)
+        else:  # a model that cannot be recorded is refused now, not after an epoch
+            positions.predict(model, train_dataloader, args, first=args.world_size)
         self._record_due(args, state, model)
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
@@ -160,7 +162,7 @@ class ScoreCallback(TrainerCallback):
             self._record(args, state, model)
 
     def _record(self, args, state, model):
-        logits, labels = positions.predict(model, self._loader, args.eval_batch_size, args.device)
+        logits, labels = positions.predict(model, self._loader, args)
         self._kept.add(state, np.arange(len(logits)), logits, labels)
 
     def _see(self, where, inputs, outputs):
@@ -239,7 +241,7 @@ class DynamicPruningCallback(TrainerCallback):
                              f"{getattr(self.schedule, 'epochs', epochs)} epochs, the Trainer has {n} and {epochs}; give a dict.")
         least = min(self.schedule.planned(0, epochs)) if isinstance(self.schedule, dynamic.Dynamic) else n
         self._sampler = batches.sampler = Kept(batches.sampler, np.arange(n) < least)
-        self._counted()
+        positions.updates(train_dataloader, least)
         self._sampler.kept[:] = True
         self._losses, self._divides, self._watch, self.sizes, self._followed = [], None, None, [], None
         self._skipped = self._skipped_since_log = 0
@@ -250,28 +252,23 @@ class DynamicPruningCallback(TrainerCallback):
             self.schedule.load_state_dict(stored)
         if isinstance(self.schedule, dynamic.Soft):
             self._watch = positions.Watch.join(train_dataloader, model, self._see)
+        elif self.schedule.rule != "random":
+            positions.predict(model, train_dataloader, args, first=args.world_size)
         LOG.warning("DynamicPruningCallback: the learning rate is %s.", RATES[self.lr])
 
     def on_epoch_begin(self, args, state, control, model=None, **kwargs):
         epoch = self._epoch = state.global_step // self._full
         self._observe()
         if self.schedule.due(epoch) and state.global_step == epoch * self._full:  # not again where an epoch is resumed
-            logits, labels = positions.predict(model, self._loader, args.eval_batch_size, args.device)
+            logits, labels = positions.predict(model, self._loader, args)
             self.schedule.update(scores.el2n(runs.probabilities(logits), labels))
         kept = self.schedule.positions(epoch)
         self._sampler.kept[:] = False
         self._sampler.kept[kept] = True
         self.sizes[epoch:] = [len(kept)]
-        self._updates = self._counted()
+        self._updates = positions.updates(self._loader, len(kept))
         weights = torch.as_tensor(self.schedule.weights(epoch), dtype=torch.float32, device=args.device)
         self._weights = None if bool((weights == 1).all()) else weights
-
-    def _counted(self) -> int:
-        """Updates of an epoch of the examples that the sampler keeps: without any, the Trainer would end the training."""
-        if not len(self._loader):
-            raise InputError(f"hooks.DynamicPruningCallback: an epoch of {len(self._sampler)} examples has no whole batch, and "
-                             "dataloader_drop_last=True drops any other; keep more, with smaller batches, or set it to False.")
-        return len(self._loader)
 
     def on_step_end(self, args, state, control, lr_scheduler=None, **kwargs):
         if self._watch and not self._followed:

@@ -43,7 +43,7 @@ class _Resumable:
     """A schedule whose state goes into a checkpoint; the settings are the caller's to give again."""
 
     def state_dict(self) -> dict:
-        """State of the schedule so far, as arrays and numbers: with it another run goes on where this one stopped."""
+        """State so far: with it another run goes on where this one stopped (``torch.load`` with weights_only=False)."""
         return {name: np.copy(getattr(self, name)) for name in self._STATE}
 
     def load_state_dict(self, state: dict) -> None:

@@ -27,7 +27,7 @@ def data(n=N, seed=0) -> datasets.Dataset:
     )
 
 
-def model(dropout=0.0) -> BertForSequenceClassification:
+def model(dropout=0.0, classes=CLASSES) -> BertForSequenceClassification:
     set_seed(1)
     return BertForSequenceClassification(
         BertConfig(
@@ -36,7 +36,7 @@ def model(dropout=0.0) -> BertForSequenceClassification:
             num_hidden_layers=1,
             num_attention_heads=2,
             intermediate_size=16,
-            num_labels=CLASSES,
+            num_labels=classes,
             max_position_embeddings=8,
             hidden_dropout_prob=dropout,
             attention_probs_dropout_prob=dropout,
@@ -44,7 +44,7 @@ def model(dropout=0.0) -> BertForSequenceClassification:
     )
 
 
-def trainer(folder, callbacks=(), net=None, train=None, test=None, **changes) -> Trainer:
+def trainer(folder, callbacks=(), net=None, train=None, test=None, kind=Trainer, **changes) -> Trainer:
     """A Trainer with its defaults, but for a learning rate that shows on so few rows, and quiet.
 
     Averaging over devices is off: the Trainer then multiplies the loss by the number of processes, and this model has averaged
@@ -63,7 +63,7 @@ def trainer(folder, callbacks=(), net=None, train=None, test=None, **changes) ->
         "dataloader_pin_memory": False,
         "average_tokens_across_devices": False,
     } | changes
-    return Trainer(
+    return kind(
         net if net is not None else model(),
         TrainingArguments(**given),
         train_dataset=data() if train is None else train,

@@ -9,7 +9,9 @@ import warnings
 import datasets
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+import scipy.sparse
 import torch
 from cleanlab import Datalab
 from cleanlab.filter import find_label_issues
@@ -165,6 +167,19 @@ def test_tensors_that_numpy_cannot_read_are_said(taker, kind):
         TAKERS[taker](BAD[kind])
 
 
+def test_what_stands_among_strings_is_no_class():
+    """numpy writes a list with a gap as strings, and 'nan' would be a class of its own."""
+    mixed = ["a", float("nan"), "b", "a"]
+    for call in (
+        lambda: out_of_fold(LogisticRegression(), [[0.0]] * 4, mixed),
+        lambda: prune.keep([0.1, 0.2, 0.3, 0.4], 0.5, labels=mixed),
+        lambda: scores_of([[0.2, 0.3, 0.5]] * 4, mixed),
+        lambda: with_scores(pd.DataFrame({"t": range(4)}), {"s": mixed}),
+    ):
+        with pytest.raises(InputError, match="nan among strings, 1 of 4 are none"):
+            call()
+
+
 # --- Tables
 
 
@@ -200,6 +215,17 @@ def test_datasets_in_and_out_keeps_features():
     assert type(kept) is datasets.Dataset and kept["text"][:] == ["b", "d"]
 
 
+def test_columns_that_a_format_hides_are_found():
+    given = datasets.Dataset.from_dict({"s": [0.4, 0.1, 0.3, 0.2], "y": [0, 1, 0, 1]}).with_format("torch", columns=["y"])
+    kept = pruned(given, "s", 0.5, "easiest", labels="y")
+    assert kept.format == given.format and kept.with_format(None)["s"][:] == [0.1, 0.3]
+
+
+def test_a_score_is_found_among_columns_of_two_levels():
+    frame = pd.DataFrame([[1, 2], [3, 4]], columns=pd.MultiIndex.from_tuples([("a", "b"), ("a", "c")]))
+    assert pruned(with_scores(frame, {"s": [0.1, 0.2]}), "s", 0.5)["a"].values.tolist() == [[3, 4]]
+
+
 def test_names_that_are_numbers_stay_as_they_are():
     names = [2**60 + 1, 0.5, "el2n"]
     assert list(with_scores(pd.DataFrame({"a": [1]}), {name: [1.0] for name in names}).columns) == ["a", *names]
@@ -218,6 +244,9 @@ def test_names_that_are_numbers_stay_as_they_are():
         (lambda: with_scores(datasets.Dataset.from_dict({"a": [1]}), {"b": [1j]}), "cannot be a column of a Dataset"),
         (lambda: pruned(pd.DataFrame({"a": [1]}), "b", 1.0), "no column 'b'"),
         (lambda: pruned(pd.DataFrame({"a": [1, 2]}), [1.0], 1.0), "1 scores for a table of 2"),
+        (lambda: pruned(pa.table({"a": [1, 2], "b": [1, 2]}), "a", 0.5), "of type Table"),
+        (lambda: pruned(datasets.Dataset.from_dict({"a": [1]}).to_iterable_dataset(), [1.0], 1.0), "of type IterableDataset"),
+        (lambda: with_scores(pd.DataFrame([[1]], columns=pd.MultiIndex.from_tuples([("a", "b")])), {"a": [1]}), "'a' already"),
     ],
 )
 def test_tables_that_cannot_be(call, said):
@@ -268,6 +297,14 @@ def test_a_class_of_one_row_gets_probability_0_and_a_note():
     assert len(notes) == 1 and alone[10].tolist() == [1, 0]
 
 
+@pytest.mark.parametrize("form", ["coo", "bsr", "dia", "csc", "lil"])
+def test_sparse_rows_of_any_form(form):
+    X, y = fresh().normal(size=(12, 3)), [0, 1] * 6
+    sparse = scipy.sparse.csr_array(X).asformat(form)
+    np.testing.assert_allclose(out_of_fold(LogisticRegression(), sparse, y), out_of_fold(LogisticRegression(), X, y), atol=1e-3)
+    assert sparse.format == form
+
+
 class Tired(LogisticRegression):
     def predict_proba(self, X):
         return super().predict_proba(X) * np.nan
@@ -306,6 +343,8 @@ class Bare:
         (lambda: out_of_fold(LogisticRegression(), [[0.0]] * 4, ["a"] * 4), "two classes"),
         (lambda: out_of_fold(LogisticRegression(), None, [0, 1]), "X is of type NoneType, with no rows"),
         (lambda: out_of_fold(LogisticRegression(), np.float64(1), [0, 1]), "X is of type float64, with no rows"),
+        (lambda: out_of_fold(LogisticRegression(), datasets.Dataset.from_dict({"x": [1, 2]}), [0, 1]), "with no rows to pick"),
+        (lambda: out_of_fold(LogisticRegression(), pa.table({"x": [1, 2]}), [0, 1]), "Table, with no rows to pick"),
         (lambda: out_of_fold(LogisticRegression(), [[0.0]] * 2, [[0], [1, 2]]), "y cannot be read as an array"),
         (lambda: out_of_fold(LogisticRegression(), [[0.0]] * 4, [0, 1, 0, 1], folds=5), "folds=5"),
         (lambda: out_of_fold(LogisticRegression(), [[0.0]] * 4, [0, 1, 0, 1], folds=2, repeats=0), "repeats=0"),
@@ -318,6 +357,8 @@ class Bare:
         (lambda: scores_of([[0.5, 0.5]], ["c"], names=["a", "b"]), "not among the names"),
         (lambda: scores_of([[0.5, 0.5]], True), r"labels of shape \(\)"),
         (lambda: scores_of([[0.5, 0.5]], ["a"], names=5), r"names of shape \(\)"),
+        (lambda: scores_of([[0.7, 0.2, 0.1], [0.1, 0.2, 0.7]], [0, 2]), r"shape \(2, 3\) for the 2 classes \[0, 2\]; give na"),
+        (lambda: scores_of([[0.5, 0.5]], ["a"], names=["a", "b", "c"]), r"shape \(1, 2\) for the 3 classes"),
     ],
 )
 def test_folds_that_cannot_be(call, said):
@@ -390,6 +431,17 @@ def by_their_rules(logits, label) -> dict:
         "correctness": sum(right),
         "forgetfulness": forgotten if any(right) else 1000,
     }
+
+
+@pytest.mark.parametrize("given, said", [(None, "NoneType"), ({"a", "b"}, "set"), ("ab", "str"), ([[1], [2]], "list")])
+def test_ids_that_are_none(given, said):
+    with pytest.raises(InputError, match=f"ids of type {said}; give a sequence of strings"):
+        formats.metrics(given, np.zeros((1, 2, 2)), [0, 1])
+
+
+@pytest.mark.parametrize("given", [torch.tensor([7, 3]), pa.array([7, 3]), pd.Series([7, 3], index=[1, 0]), np.array([7, 3])])
+def test_ids_of_other_kinds_are_numbers(given):
+    assert formats.metrics(given, np.zeros((1, 2, 2)), [0, 1])["guid"].tolist() == [7, 3]
 
 
 def test_metrics_are_those_of_cartography(tmp_path):

@@ -7,16 +7,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import datasets
 import hooked
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from transformers import Trainer
+from transformers.modeling_outputs import SequenceClassifierOutput
 
 from datadiet import dynamic, prune, runs, scores
 from datadiet.errors import InputError
 from datadiet.hooks import DynamicPruningCallback, ScoreCallback
 
+REAL = datasets.Value("float32")
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -118,8 +122,11 @@ def test_a_training_that_is_done_is_not_lost_over_its_scores(tmp_path, caplog):
         ({"at": [[1, 2], [3]]}, "'epoch' or"),
         ({"out": 5}, "out=5; give the path"),
         ({"source": np.array(["pass", "training"])}, "'pass' or"),
-        ({"ids": 5}, "ids=5; give a sequence"),
+        ({"ids": 5}, "ids are of type int; give a sequence"),
         ({"at": [1], "source": "training"}, "once an epoch"),
+        ({"ids": {"a", "b"}}, "ids are of type set"),
+        ({"ids": pd.DataFrame({"id": [1]})}, "ids are of type DataFrame"),
+        ({"ids": ["a", 1], "out": "scores.parquet"}, "scores.parquet cannot hold the ids"),
     ],
 )
 def test_settings_that_cannot_be(given, said):
@@ -142,6 +149,78 @@ def test_an_output_that_exists_is_refused_before_training(tmp_path):
 def test_labels_that_do_not_reach_the_model_are_said(tmp_path):
     with pytest.raises(InputError, match="label_smoothing_factor"):
         hooked.trainer(tmp_path, [DynamicPruningCallback({"rule": "soft"})], label_smoothing_factor=0.1).train()
+
+
+@pytest.mark.parametrize("callback", [ScoreCallback, lambda: DynamicPruningCallback({"rule": "hardest"})])
+def test_a_model_that_cannot_be_scored_is_refused_before_training(tmp_path, callback):
+    run = hooked.trainer(tmp_path, [callback()], net=hooked.model(classes=1), train=hooked.data().cast_column("labels", REAL))
+    with pytest.raises(InputError, match=r"labels of shape \(1,\) and returned logits of shape \(1, 1\)"):
+        run.train()
+    assert run.state.global_step == 0
+
+
+class OwnLoss(Trainer):
+    """Two of compute_loss as people write it: inputs by name, another loss."""
+
+    how = None
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        if self.how == "named":
+            return model(input_ids=inputs["input_ids"], labels=inputs["labels"]).loss
+        return torch.nn.functional.cross_entropy(model(**inputs).logits, inputs["labels"])
+
+
+@pytest.mark.parametrize(
+    "how, callback, said",
+    [
+        ("named", lambda: ScoreCallback(source="training"), "no batch with its positions went through the model"),
+        ("named", lambda: DynamicPruningCallback({"rule": "soft"}), "no batch with its positions went through the model"),
+        ("another", lambda: DynamicPruningCallback({"rule": "soft"}), "another loss than the model's own"),
+    ],
+)
+def test_a_compute_loss_that_goes_past_a_callback_is_said(tmp_path, how, callback, said):
+    run = hooked.trainer(tmp_path, [callback()], kind=OwnLoss)
+    run.how = how
+    with pytest.raises(InputError, match=said):
+        run.train()
+    assert run.state.global_step == 1
+
+
+class Plain(torch.nn.Module):
+    """A model that takes no more than it names."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.head = torch.nn.Embedding(hooked.WORDS, 4), torch.nn.Linear(4, hooked.CLASSES)
+
+    def forward(self, input_ids):
+        return SequenceClassifierOutput(logits=self.head(self.words(input_ids).mean(1)))
+
+
+class Heavier(Trainer):
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        outputs = model(inputs["input_ids"])
+        return (inputs["weight"] * torch.nn.functional.cross_entropy(outputs.logits, inputs["labels"], reduction="none")).mean()
+
+
+def test_a_column_for_the_loss_alone_does_not_reach_the_model(tmp_path):
+    data, passed, pruning = hooked.data().remove_columns("id"), ScoreCallback(), DynamicPruningCallback({"rule": "hardest"})
+    data = data.add_column("weight", np.ones(len(data), np.float32))
+    run = hooked.trainer(tmp_path, [passed, pruning], net=Plain(), train=data, kind=Heavier, remove_unused_columns=False)
+    run.train()
+    assert np.allclose(passed.logits[-1], run.model(torch.tensor(data["input_ids"][:])).logits.detach(), atol=1e-5)
+    assert passed.labels.tolist() == data["labels"][:] and pruning.sizes == [48, 24, 24, 24]
+
+
+@pytest.mark.parametrize("callback", [ScoreCallback, lambda: DynamicPruningCallback({"rule": "random"})])
+def test_a_training_set_without_positions_is_said(tmp_path, callback):
+    with pytest.raises(InputError, match="of type IterableDataset, without a length"):
+        hooked.trainer(tmp_path, [callback()], train=hooked.data().to_iterable_dataset(), max_steps=4).train()
+
+
+def test_ids_of_a_tensor_are_numbers_in_the_table(tmp_path):
+    hooked.trainer(tmp_path, [ScoreCallback(tmp_path / "s.csv", ids=torch.arange(48) + 7)], num_train_epochs=1).train()
+    assert pd.read_csv(tmp_path / "s.csv")["id"].tolist() == list(range(7, 55))
 
 
 # --- Pruning
@@ -339,6 +418,19 @@ def test_a_loss_of_another_kind_is_refused_for_soft(tmp_path):
     net.register_forward_hook(double)
     with pytest.raises(InputError, match="Soft weighs cross-entropy only"):
         hooked.trainer(tmp_path, [DynamicPruningCallback({"rule": "soft"})], net=net).train()
+
+
+def test_epochs_without_a_whole_batch_are_refused_before_training(tmp_path):
+    """The Trainer would end the training there, as if it were done."""
+    for warmup in (1, 9):
+        pruning = DynamicPruningCallback({"rule": "random", "fraction": 0.1, "warmup": warmup})
+        run = hooked.trainer(tmp_path, [pruning], dataloader_drop_last=True)
+        if warmup == 1:
+            with pytest.raises(InputError, match="an epoch of 5 examples has no whole batch"):
+                run.train()
+        else:  # never pruned
+            run.train()
+        assert run.state.global_step == (0 if warmup == 1 else 24)
 
 
 def test_a_second_training_starts_afresh(tmp_path):

@@ -55,6 +55,7 @@ def out_of_fold(estimator, X, y, folds: int = 5, repeats: int = 1, seed: int = 0
     >>> probs.shape, probs.argmax(1)
     ((6, 2), array([0, 0, 0, 1, 1, 1]))
     """
+    X = X.tocsr() if hasattr(X, "tocsr") else X  # not every sparse form gives rows
     labels, n = _checked(estimator, X, y, folds, repeats, seed)
     names, codes = np.unique(labels, return_inverse=True)
     out, missing = np.zeros((n, len(names))), np.zeros(len(names), np.int64)
@@ -116,9 +117,10 @@ def _checked(estimator, X, y, folds, repeats, seed) -> tuple[np.ndarray, int]:
         raise InputError(f"{where}: {type(estimator).__name__} has no predict_proba; choose a classifier that has (an SVC with "
                          "probability=True, a CalibratedClassifierCV around it).")
     labels = as_array(where, "y", y)
-    if np.ndim(X) == 0 if isinstance(X, np.ndarray | np.generic) else not isinstance(X, Sequence) and not hasattr(X, "shape"):
-        raise InputError(f"{where}: X is of type {type(X).__name__}, with no rows; give an array [n, ...], a table or a list of "
-                         "n texts.")
+    rows = np.ndim(X) > 0 if isinstance(X, np.ndarray | np.generic) else isinstance(X, Sequence) or hasattr(X, "shape")
+    if not rows or hasattr(X, "column_names"):  # a Dataset or a table of Arrow gives columns
+        raise InputError(f"{where}: X is of type {type(X).__name__}, with no rows to pick; give an array [n, ...], a DataFrame "
+                         "(of another table its .to_pandas()) or a list of n texts.")
     n = X.shape[0] if hasattr(X, "shape") else len(X)
     if labels.ndim != 1 or len(labels) != n or not n:
         raise InputError(f"{where}: X has {n} rows and y shape {labels.shape}; give one label for each row.")

@@ -43,7 +43,12 @@ def scores_of(probs, labels, names=None) -> dict[str, np.ndarray]:
         Labels as they were fitted, integers or strings.
     names : sequence [K], optional
         Classes in the order of the columns. Where left out, the names of the columns of a DataFrame that are those of the labels;
-        else as :func:`out_of_fold` has them.
+        else as :func:`out_of_fold` has them, and every class needs a row.
+
+    Raises
+    ------
+    InputError
+        Labels of another number or that are not among the names, or another number of classes than of columns.
 
     Examples
     --------
@@ -53,5 +58,9 @@ def scores_of(probs, labels, names=None) -> dict[str, np.ndarray]:
     own = list(getattr(probs, "columns", ()))
     if names is None and own and set(own) == set(as_array("hooks.scores_of", "labels", labels).ravel().tolist()):
         names = own
-    codes, _ = codes_of(labels, names, where="hooks.scores_of")
+    codes, known = codes_of(labels, names, where="hooks.scores_of")
+    shape = as_array("hooks.scores_of", "probs", probs).shape
+    if len(shape) > 1 and shape[-1] != len(known):  # a class without a row, and labels would go to the columns of others
+        raise InputError(f"hooks.scores_of: probs of shape {shape} for the {len(known)} classes {list(known)[:20]!r:.200}; give "
+                         "names=, the classes in the order of the columns.")
     return {name: score(probs, codes) for name, score in scores.SCORES.items()}

@@ -15,6 +15,7 @@ import pandas as pd
 
 from datadiet import runs, scores
 from datadiet.errors import InputError
+from datadiet.hooks import recorded
 from datadiet.scores import _checks
 
 NEVER = 1000  # forgetfulness, in cartography, of an example that was never right
@@ -207,8 +208,12 @@ def _over_time(name: str, logits, labels) -> tuple[np.ndarray, np.ndarray]:
 
 def _plain(where: str, ids, n: int) -> list:
     """Ids as JSON has them, each once."""
-    ids = [each.item() if isinstance(each, np.generic) else each for each in ids]
-    if len(ids) != n or len(set(ids)) != n or not all(isinstance(each, int | str) for each in ids):
+    given, ids = ids, recorded.plain(ids)
+    if ids is None or not all(isinstance(each, int | str) for each in ids):
+        kinds = sorted({type(each).__name__ for each in ids or [given]})
+        raise InputError(f"{where}: ids of type {', '.join(kinds)}; give a sequence of strings or whole numbers, one for each "
+                         "example, in their order.")
+    if len(ids) != n or len(set(ids)) != n:
         raise InputError(f"{where}: {len(ids)} ids, {len(set(ids))} of them different, for {n} examples; give each a string or "
                          "a whole number of its own.")
     return ids

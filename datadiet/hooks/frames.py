@@ -13,12 +13,12 @@ from datadiet.errors import InputError
 from datadiet.scores._checks import as_array
 
 
-def _columns(table, where: str) -> list:
+def _columns(table, where: str):
     """Names of the columns of a DataFrame, or of a Dataset of the library datasets."""
-    if hasattr(table, "column_names") and hasattr(table, "add_column"):
-        return list(table.column_names)
+    if hasattr(table, "add_column") and hasattr(table, "with_format") and hasattr(table, "__len__"):
+        return table.column_names
     if hasattr(table, "iloc") and hasattr(table, "columns"):
-        return list(table.columns)
+        return table.columns  # of two levels and more: a name of the first is among them, too
     raise InputError(f"{where}: a table of type {type(table).__name__}; give a pandas.DataFrame or a datasets.Dataset (one split "
                      "of a DatasetDict; an iterable one read into memory first).")
 
@@ -64,7 +64,9 @@ def with_scores(table, scores: dict):
     if hasattr(table, "iloc"):
         out = table.copy()
         for name, values in scores.items():  # one by one: among names of two kinds of numbers pandas makes one kind of both
-            out[name] = type(table)({0: np.asarray(values)}, index=table.index)[0].array
+            column = type(table)({0: np.asarray(values)}, index=table.index)[0].array
+            below = [""] * (table.columns.nlevels - 1)  # of columns of several levels, `name` is that of the first
+            out[(name, *below) if below and not isinstance(name, tuple) else name] = column
         return out
     for name, values in scores.items():
         if not isinstance(name, str):
@@ -100,7 +102,8 @@ def pruned(table, scores, fraction: float, rule: str = "hardest", offset: float 
     def values(given):
         if isinstance(given, str) and given not in there:
             raise InputError(f"hooks.pruned: the table has no column {given!r}; it has {', '.join(map(str, there))}.")
-        return np.asarray(table[given][:]) if isinstance(given, str) else _in_order(table, given, "hooks.pruned", "a given value")
+        raw = table.with_format(None) if hasattr(table, "with_format") else table  # a format may hide columns
+        return np.asarray(raw[given][:]) if isinstance(given, str) else _in_order(table, given, "hooks.pruned", "a given value")
 
     kept = prune.keep(values(scores), fraction, rule, offset, None if labels is None else values(labels), seed)
     if kept[-1] >= len(table) or len(values(scores)) != len(table):

@@ -1,10 +1,11 @@
 """Which examples are in a batch: positions that travel with it past collators, workers and dropped columns."""
 
+import inspect
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 from datadiet.errors import InputError
 
@@ -100,6 +101,35 @@ def unnumbered(loader) -> tuple:
     return (data.inner, collate.inner) if isinstance(data, Numbered) else (data, collate)
 
 
+def number(where: str, loader, args=None) -> int:
+    """Number of examples of a loader; with `args`, what would hide from us which of them a batch holds is refused too."""
+    data = unnumbered(loader)[0]
+    if not hasattr(data, "__len__") or isinstance(data, IterableDataset):
+        raise InputError(f"hooks.{where}: the training set is of type {type(data).__name__}, without a length; give one whose "
+                         "rows have positions (read an iterable one into memory first).")
+    if args is not None and (args.torch_compile or args.n_gpu > 1):
+        raise InputError(f"hooks.{where}: torch_compile={args.torch_compile}, {args.n_gpu} GPUs in one process; the positions "
+                         "of a batch are not seen there: leave out torch_compile, start one process a GPU (accelerate launch).")
+    return len(data)
+
+
+def updates(loader, kept: int) -> int:
+    """Updates of an epoch of the `kept` examples of a loader's sampler: without any, the Trainer would end the training."""
+    if not len(loader):
+        raise InputError(f"hooks.DynamicPruningCallback: an epoch of {kept} examples has no whole batch, and dataloader_drop_last"
+                         "=True drops any other; keep more, with smaller batches, or set it to False.")
+    return len(loader)
+
+
+def refuse_unseen(where: str, seen: bool = False) -> None:
+    """Refuse an update whose batch was not seen, or, where it was, one that did not go by the loss of the model."""
+    if seen:
+        raise InputError(f"hooks.{where}: an update was made by another loss than the model's own, which Soft weighs; have "
+                         "compute_loss return outputs.loss, or choose a rule of Dynamic.")
+    raise InputError(f"hooks.{where}: an update was made, and no batch with its positions went through the model; have "
+                     "compute_loss call model(**inputs), with all the inputs that it is given.")
+
+
 def logits_and_labels(inputs, outputs) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits [B, K] and labels [B] of a batch; one integer label an example."""
     logits, labels = getattr(outputs, "logits", None), inputs.get("labels")
@@ -126,24 +156,30 @@ def gathered(positions, *values) -> list[np.ndarray]:
     return [np.concatenate(each) for each in zip(*filled, strict=True)]
 
 
-def predict(model, loader, batch_size: int, device) -> tuple[np.ndarray, np.ndarray]:
+def predict(model, loader, args, first: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Logits float32 [N, K] and labels [N] of all examples of a loader's data set, in its order, by the model as it is now.
 
-    In eval mode without gradients; each process predicts its share. No random number of the process is used up.
+    Of the `first` ones alone where that is given.
+
+    In eval mode without gradients; each process predicts its share. No random number of the process is used up. Columns that the
+    model does not take (a compute_loss may have them) are left out.
     """
+    takes = inspect.signature(model.forward).parameters
+    everything = any(each.kind is each.VAR_KEYWORD for each in takes.values())
     data, collate = unnumbered(loader)
     running = torch.distributed.is_available() and torch.distributed.is_initialized()
     rank, world = (torch.distributed.get_rank(), torch.distributed.get_world_size()) if running else (0, 1)
-    own = np.arange(rank, len(data), world)
-    found, training = [], model.training
+    own = np.arange(rank, len(data) if first is None else min(first, len(data)), world)
+    found, training, device = [], model.training, args.device
     cuda = [device.index or 0] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda), torch.no_grad():
         model.eval()
         try:
-            for batch in DataLoader(Subset(data, own.tolist()), batch_size, collate_fn=collate):
+            for batch in DataLoader(Subset(data, own.tolist()), args.eval_batch_size, collate_fn=collate):
                 inputs = {name: value.to(device) if torch.is_tensor(value) else value for name, value in batch.items()}
+                outputs = model(**{name: value for name, value in inputs.items() if everything or name in takes})
                 found.append([each.detach().float().cpu() if each.is_floating_point() else each.cpu()
-                              for each in logits_and_labels(inputs, model(**inputs))])
+                              for each in logits_and_labels(inputs, outputs)])
         finally:
             model.train(training)
     logits, labels = (torch.cat(each).numpy() for each in zip(*found, strict=True)) if found else (np.empty((0, 0)), np.empty(0))

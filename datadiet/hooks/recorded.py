@@ -1,6 +1,8 @@
 """Logits recorded over time: kept, put into a checkpoint, scored and written."""
 
+import io
 import json
+from collections.abc import Mapping, Set
 from numbers import Integral
 from os import PathLike
 from pathlib import Path
@@ -23,6 +25,33 @@ OVER_TIME = ("aum", "forgetting", "confidence", "variability")
 def as_list(given) -> list | None:
     """The entries of a list, an array or a range; None of anything else."""
     return list(given) if isinstance(given, list | tuple | range | np.ndarray) and getattr(given, "ndim", 1) == 1 else None
+
+
+def plain(ids) -> list | None:
+    """Ids as Python's own objects: of an array, a tensor, a Series, a column of Arrow; None of what has no order or no length.
+
+    >>> plain(np.array([7, 3])), plain({7, 3})
+    ([7, 3], None)
+    """
+    if not hasattr(ids, "__len__") or isinstance(ids, str | bytes | Mapping | Set) or getattr(ids, "ndim", 1) != 1:
+        return None
+    ids = ids.to_pylist() if hasattr(ids, "to_pylist") else ids
+    return [each.item() if hasattr(each, "detach") or isinstance(each, np.number | np.bool_ | np.str_) else each for each in ids]
+
+
+def checked_ids(ids, out: Path | None) -> list | None:
+    """Ids of a table, refused before the work is done where they are none or the file at `out` cannot hold them."""
+    listed = None if ids is None else plain(ids)
+    if listed is None and ids is not None:
+        raise InputError(f"hooks.ScoreCallback: ids are of type {type(ids).__name__}; give a sequence of names, one for each "
+                         "example, in their order.")
+    if listed and out is not None and out.suffix == ".parquet":
+        try:
+            pd.DataFrame({"id": listed}).to_parquet(io.BytesIO())
+        except (TypeError, ValueError, OverflowError, NotImplementedError) as problem:  # Arrow has several of these
+            raise InputError(f"hooks.ScoreCallback: {out.name} cannot hold the ids ({problem}); give them as strings, or all as "
+                             "whole numbers.") from None
+    return listed
 
 
 def whole(value) -> bool:
@@ -68,7 +97,7 @@ def scores_over_time(logits, labels, names=None, at=None) -> dict[str, np.ndarra
 
 def frame(ids, labels, by_name: dict) -> pd.DataFrame:
     """id, label, and a column a score."""
-    return pd.DataFrame({"id": np.arange(len(labels)) if ids is None else list(ids), "label": labels} | by_name)
+    return pd.DataFrame({"id": np.arange(len(labels)) if ids is None else ids, "label": labels} | by_name)
 
 
 def checked_out(out, force: bool) -> Path | None:

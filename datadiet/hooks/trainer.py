@@ -29,13 +29,6 @@ RATES = {"adapt": "adapted to the shorter epochs (lr='adapt')",
          "keep": "not adapted to the shorter epochs, and training ends before its schedule does (lr='keep')"}
 
 
-def _refuse_unwatched(where: str, args) -> None:
-    """Refuse what would hide from us which examples a batch holds."""
-    if args.torch_compile or args.n_gpu > 1:
-        raise InputError(f"hooks.{where}: torch_compile={args.torch_compile}, {args.n_gpu} GPUs in one process; the positions "
-                         "of a batch are not seen there: leave out torch_compile, start one process a GPU (accelerate launch).")
-
-
 class ScoreCallback(TrainerCallback):
     """Records the logits of every training example while a Trainer trains, and scores them at the end.
 
@@ -75,9 +68,8 @@ class ScoreCallback(TrainerCallback):
             raise InputError(f"hooks.ScoreCallback: at={at!r}; give 'epoch' or a list of numbers of updates, 0 or more.")
         if at != "epoch" and source == "training":
             raise InputError("hooks.ScoreCallback: source='training' sees each example once an epoch; leave at='epoch'.")
-        if ids is not None and not hasattr(ids, "__len__"):
-            raise InputError(f"hooks.ScoreCallback: ids={ids!r:.60}; give a sequence of names, one for each example.")
-        self.at, self.source, self.ids = at, source, ids
+        at = at if at == "epoch" else [int(point) for point in at]
+        self.at, self.source, self.ids = at, source, recorded.checked_ids(ids, self.out)
         self._kept = recorded.Recordings()
         # Two callbacks of one training are told apart by their settings.
         self._file = f"datadiet_scores_{source}_{zlib.crc32(repr(at).encode()):08x}.npz"
@@ -103,7 +95,7 @@ class ScoreCallback(TrainerCallback):
         return recorded.frame(self.ids, self.labels, self.scores(names, at))
 
     def on_train_begin(self, args, state, control, model=None, train_dataloader=None, **kwargs):
-        n = len(positions.unnumbered(train_dataloader)[0])
+        n = positions.number("ScoreCallback", train_dataloader, args if self.source == "training" else None)
         if self.ids is not None and len(self.ids) != n:
             raise InputError(f"hooks.ScoreCallback: {len(self.ids)} ids for {n} training examples; give one for each.")
         self._loader, self._seen, self._watch = train_dataloader, [], None
@@ -117,11 +109,14 @@ class ScoreCallback(TrainerCallback):
             if state.is_world_process_zero and len(stored["seen"]):
                 self._seen = [(stored["seen"], stored["seen_logits"], stored["seen_labels"])]
         if self.source == "training":
-            _refuse_unwatched("ScoreCallback", args)
             self._watch = positions.Watch.join(train_dataloader, model, self._see)
+        else:  # a model that cannot be recorded is refused now, not after an epoch
+            positions.predict(model, train_dataloader, args, first=args.world_size)
         self._record_due(args, state, model)
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
+        if self._watch and not self._seen:
+            positions.refuse_unseen("ScoreCallback")
         self._record_due(args, state, model)
         if state.global_step % self._full == 0:  # a checkpoint that is written now is resumed in the next epoch
             self._end_epoch(args, state, model)
@@ -158,7 +153,7 @@ class ScoreCallback(TrainerCallback):
         if self.out and state.is_world_process_zero and self.points:
             try:
                 recorded.write(self.frame(), self.out)
-            except (InputError, OSError) as problem:  # the training is done, and an error here would lose it
+            except Exception as problem:  # whatever it is: the training is done, and an error here would lose it
                 LOG.error("ScoreCallback: no scores were written to %s: %s The callback has the recordings.", self.out, problem)
 
     def _record_due(self, args, state, model):
@@ -167,7 +162,7 @@ class ScoreCallback(TrainerCallback):
             self._record(args, state, model)
 
     def _record(self, args, state, model):
-        logits, labels = positions.predict(model, self._loader, args.eval_batch_size, args.device)
+        logits, labels = positions.predict(model, self._loader, args)
         self._kept.add(state, np.arange(len(logits)), logits, labels)
 
     def _see(self, where, inputs, outputs):
@@ -206,7 +201,7 @@ class DynamicPruningCallback(TrainerCallback):
     ------
     InputError
         When training starts: gradient accumulation (the last updates of a shorter epoch would be lost), a data set without a
-        length, a schedule of another size; for `Soft` a loss of another kind.
+        length, a schedule of another size or without a whole batch; for `Soft` a loss of another kind, or not the model's own.
     """
 
     def __init__(self, schedule, lr="adapt"):
@@ -223,7 +218,7 @@ class DynamicPruningCallback(TrainerCallback):
 
     def on_train_begin(self, args, state, control, model=None, train_dataloader=None, **kwargs):
         where = "DynamicPruningCallback"
-        _refuse_unwatched(where, args)
+        n = positions.number(where, train_dataloader, args)
         if args.gradient_accumulation_steps > 1:
             raise InputError(f"hooks.{where}: gradient_accumulation_steps={args.gradient_accumulation_steps}; the Trainer "
                              "would lose the last batches of a shorter epoch: accumulate 1, with larger batches.")
@@ -232,7 +227,6 @@ class DynamicPruningCallback(TrainerCallback):
         if type(batches) is not BatchSampler:
             raise InputError(f"hooks.{where}: batches come from a {type(batches).__name__}; a data set with a length, and "
                              "batches of a sampler's positions in turn, are needed.")
-        n = len(positions.unnumbered(train_dataloader)[0])
         if isinstance(batches.sampler, Kept):
             batches.sampler = batches.sampler.inner
         self._loader, self._full = train_dataloader, max(len(train_dataloader), 1)  # updates of an epoch on everything
@@ -245,8 +239,11 @@ class DynamicPruningCallback(TrainerCallback):
         if self.schedule.n != n or getattr(self.schedule, "epochs", epochs) != epochs:
             raise InputError(f"hooks.{where}: the schedule is for {self.schedule.n} examples and "
                              f"{getattr(self.schedule, 'epochs', epochs)} epochs, the Trainer has {n} and {epochs}; give a dict.")
-        self._sampler = batches.sampler = Kept(batches.sampler, np.ones(n, bool))
-        self._losses, self._divides, self._watch, self.sizes = [], None, None, []
+        least = min(self.schedule.planned(0, epochs)) if isinstance(self.schedule, dynamic.Dynamic) else n
+        self._sampler = batches.sampler = Kept(batches.sampler, np.arange(n) < least)
+        positions.updates(train_dataloader, least)
+        self._sampler.kept[:] = True
+        self._losses, self._divides, self._watch, self.sizes, self._followed = [], None, None, [], None
         self._skipped = self._skipped_since_log = 0
         self._began = self._logged = state.global_step
         if state.global_step:
@@ -255,23 +252,28 @@ class DynamicPruningCallback(TrainerCallback):
             self.schedule.load_state_dict(stored)
         if isinstance(self.schedule, dynamic.Soft):
             self._watch = positions.Watch.join(train_dataloader, model, self._see)
+        elif self.schedule.rule != "random":
+            positions.predict(model, train_dataloader, args, first=args.world_size)
         LOG.warning("DynamicPruningCallback: the learning rate is %s.", RATES[self.lr])
 
     def on_epoch_begin(self, args, state, control, model=None, **kwargs):
         epoch = self._epoch = state.global_step // self._full
         self._observe()
         if self.schedule.due(epoch) and state.global_step == epoch * self._full:  # not again where an epoch is resumed
-            logits, labels = positions.predict(model, self._loader, args.eval_batch_size, args.device)
+            logits, labels = positions.predict(model, self._loader, args)
             self.schedule.update(scores.el2n(runs.probabilities(logits), labels))
         kept = self.schedule.positions(epoch)
         self._sampler.kept[:] = False
         self._sampler.kept[kept] = True
         self.sizes[epoch:] = [len(kept)]
-        self._updates = len(self._loader)
+        self._updates = positions.updates(self._loader, len(kept))
         weights = torch.as_tensor(self.schedule.weights(epoch), dtype=torch.float32, device=args.device)
         self._weights = None if bool((weights == 1).all()) else weights
 
     def on_step_end(self, args, state, control, lr_scheduler=None, **kwargs):
+        if self._watch and not self._followed:
+            positions.refuse_unseen("DynamicPruningCallback", self._followed is not None)
+        self._followed = None
         if self.lr == "adapt" and not isinstance(lr_scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
             done = state.global_step - self._epoch * self._full
             for _ in range(done * self._full // self._updates - (done - 1) * self._full // self._updates - 1):
@@ -341,3 +343,5 @@ class DynamicPruningCallback(TrainerCallback):
         self._losses.append((where, losses.detach()))
         if self._weights is not None:
             outputs["loss"] = (self._weights[where] * losses).sum() / sizes[self._divides]
+        self._followed = False  # until the gradient of the update comes through the loss as it is left here
+        outputs.loss.register_hook(lambda gradient: setattr(self, "_followed", True))

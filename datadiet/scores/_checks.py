@@ -12,10 +12,16 @@ KINDS = {"fiu": "real numbers", "iu": "integers", "b": "booleans"}  # numpy's dt
 def as_array(where: str, what: str, values) -> np.ndarray:
     """`values` as numpy has them; `where` is "room.function"."""
     try:
-        return np.asarray(values)
+        seen = np.asarray(values)
     except (TypeError, ValueError, RuntimeError) as problem:  # ragged; a tensor in bfloat16, on a GPU, with a grad
         raise InputError(f"{where}: {what} cannot be read as an array ({problem}); give a rectangular array of "
                          "numbers (a torch tensor as .detach().float().cpu()).") from None
+    if seen.dtype.kind == "U" and isinstance(values, list | tuple):  # of a list, numpy writes out whatever stands beside strings
+        odd = [each for each in np.asarray(values, object).ravel().tolist() if not isinstance(each, str)]
+        if odd:
+            raise InputError(f"{where}: {what} of shape {seen.shape} has {odd[0]!r:.60} among strings, {len(odd)} of {seen.size} "
+                             "are none; give all as strings or all as numbers, and leave out rows where one is missing.")
+    return seen
 
 
 def array(name: str, what: str, values, axes: dict[int, str], kinds: str = "fiu", finite: bool = True) -> np.ndarray:

@@ -153,6 +153,9 @@ def once(pairs: list) -> dict:
     return found if len(found) == len(pairs) else Twice(pairs)
 
 
+DECODER = json.JSONDecoder(object_pairs_hook=once)  # json.loads with a hook makes one a call, which takes as long as to read
+
+
 def refuse_twice(name: str, number: int, text, value: dict) -> None:
     """Refuse an object that names a key twice; one within it is a value, which is not looked into."""
     if isinstance(value, Twice):
@@ -166,7 +169,7 @@ def refuse_twice(name: str, number: int, text, value: dict) -> None:
 def parsed(name: str, number: int, text: bytes) -> dict:
     """The object of a line."""
     try:
-        value = json.loads(text, object_pairs_hook=once)
+        value = DECODER.decode(text.decode(json.detect_encoding(text), "surrogatepass"))
     except (ValueError, RecursionError) as problem:
         hint = " The file seems to hold one object over several lines; give one object a line." if text in (b"{", b"[") else ""
         raise InputError(
@@ -184,7 +187,7 @@ def parsed(name: str, number: int, text: bytes) -> dict:
 def array(out: Lines, name: str, data: bytes) -> None:
     """Objects in one array."""
     text = data.decode("utf-8")
-    decoder, columns = json.JSONDecoder(object_pairs_hook=once), {}
+    columns = {}
     out.rows, out.gaps, out.lines = [], [], []
     at = before = counted = text.index("[") + 1
     line = text.count("\n", 0, at) + 1
@@ -199,7 +202,7 @@ def array(out: Lines, name: str, data: bytes) -> None:
                     raise ValueError("a comma or ] is missing")
                 at += 1
                 at += len(text[at : at + 10_000]) - len(text[at : at + 10_000].lstrip())
-            value, stop = decoder.raw_decode(text, at)
+            value, stop = DECODER.raw_decode(text, at)
         except (ValueError, RecursionError) as problem:
             raise InputError(
                 f"tables.read: {name} could not be read: element {len(out.rows)} of the array is no JSON ({problem})."

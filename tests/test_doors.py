@@ -360,6 +360,7 @@ def test_a_folder_of_parquet_files_is_scored_and_pruned(parts, tmp_path):
      (["--label", "label", "--probs", "q_*"], "'q_*' names 0 columns"),
      (["--label", "label", "--probs", "p_*", "--report", "r.html"], "--report does not go with --engine"),
      (["--label", "label", "--probs", "p_*", "--max-length", "128"], "--max-length does not go with --probs, where no text"),
+     (["--label", "label", "--probs", "p_*", "--budget", "1min"], "--budget does not go with --probs, where"),
      (["--label", "label", "--probs", "p_cat,p_dog"], "no column 'p_dog'")],
 )  # fmt: skip
 def test_bad_requests_of_partitions(parts, options, said, tmp_path):

@@ -616,6 +616,8 @@ def test_names_stay_as_typed(file):
         ("t.xlsx", "", "a workbook; save its sheet as CSV"),
         ("t.doc", "", "ends in '.doc'; give a file"),
         ("t.csv.zip", "", "ends in '.zip'; unpack it, and give a file"),
+        ("t.feather", "", "ends in '.feather'; write it as Parquet, and give a file"),
+        ("-", None, "/-. Standard input is not read: save it"),
         ("t.csv", None, "no file"),
         ("t.csv", "a,b\n", "no rows"),
         ("t.csv", "", "could not be read: it is empty"),

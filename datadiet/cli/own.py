@@ -98,9 +98,10 @@ def score(file, sep, encoding, quotes, out, force, **options):
 
     start, seconds = time.monotonic(), clock.seconds(options["budget"])
     if options["probs"]:
-        for name in filter(typed, ("encoder", "max_length")):
+        for name in filter(typed, ("encoder", "max_length", "budget")):
             option = name.replace("_", "-")
-            raise InputError(f"datadiet score: --{option} does not go with --probs, where no text is encoded; leave it away.")
+            raise InputError(f"datadiet score: --{option} does not go with --probs, where no text is encoded and nothing "
+                             "is trained; leave it away.")
     if options["engine"]:
         from datadiet.cli import parted
 

@@ -26,6 +26,7 @@ ENDINGS = (*TEXT, *LINES, ".parquet")
 SAID = f"{', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}, each also with .gz"
 HUB = "hf://"
 PACKED = (".zip", ".bz2", ".xz", ".zst", ".7z", ".tar", ".tgz", ".rar")  # and not read; .gz is
+ARROW = (".feather", ".arrow", ".ipc", ".orc")  # of pandas and Arrow, and not read; Parquet is
 EXCEL = (".xlsx", ".xls", ".xlsm", ".ods")
 
 
@@ -76,9 +77,11 @@ def known(operation: str, file: Path) -> str:
     if not found and operation == "tables.read" and not file.exists() and len(file.parts) == 2:
         raise InputError(f"{operation}: there is no file {file}; a set of the hub is named hf://{file.as_posix()}.")
     if operation == "tables.read" and not file.exists():
-        raise InputError(f"{operation}: there is no file {file}.")
+        way = " Standard input is not read: save it as a file, and name that." if file.name == "-" else ""
+        raise InputError(f"{operation}: there is no file {file}.{way}")
     if found not in ENDINGS:
-        way = "unpack it, and " if found in PACKED and operation == "tables.read" else ""
+        way = "unpack it, and " if found in PACKED else "write it as Parquet, and " if found in ARROW else ""
+        way = way if operation == "tables.read" else ""
         raise InputError(f"{operation}: {file.name} ends in {found!r}; {way}give a file that ends in {SAID}.")
     return found
 

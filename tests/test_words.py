@@ -118,6 +118,8 @@ def five_minutes_are_ahead():
                 for budget in ("1min", "2min"))
     assert len(one) == len(two) == 5 and not one.any() and two.all()
     assert (table.query("peer == 'datadiet 1min'")["load"] > 2).all(), "the page says that the cores did other work as well"
+    assert all((flips.compared(table, own).query("set == 'trec6' and peer == 'frozen features'")["low"] > 0).all()
+               for own in ("datadiet 1min", "datadiet 2min"))
     level = flips.best(flips.compared(table, "datadiet 2min")).query("set == 'trec6' and peer == 'fine-tuned'")
     assert (level["low"] < 0).all() and (level["high"] > 0).all() and len(level) == 1
     ahead = {each: {name for (name, peer), row in rows.items() if peer == each and row.low > 0} for _, each in rows}

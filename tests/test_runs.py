@@ -600,8 +600,9 @@ def running(group: int) -> list[str]:
 def test_an_interrupted_sweep_stops_at_once_and_keeps_what_had_ended(words):  # noqa: F811
     """Ctrl-C goes to the whole group of processes: what is stored stays, what is queued is dropped, no worker is left."""
     script = (
-        "import sys; sys.path.insert(0, sys.argv[1])\nfrom small import config\nfrom datadiet import runs\n"
-        "if __name__ == '__main__':\n    runs.sweep([config(seed=s, epochs=3) for s in range(400)], engine='processes')"
+        "import signal, sys; sys.path.insert(0, sys.argv[1])\nfrom small import config\nfrom datadiet import runs\n"
+        "if __name__ == '__main__':\n    signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's & ignores it
+        "    runs.sweep([config(seed=s, epochs=3) for s in range(400)], engine='processes')"
     )
     (words / "sweeping.py").write_text(script)
     child = subprocess.Popen(

@@ -234,13 +234,15 @@ def test_more_time_is_used_by_a_call_that_goes_on(folder, monkeypatch):
     seen = []
     monkeypatch.setattr(engine.members, "chosen", lambda *_: 3.0)
     monkeypatch.setattr(engine.members, "held_out", lambda *asked: seen.append(asked[5]) or np.full((rows, 2), 0.5))
-    monkeypatch.setattr(pace, "of_updates", lambda *asked: 0.001)
+    monkeypatch.setattr(pace, "of_updates", lambda *asked, **more: 0.001)
 
-    def trained(config, task, epochs, fold, held, seed):
+    def trained(way, epochs, fold, held, seed):
         made.append(int(epochs))
         return {"probs": np.full(((fold == held).sum(), 2), 0.5)}
 
     monkeypatch.setattr(tuned, "_fold", trained)
+    monkeypatch.setattr(tuned, "_middle", lambda *asked: None)
+    monkeypatch.setattr(tuned.Way, "problem", lambda self, seed: None)
     task = SimpleNamespace(train=Split(np.arange(rows), given, {}), name="table", n_classes=2)
     epoch, made = 0.001 * loop.updates_per_epoch(rows, 16), []
     third, half = 3 * (2.5 * 2 / 3 + tuned.SCORING / 3) * epoch, 2 * (2.5 / 2 + tuned.SCORING / 2) * epoch  # 2.5 epochs each
@@ -248,7 +250,7 @@ def test_more_time_is_used_by_a_call_that_goes_on(folder, monkeypatch):
     for budget, epochs in ((1e-9, []), (enough * half, [2] * 2 + [3] * 12), (enough * third, [2] * 3), (3600.0, [3] * 3)):
         kept = Kept(["an audit"])
         engine._made({"words": matrix}, given, 2, given, Clock(budget), 0, kept)
-        how = {"encoder": "minilm", "max_length": 128, "seed": 0, "spare": 0.0, "kept": kept, "said": []}
+        how = {"encoder": "minilm", "max_length": 128, "seed": 0, "spare": 0.0, "least": 0.0, "kept": kept, "said": []}
         list(tuned.rounds(task, Clock(budget), **how))
         assert made == epochs, budget
         made.clear()

@@ -9,7 +9,7 @@ from datadiet.audit import engine, pace, trained, tuned
 from datadiet.audit.clock import OVER
 from datadiet.cli import doors
 from datadiet.errors import InputError
-from datadiet.training import loop
+from datadiet.training import loop, upper
 
 
 class Slow:
@@ -83,13 +83,20 @@ def test_forgetting_that_is_asked_for_gets_its_two_epochs(table, monkeypatch):
     assert audit.used == "forgetting" and audit.how["epochs"] == 2 and np.isnan(audit.wrong).all()
 
 
+MIDDLE = tuned.Middle.prefix
+
+
 class Rounds:
     """A clock that stands still but for fine-tuned models, pretended: `each` seconds an epoch over all rows, or a list, model by
-    model; `planned` by each timing of a few updates, which takes `timing` seconds."""
+    model; `planned` by each timing of a few updates, which takes `timing` seconds. `middle` seconds an epoch of the middle
+    layers; where None, the encoder is of a make that has none."""
 
-    def __init__(self, monkeypatch, planned, each, timing=0.0):
+    def __init__(self, monkeypatch, planned, each, timing=0.0, middle=None):
         self.now, self.made, self.timings, self.each, self.stop = 0.0, [], 0, each, None
-        self.planned, self.timing = planned, timing
+        self.planned, self.timing, self.middle, self.begun = planned, timing, middle, 0
+        if middle is None:
+            monkeypatch.setattr(upper, "blank", lambda problem: None)
+        monkeypatch.setattr(upper, "fill", self.fill)
         monkeypatch.setattr("datadiet.audit.clock.time.monotonic", lambda: self.now)
         monkeypatch.setattr(pace, "of_updates", self.of_updates)
         monkeypatch.setattr(tuned, "_fold", self.fold)
@@ -97,17 +104,25 @@ class Rounds:
     def at(self, listed, k: int) -> float:
         return listed[min(k, len(listed) - 1)] if isinstance(listed, list) else listed
 
-    def of_updates(self, config, task, seed=0):
+    def of_updates(self, config, task, seed=0, problem=None):
+        updates = loop.updates_per_epoch(len(task.train), config["batch_size"])
+        if config["learning_rate"] == tuned.MIDDLE["learning_rate"]:
+            return self.middle / updates
         self.timings, self.now = self.timings + 1, self.now + self.timing
-        return self.at(self.planned, self.timings - 1) / loop.updates_per_epoch(len(task.train), config["batch_size"])
+        return self.at(self.planned, self.timings - 1) / updates
 
-    def fold(self, config, task, epochs, fold, held, seed):
+    def fill(self, problem, examples):
+        self.begun += 1
+        self.now += tuned.SCORING * self.middle
+
+    def fold(self, way, epochs, fold, held, seed):
         if len(self.made) == self.stop:
             raise KeyboardInterrupt
         trained_on, rest = float((fold != held).mean()), float((fold == held).mean())
-        self.now += self.at(self.each, len(self.made)) * (epochs * trained_on + tuned.SCORING * rest)
-        self.made.append((int(fold.max()) + 1, round(epochs, 1)))
-        own = np.eye(2)[task.train.labels[fold == held]]
+        each = self.middle if way.prefix else self.at(self.each, len(self.made))
+        self.now += each * (epochs * trained_on + tuned.SCORING * rest)
+        self.made.append((way.prefix, int(fold.max()) + 1, round(epochs, 1))[0 if way.prefix else 1 :])
+        own = np.eye(2)[way.task.train.labels[fold == held]]
         draw = np.random.default_rng(seed).dirichlet(np.ones(2), len(own))
         return {"probs": (draw + own) / 2}
 
@@ -130,6 +145,30 @@ def test_rounds_of_fine_tuned_models_fill_the_budget(table, monkeypatch, budget,
     assert audit.how.get("epochs") == (made[0][1] if made else None)
     enough = [word for said in audit.warnings if "no model was fine-tuned" in said for word in said.split() if word[0].isdigit()]
     assert enough == (["10s"] if not made else [])  # two epochs of a round take 6.5 s, and nine tenths are planned for
+
+
+@pytest.mark.parametrize("budget, made", [
+    (1.4, []), (1.5, [(MIDDLE, 2, 2.1)] * 2), (2.5, [(MIDDLE, 2, 3.0)] * 2), (2.7, [(MIDDLE, 3, 2.1)] * 3), (4.0, [(2, 2.1)] * 2),
+    (8.2, [(3, 2.3)] * 3),
+])  # fmt: skip
+def test_where_the_whole_encoder_takes_too_long_its_middle_layers_are_trained(table, monkeypatch, budget, made):
+    """At 1.5 seconds an epoch of the whole encoder, 0.5 of its middle layers, whose input takes a sixth of a second, once."""
+    clock = Rounds(monkeypatch, 1.5, 1.5, middle=0.5)
+    audit = audited(table, budget)
+    assert clock.made == made and clock.now <= budget
+    assert clock.begun == (MIDDLE in [name for name, *_ in made]), "what the layers below give is computed once"
+    assert ("fine-tuned 1" in audit.how["members"]) == bool(made)
+    said = [said for said in audit.warnings if "For want of time" in said]
+    what = "no model was fine-tuned" if not made else "only the middle layers of the encoder were fine-tuned"
+    assert [what in each and "--budget 10s has room for" in each for each in said] == [True] * (budget < 4)
+
+
+@pytest.mark.parametrize("middle, timings", [(0.5, 1), (4.0, 0)])
+def test_the_whole_encoder_is_not_timed_where_its_middle_layers_show_that_it_takes_too_long(table, monkeypatch, middle, timings):
+    """Half of the rows for two epochs: (2 + 1/3) of an epoch of 4 s, and 4/3 s for the layers below, make 1.5 times 10.7 s."""
+    clock = Rounds(monkeypatch, 1.5, 1.5, middle=middle)
+    audited(table, 15.0)
+    assert clock.timings == timings
 
 
 @pytest.mark.parametrize("each", [0.4, 1.3, 2.0, 4.0, [1, 1, 3], [1, 3, 1], [1, 1, 1, 4], [1.0] * 5 + [2.5]])

@@ -89,10 +89,8 @@ def of_table(
             "--max-length changes it."
         )
 
-    def tune(spare: float, said: list):
-        return tuned.rounds(
-            task, clock, encoder=encoder, max_length=max_length, seed=seed, spare=spare, kept=steps, said=said
-        )
+    def tune(**asked):
+        return tuned.rounds(task, clock, encoder=encoder, max_length=max_length, seed=seed, kept=steps, **asked)
 
     how = {"text": text, "label": label, "encoder": encoder, "max_length": max_length, "digest": task.checksum}
     if text_pair:
@@ -132,8 +130,7 @@ def examine(
     clock : Clock, optional
         Where time runs short, members are left out, named in the warnings; one is always made.
     tune : callable, optional
-        ``tune(spare, said)`` gives rounds of fine-tuned models, as many as fit before the last `spare` seconds; see
-        :func:`datadiet.audit.tuned.rounds`.
+        ``tune(spare=, least=, said=)`` gives rounds of fine-tuned models, as :func:`datadiet.audit.tuned.rounds` does.
     kept : Kept, optional
         Where finished steps are kept, and looked for; they go when the audit is through, but not where it was stopped by hand.
     """
@@ -148,10 +145,11 @@ def examine(
     made, skipped, needed = _made(matrices, given, k, fold, clock, seed, kept)
     if skipped:
         said.append(f"For want of time these features were left out: {', '.join(skipped)}. Give --budget {rounded(needed)}.")
-    rounds, copying = [], COPIES[1] * (clock.spent - start)  # what the copies will take stays in hand
+    # What the copies will take stays in hand: all of them, and the fewest.
+    rounds, spare, least = [], COPIES[1] * (clock.spent - start), COPIES[0] * sum(each.seconds for each in made.values())
     try:
-        if tune is not None and clock.left > copying:
-            for each in tune(copying, said):
+        if tune is not None and clock.left > least:
+            for each in tune(spare=spare, least=least, said=said):
                 rounds.append(each)
     except KeyboardInterrupt:
         kept.stopped = True
@@ -207,12 +205,14 @@ def examine(
 
 @dataclass(frozen=True)
 class Member:
-    """A regression of the pool: features, strength of its penalty, rows that a fit sees at most, probabilities out of fold."""
+    """A regression of the pool: features, strength of its penalty, rows that a fit sees at most, probabilities out of fold, and
+    the seconds that they took."""
 
     matrix: np.ndarray
     strength: float
     most: int
     probs: np.ndarray
+    seconds: float
 
 
 def _made(matrices: dict, given, k: int, fold, clock: Clock, seed: int, kept) -> tuple[dict, list, float]:
@@ -232,11 +232,12 @@ def _made(matrices: dict, given, k: int, fold, clock: Clock, seed: int, kept) ->
             row = (clock.spent - before) / len(members.GRID) / min(len(given), members.TRIAL)  # seconds, over all folds
             own = share / len(matrices)
             most = len(given) if row * len(given) < own else max(members.TRIAL, int(own / row))
-            probs = members.held_out(matrix, given, k, strength, fold, most, seed)
-            return {"strength": np.array(strength), "most": np.array(most), "probs": probs}
+            begun, probs = clock.spent, members.held_out(matrix, given, k, strength, fold, most, seed)
+            took = clock.spent - begun
+            return {"strength": np.array(strength), "most": np.array(most), "probs": probs, "seconds": np.array(took)}
 
         found = kept.step(f"member {name} in {clock.budget:g} s", fitted)  # with more time it may see more rows
-        made[name] = Member(matrix, float(found["strength"]), int(found["most"]), found["probs"])
+        made[name] = Member(matrix, float(found["strength"]), int(found["most"]), found["probs"], float(found["seconds"]))
         longest = max(longest, clock.spent - before)
     pass_of_all = clock.spent - start + longest * len(skipped)
     return made, skipped, max(start + (2 + COPIES[0]) * pass_of_all, 1.2 * clock.budget)

@@ -1,6 +1,6 @@
 """Features of texts that no label has touched: layers of an encoder as it is, words, and how two texts of a pair match.
 
-    found = of_texts(texts, encoder="minilm")       # {"layer 6": [n, 384], "layer 4": ..., "layer 2": ..., "words": [n, 150]}
+    found = of_texts(texts, encoder="minilm")       # {"layer 6": [n, 384], "words": [n, 150], "first word": ..., ...}
 
 A cell beyond `max_length` tokens is cut; ``cut`` counts them.
 """
@@ -22,6 +22,7 @@ PATIENCE = 4.0  # seconds before the time it takes is judged
 WIDTH = 200  # principal components that a regression sees
 SAMPLE = 5000  # rows that the components are read off
 WORDS = 150  # components of the words
+FIRST = "first word"
 
 
 class _TooLong(Exception):
@@ -61,21 +62,18 @@ def of_texts(texts, pairs=None, *, encoder="minilm", max_length=128, clock=None,
     Returns
     -------
     Features
-        ``words``, principal components of TF-IDF; then for single texts the mean token of three layers, for pairs ``match``
-        (how well tokens of one text find a partner in the other), ``rest`` (the tokens that find none) and ``both``
-        (u, v, ``|u - v|``, ``u v`` of the mean tokens). In the order in which they are worth most, should time run short.
+        ``words``, principal components of TF-IDF; then for single texts the mean token of three layers and the ``first word``
+        as the last layer sees it, for pairs ``match`` (how well tokens of one text find a partner in the other), ``rest`` (the
+        tokens that find none) and ``both`` (u, v, ``|u - v|``, ``u v`` of the mean tokens). In the order in which they are worth
+        most, should time run short.
     """
     clock, kept = clock or Clock(float("inf")), kept or Kept()
     columns = [texts] if pairs is None else [texts, pairs]
     words = _words(columns)
     found, cut, note = _encoded(columns, encoder, max_length, clock, kept, progress)
     found |= {} if words is None else {"words": words}
-    last = max(
-        (name for name in found if name != "words"),
-        key=lambda name: int(name.split()[-1]) if " " in name else -1,
-        default="words",
-    )
-    first = ["match", last, "words" if pairs is None else "both"]
+    layers = sorted((name for name in found if name.startswith(("layer", "rest"))), key=lambda name: int(name.split()[-1]))
+    first = ["match", *layers[-1:], *(["words", FIRST] if pairs is None else ["both"])]
     order = sorted(found, key=lambda name: first.index(name) if name in first else len(first))
     return Features({name: found[name] for name in order}, cut, (note,) if note else ())
 
@@ -191,14 +189,15 @@ def _encoded(columns, encoder: str, max_length: int, clock: Clock, kept: Kept, p
 
 
 def _single(layers, states, mask) -> dict:
-    """Mean token of each layer, of length one."""
+    """Mean token of each layer, of length one; and the first word in the last, as that of a question says what is asked for."""
     from torch.nn.functional import normalize
 
     count = mask.sum(1, keepdim=True)
-    return {
+    found = {
         f"layer {layer}": normalize((state * mask[..., None]).sum(1) / count, dim=-1)
         for layer, state in zip(layers, states, strict=True)
     }
+    return found | {FIRST: normalize(states[-1][:, min(1, mask.shape[1] - 1)], dim=-1)}  # token 0 marks the beginning
 
 
 def _matched(layers, first, second) -> dict:

@@ -8,8 +8,10 @@ TIMED = 4  # batches whose updates are timed
 TIMES = 2  # that each is timed, the shorter time counts: another process may take the processor for a moment
 
 
-def of_updates(config: dict, task, seed: int = 0) -> float:
+def of_updates(config: dict, task, seed: int = 0, problem=None) -> float:
     """Seconds of an update on the training rows of `task`, on average over batches from short texts to long ones.
+
+    ``problem``: what :class:`datadiet.training.loop.Loop` trains, if not what it would make of the task.
 
     The batches lie at equal distances in the order of the tokens that they hold, so that few of them stand for all; the first
     update pays for what is made once, and is not counted.
@@ -17,7 +19,7 @@ def of_updates(config: dict, task, seed: int = 0) -> float:
     from datadiet.nets import device
     from datadiet.training import loop
 
-    trial = loop.Loop(config, task, 1 + TIMES * TIMED)
+    trial = loop.Loop(config, task, 1 + TIMES * TIMED, problem)
     train = trial.problem.splits["train"]
     batches = train.shuffled(np.arange(len(task.train)), config["batch_size"], np.random.default_rng(seed))
     first, *timed = spread([(int(train.lengths[batch].max()) * len(batch), batch) for batch in batches])

@@ -91,14 +91,15 @@ def _in(precision: str, record: Callable) -> Callable:
 class Encoded:
     """A split as token ids on the device, batched by length.
 
-    A column, a tensor, holds the tokens of all examples end to end, four bytes each: a batch is one look-up, and only the
-    positions of its examples travel to a GPU. ``cut``: how many examples have lost their end. ``buckets``: the few lengths that
-    batches are padded to, rising, the last no shorter than any example; None pads each batch to its longest example.
+    A column, a tensor, holds the tokens of all examples end to end, four bytes each, or their activations [T, d]: a batch is one
+    look-up, and only the positions of its examples travel to a GPU. ``cut``: how many examples have lost their end. ``buckets``:
+    the few lengths that batches are padded to, rising, the last no shorter than any example; None pads each batch to its longest.
     """
 
     def __init__(self, labels: np.ndarray, lengths: np.ndarray, columns: dict, padding: int, device, cut: int = 0, buckets=None):
         self.labels, self.lengths = torch.as_tensor(labels, device=device), lengths  # lengths stay here: no waiting for a GPU
-        self.columns = {name: flat.to(device, torch.int32) for name, flat in columns.items()}
+        kind = {True: torch.float32, False: torch.int32}
+        self.columns = {name: flat.to(device, kind[flat.is_floating_point()]) for name, flat in columns.items()}
         self.padding, self.device, self.cut, self.buckets = padding, device, cut, buckets
         self._starts = torch.as_tensor(np.cumsum(lengths) - lengths, device=device)
         self._lengths = torch.as_tensor(lengths, device=device)
@@ -119,6 +120,9 @@ class Encoded:
         at = torch.where(inside, self._starts[some][:, None] + place, 0)
         out = {}
         for name, flat in self.columns.items():
+            if flat.is_floating_point():
+                out[name] = flat[at] * inside[..., None]
+                continue
             out[name] = torch.where(inside, flat[at], self.padding if name == "input_ids" else 0).long()
         return out | {"labels": self.labels[some]}
 

@@ -90,17 +90,18 @@ def _optimizer(config: dict, model: torch.nn.Module, captured: bool) -> torch.op
 class Loop:
     """A task's model and its optimiser, one update at a time: the piece that every training run is made of.
 
-    ``problem``: of :func:`datadiet.training.kinds.prepare`. ``total``: the updates that the learning rate is spread over; it
-    may change while training. ``step``: updates so far. Randomness (dropout, shifts) comes from torch's current generators.
+    ``problem``: of :func:`datadiet.training.kinds.prepare`, unless one is given. ``total``: the updates that the learning rate is
+    spread over; it may change while training. ``step``: updates so far. Randomness (dropout, shifts) comes from torch's current
+    generators.
 
     A ``quick`` run may take shortcuts that leave the expected gradient as it is, with other random draws than a run without. On a
     processor: dropout masks of 16 bits a number, and batches computed in parts where that saves padding. On a CUDA GPU: batches
     padded to a few shapes (:mod:`datadiet.training.static`) and their updates captured (:mod:`datadiet.training.captured`).
     """
 
-    def __init__(self, config: dict, task: Task, total: int):
+    def __init__(self, config: dict, task: Task, total: int, problem: kinds.Problem | None = None):
         self.config, self.device = config, device.check(config["device"])
-        self.problem = kinds.prepare(config, task, self.device)
+        self.problem = problem or kinds.prepare(config, task, self.device)
         self.model, self.step, self.total = self.problem.model, 0, total
         if config["quick"]:
             quick_dropout(self.model)

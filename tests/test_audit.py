@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
@@ -13,6 +14,7 @@ from datadiet.audit import clock, engine, frozen, members, planted, pool
 from datadiet.audit.folds import deal, out_of_fold
 from datadiet.audit.kept import Kept
 from datadiet.errors import InputError
+from datadiet.nets import encoders
 
 
 def blobs(seed, n=400, classes=3, apart=3.0, rate=0.1):
@@ -184,6 +186,34 @@ def _written(folder, rows):
     return folder / "l.csv"
 
 
+@pytest.mark.parametrize("encoder", ["tiny", "minilm"])
+def test_the_first_word_is_that_of_the_text_alone_in_its_context(encoder):
+    """Token 0 marks the beginning, so the first word begins at token 1; of an empty text that is the mark of its end."""
+    seed = int(np.random.default_rng().integers(1_000_000))
+    draw, known = np.random.default_rng(seed), "who what is it of a unbelievable".split()
+    texts = ["", "who", *(" ".join(draw.choice(known, draw.integers(1, 9))) for _ in range(40))]
+    found = frozen.of_texts(texts, encoder=encoder, max_length=8).matrices["first word"]
+    tokenizer, model = encoders.tokenizer(encoder), encoders.classifier(encoder, 2, every_token=True).base_model
+    for text, row in zip(texts, found, strict=True):
+        with torch.inference_mode():
+            state = model(**tokenizer([text], truncation=True, max_length=8, return_tensors="pt")).last_hidden_state[0, 1]
+        np.testing.assert_allclose(row, state / state.norm(), atol=1e-5, err_msg=f"seed {seed}")
+
+
+def test_what_a_first_word_says_is_found():
+    """The same words in every text: the one that stands first tells the classes apart."""
+    draw, asked = np.random.default_rng(0), ("who", "what", "where")
+    first = draw.integers(0, 3, 150)
+    rest = [[each for each in asked if each != asked[word]] for word in first]
+    texts = [" ".join([asked[word], *draw.permutation([*two, *"is the of a in and it".split()])]) for word, two in zip(first, rest)]
+    matrices, fold = frozen.of_texts(texts, encoder="minilm").matrices, np.arange(150) % 5
+
+    def right(name: str) -> float:
+        return (members.held_out(frozen.components(matrices[name]), first, 3, 3.0, fold).argmax(1) == first).mean()
+
+    assert right("first word") > 0.97 and right("layer 6") < 0.92
+
+
 def test_without_time_the_words_alone_are_read(monkeypatch):
     monkeypatch.setattr(frozen, "PATIENCE", 0.0)
     texts = [f"{word} thing {number % 7} here" for number in range(200) for word in ("good", "bad")]
@@ -238,6 +268,27 @@ def test_what_an_earlier_call_has_kept_is_not_ahead(monkeypatch, tmp_path):
     assert not found.notes
 
 
+def test_in_little_time_pairs_are_matched_by_fewer_layers(monkeypatch):
+    """Whole pairs take 144 s; half of the two layers take half of it, and come before short beginnings of the texts."""
+    texts = [" ".join([f"{word} thing {number % 7} here"] * 32) for number in range(200) for word in ("good", "bad")]
+    others = [" ".join(text.split()[:14]) for text in texts[::-1]]
+    ways = {500.0: (128, 2), 130.0: (64, 2), 80.0: (64, 1), 50.0: (16, 1)}
+    for budget, (most, deep) in ways.items():
+        tokens = _Tokens(budget)
+        monkeypatch.setattr(frozen.time, "monotonic", tokens)
+        monkeypatch.setattr(frozen, "_matched", tokens.matched(frozen._matched))
+        found = frozen.of_texts(texts, others, encoder="tiny", max_length=128, clock=tokens.clock())
+        monkeypatch.undo()
+        assert [name for name in found.matrices if name.startswith("rest")] == ["rest 2", "rest 1"][2 - deep :], budget
+        assert ["1 of the encoder's 2 layers were computed" in note for note in found.notes] == [deep == 1] * (budget < 500)
+        assert [f"at most {most} tokens of a text were read" in note for note in found.notes] == [most < 128] * (budget < 500)
+        encoder, half = encoders.classifier, deep == 1
+        with monkeypatch.context() as patch:
+            patch.setattr(encoders, "classifier", lambda *a, **k: encoder(*a[:2], 1, **k) if half else encoder(*a, **k))
+            short = frozen.of_texts(texts, others, encoder="tiny", max_length=most).matrices
+        np.testing.assert_array_equal(found.matrices["match"], short["match"])
+
+
 class _Tokens:
     """A time in which a token takes 2.5 ms to encode, and nothing else takes any."""
 
@@ -253,6 +304,13 @@ class _Tokens:
             return single(layers, states, mask)
 
         return single_and_time
+
+    def matched(self, matched):
+        def matched_and_time(layers, first, second):
+            self.now += 0.00125 * layers[-1] * (first[1].numel() + second[1].numel())
+            return matched(layers, first, second)
+
+        return matched_and_time
 
     def clock(self) -> clock.Clock:
         return clock.Clock(self.budget, self.now)

@@ -228,7 +228,7 @@ def test_bad_requests_are_said_in_one_paragraph(tmp_path, rng, change, said):
     asked = {"source": "in", "out": "out", "label": "y", "probs": NAMES, "names": ["a", "b", "c"]} | change
     with pytest.raises(InputError, match=said) as problem:
         partitions.score(**asked | {"source": tmp_path / asked["source"], "out": tmp_path / asked["out"]})
-    assert "\n" not in str(problem.value) and not (tmp_path / "out" / "_manifest.json").exists()
+    assert "\n" not in str(problem.value) and not (tmp_path / "out").exists(), "a folder without a partition is none"
 
 
 # --- On paper

@@ -9,7 +9,7 @@ from datadiet.audit import engine, pace, trained, tuned
 from datadiet.audit.clock import OVER
 from datadiet.cli import doors
 from datadiet.errors import InputError
-from datadiet.training import loop, upper
+from datadiet.training import loop
 
 
 class Slow:
@@ -95,8 +95,8 @@ class Rounds:
         self.now, self.made, self.timings, self.each, self.stop = 0.0, [], 0, each, None
         self.planned, self.timing, self.middle, self.begun = planned, timing, middle, 0
         if middle is None:
-            monkeypatch.setattr(upper, "blank", lambda problem: None)
-        monkeypatch.setattr(upper, "fill", self.fill)
+            monkeypatch.setattr("datadiet.training.middle.blank", lambda problem: None)
+        monkeypatch.setattr("datadiet.training.middle.fill", self.fill)
         monkeypatch.setattr("datadiet.audit.clock.time.monotonic", lambda: self.now)
         monkeypatch.setattr(pace, "of_updates", self.of_updates)
         monkeypatch.setattr(tuned, "_fold", self.fold)

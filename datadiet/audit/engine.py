@@ -51,7 +51,7 @@ def of_table(
     score : str, optional
         A name of ``scores.SCORES``; the one that finds most planted flips where not given.
     budget : float
-        Seconds. Frozen features come first; fine-tuned models join where two epochs of them fit, if need be on half of the rows.
+        Seconds. Frozen features come first; fine-tuned models join where they fit, if need be the encoder's middle layers alone.
     encoder : str
         See :func:`datadiet.nets.encoders.classifier`.
     max_length : int

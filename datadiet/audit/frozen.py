@@ -113,7 +113,12 @@ def _encoded(columns, encoder: str, max_length: int, clock: Clock, kept: Kept, p
     tokenizer = encoders.tokenizer(encoder)
     name = "minilm" if encoder == "minilm-mean" else encoder
     place = device.best()
-    model = encoders.classifier(name, 2, every_token=True).base_model.to(place).eval()
+
+    def loaded(layers: int | None = None):
+        return encoders.classifier(name, 2, layers, every_token=True).base_model.to(place).eval()
+
+    model = loaded()
+    depth = model.config.num_hidden_layers
     limit = min(max_length, getattr(model.config, "max_position_embeddings", max_length) - 2)
     ids, cut = [], 0
     for column in columns:
@@ -131,15 +136,14 @@ def _encoded(columns, encoder: str, max_length: int, clock: Clock, kept: Kept, p
         some = slice(first // BATCH, None)
         return len(columns) * int((np.minimum(longest[some], most) * sizes[some]).sum())
 
-    depth = model.config.num_hidden_layers
-    layers = sorted({depth, (2 * depth + 2) // 3, (depth + 2) // 3} if len(columns) == 1 else {0, depth // 2, depth})
     done, start = 0, None
 
     @torch.inference_mode()
     def encoded(first: int, most: int, bar) -> dict:
         """Features of a block of batches, by the first `most` tokens of a text; stops where the rest would take too long."""
         nonlocal done, start
-        parts = []
+        deep, parts = model.config.num_hidden_layers, []
+        layers = sorted({deep, (2 * deep + 2) // 3, (deep + 2) // 3} if len(columns) == 1 else {0, deep // 2, deep})
         for i in range(first, min(first + BLOCK * BATCH, len(order)), BATCH):
             some = order[i : i + BATCH]
             hidden = []
@@ -163,25 +167,35 @@ def _encoded(columns, encoder: str, max_length: int, clock: Clock, kept: Kept, p
         return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
     def every(most: int) -> list[dict]:
+        firsts, how = range(0, len(order), BLOCK * BATCH), f"{most} tokens, {model.config.num_hidden_layers} layers"
         with tqdm(total=len(order), disable=not progress, desc="encoding", unit="row", leave=False) as bar:
-            firsts = range(0, len(order), BLOCK * BATCH)
-            return [kept.step(f"encoded {at}, {most} tokens", lambda at=at: encoded(at, most, bar)) for at in firsts]
+            return [kept.step(f"encoded {at}, {how}", lambda at=at: encoded(at, most, bar)) for at in firsts]
 
     parts, out, note = [], {}, ""
-    within = [limit, *(shorter for shorter in SHORTER if shorter < limit)]
-    while within and not parts:
-        most = within.pop(0)
+    # Two texts are matched token by token: half of the layers tell more of them than the beginnings of both.
+    halves = [depth // 2] if len(columns) == 2 and depth > 1 else []
+    ways = [(deep, most) for deep in (depth, *halves) for most in (limit, *(each for each in SHORTER if each < limit))]
+    ways.sort(key=lambda way: min(way[1], SHORTER[0]) < SHORTER[0])  # half of the layers before fewer tokens than that
+    while ways and not parts:
+        deep, most = ways.pop(0)
+        if deep != model.config.num_hidden_layers:
+            model = loaded(deep)
         try:
             parts = every(most)
         except _TooLong as late:
-            until = clock.spent + late.rest
-            within = [shorter for shorter in within if late.each * work(shorter) < SHARE * clock.bound]
+            until, each = clock.spent + late.rest, late.each / deep
+            ways = [(deep, most) for deep, most in ways if each * deep * work(most) < SHARE * clock.bound]
             note = note or (
                 f"Encoding {len(order)} texts would take until second {until:.0f} of the {clock.budget:g} that there are: "
                 f"{{}}, and wrong labels are found less well. Give --budget {rounded(until / SHARE)}."
             )
             done, start = 0, None
-    note = note.format(f"at most {most} tokens of a text were read" if parts else "words alone were read")
+    if not parts:
+        note = note.format("words alone were read")
+    elif note:
+        said = [f"at most {most} tokens of a text were read"] * (most < limit)
+        said += [f"{deep} of the encoder's {depth} layers were computed"] * (deep < depth)
+        note = note.format(" and ".join(said))
     for key in parts[0] if parts else ():
         out[key] = np.empty((len(order), parts[0][key].shape[1]), np.float32)
         out[key][order] = np.concatenate([part[key] for part in parts])

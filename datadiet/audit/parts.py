@@ -10,7 +10,7 @@ import socket
 import sys
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -249,8 +249,15 @@ def carry_out(todo: list[Part], out, settings: dict, job: Callable, engine: str,
     that :func:`recipe` returns. `filters`: rows may go; else as many have to be there as came in.
     """
     out, sure = Path(out).absolute(), there(todo, out, settings, operation)
+    new = not out.is_dir()
     out.mkdir(parents=True, exist_ok=True)
-    each([job(part) for part, done in zip(todo, sure, strict=True) if not done], engine, operation, operation)
+    try:
+        each([job(part) for part, done in zip(todo, sure, strict=True) if not done], engine, operation, operation)
+    except BaseException:
+        for folder in sorted([*out.rglob("*/"), out], reverse=True) if new else ():
+            with suppress(OSError):  # a second call goes on with the partitions that are in it
+                folder.rmdir()
+        raise
     rows = {}
     for part in todo:
         said = written(out / part.name)

@@ -2,7 +2,7 @@
 
 Such a round joins where the budget has room for it. More time goes into more rounds, each with folds of its own, before it goes
 into more epochs. The pool's weights say what each was worth. Where there is no room for one round, two models share the rows; and
-where there is none for these, only the middle layers are trained (:mod:`datadiet.training.upper`), in a third of the time.
+where there is none for these, only the middle layers are trained (:mod:`datadiet.training.middle`), in a third of the time.
 """
 
 import numpy as np
@@ -26,14 +26,17 @@ TIMINGS, TIMING = 5, 0.1  # of updates, where the first left no room: at most, a
 def rounds(
     task, clock: Clock, *, encoder: str, max_length: int, seed: int, spare: float, least: float, kept: Kept, said: list
 ):
-    """Rounds of fine-tuned models, as many as fit before the last `spare` seconds; none where two epochs on half the rows do not.
+    """Rounds of fine-tuned models, as many as fit before the last `spare` seconds.
+
+    Where two epochs of the whole encoder on half of the rows do not fit, its middle layers are trained; where these do not fit
+    either, there is no round.
 
     Parameters
     ----------
     task : Task
         Every row a training example, as :func:`datadiet.audit.trained.as_task` makes it.
-    least : float
-        Seconds that rounds leave where they train the middle layers alone.
+    spare, least : float
+        Seconds that rounds leave: of whole encoders, and of middle layers.
     kept : Kept
         Where folds are kept that were trained.
     said : list of str
@@ -58,15 +61,15 @@ def rounds(
         seed=seed,
         device=device.name_of(device.best()),
     )
-    middle = None if device.is_gpu(config["device"]) else _middle(config | MIDDLE, task, least)
-    whole = Way(config, task, spare, middle)
-    ways = [(way, folds) for way in (whole, middle) if way for folds in FOLDS]
+    part = None if device.is_gpu(config["device"]) else _middle(config | MIDDLE, task, least)
+    whole = Way(config, task, spare, part)
+    ways = [(way, folds) for way in (whole, part) if way for folds in FOLDS]
     for number in range(ROUNDS):
         for way, folds in ways:
             made = _round(way, number, folds, clock, seed, kept)
             if made is not None:
                 break
-        if not number and (made is None or way is middle):
+        if not number and (made is None or way is part):
             needed = clock.spent + spare + whole.of_a_round(EPOCHS[0], FOLDS[0]) / PLANNED
             what = "no model was fine-tuned" if made is None else "only the middle layers of the encoder were fine-tuned"
             said.append(f"For want of time {what}; --budget {rounded(needed)} has room for {'it' if made is None else 'all'}.")
@@ -141,9 +144,9 @@ class Middle(Way):
         self.examples, self.stored = examples, False
 
     def problem(self, seed: int):
-        from datadiet.training import upper
+        from datadiet.training import middle
 
-        return upper.of(super().problem(seed), self.examples)
+        return middle.of(super().problem(seed), self.examples)
 
     def of_a_round(self, epochs: float, folds: int) -> float:
         return super().of_a_round(epochs, folds) + self.beginning
@@ -154,18 +157,18 @@ class Middle(Way):
         return 0.0 if self.stored else SCORING * self.epoch
 
     def begin(self) -> None:
-        from datadiet.training import upper
+        from datadiet.training import middle
 
         if not self.stored:
-            upper.fill(super().problem(self.config["seed"]), self.examples)
+            middle.fill(super().problem(self.config["seed"]), self.examples)
             self.stored = True
 
 
 def _middle(config: dict, task, spare: float) -> Middle | None:
     """The middle layers of the encoder; None where it has none that can be trained so."""
-    from datadiet.training import kinds, upper
+    from datadiet.training import kinds, middle
 
-    examples = upper.blank(kinds.prepare(config, task, config["device"]))
+    examples = middle.blank(kinds.prepare(config, task, config["device"]))
     return None if examples is None else Middle(config, task, spare, examples)
 
 

@@ -9,7 +9,7 @@ import torch
 from datadiet import runs
 from datadiet.data import Split, Task
 from datadiet.nets.first_token import FirstToken
-from datadiet.training import kinds, loop, upper
+from datadiet.training import kinds, loop, middle
 
 WORDS = "a good bad film play was it never dull bright story line rather with and".split()
 
@@ -33,8 +33,8 @@ def task(request):
 def slow(config, task) -> kinds.Problem:
     """The encoder cut after its second third, whole; what stands below is not trained."""
     problem = kinds.prepare(config, task, "cpu")
-    body = upper._body(problem.model)
-    below, above = upper.third(len(body.encoder.layer))
+    body = middle._body(problem.model)
+    below, above = middle.third(len(body.encoder.layer))
     body.encoder.layer = body.encoder.layer[:above]
     for module in (body.embeddings, *body.encoder.layer[:below]):
         module.requires_grad_(False)
@@ -45,8 +45,8 @@ def slow(config, task) -> kinds.Problem:
 def test_stored_activations_stand_for_the_layers_below(task, encoder):
     whole = slow(config(encoder), task)
     before = kinds.prepare(config(encoder), task, "cpu")
-    examples = upper.fill(before, upper.blank(before))
-    fast = upper.of(before, examples)
+    examples = middle.fill(before, middle.blank(before))
+    fast = middle.of(before, examples)
     trained = [name for name, weight in whole.model.named_parameters() if weight.requires_grad]
     assert len(list(fast.model.parameters())) == len(trained)
     rows = np.random.default_rng().permutation(40)[:9]
@@ -64,11 +64,11 @@ def test_stored_activations_stand_for_the_layers_below(task, encoder):
 
 def test_training_leaves_what_is_stored_as_it_is(task):
     made = config("tiny", quick=True, learning_rate=1e-2)
-    examples = upper.fill(kinds.prepare(made, task, "cpu"), upper.blank(kinds.prepare(made, task, "cpu")))
+    examples = middle.fill(kinds.prepare(made, task, "cpu"), middle.blank(kinds.prepare(made, task, "cpu")))
     before = copy.deepcopy(examples.columns["inputs_embeds"])
     losses = []
     for _ in range(2):
-        trained = loop.Loop(made, task, 40, upper.of(kinds.prepare(made, task, "cpu"), examples))
+        trained = loop.Loop(made, task, 40, middle.of(kinds.prepare(made, task, "cpu"), examples))
         torch.manual_seed(0)
         batches = 8 * examples.shuffled(np.arange(40), 8, np.random.default_rng(0))
         losses.append([float(each.mean()) for _, each in trained.updates(batches)])
@@ -79,5 +79,5 @@ def test_training_leaves_what_is_stored_as_it_is(task):
 def test_nothing_is_stored_where_it_cannot_be(task):
     problem = kinds.prepare(config("tiny"), task, "cpu")
     tokens = int(problem.splits["train"].lengths.sum())
-    assert upper.blank(problem, most=4 * 32 * tokens) is not None and upper.blank(problem, most=4 * 32 * tokens - 1) is None
-    assert upper.blank(kinds.prepare(config("tiny", layers=1), task, "cpu")) is None, "one layer has no second third"
+    assert middle.blank(problem, most=4 * 32 * tokens) is not None and middle.blank(problem, most=4 * 32 * tokens - 1) is None
+    assert middle.blank(kinds.prepare(config("tiny", layers=1), task, "cpu")) is None, "one layer has no second third"

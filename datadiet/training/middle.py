@@ -3,8 +3,7 @@
     examples = fill(problem, blank(problem))    # each token as the second layer of six leaves it
     problem = of(problem, examples)             # layers three and four, and the head: all that is trained
 
-Layers near the input change least in fine-tuning, and those near the output are the most bound to what they were made for. An
-update of a third of the layers takes a third of the time.
+An update takes about a third of the time of one of the whole encoder, as no gradient goes below, and nothing is computed above.
 """
 
 from dataclasses import replace

@@ -1,6 +1,7 @@
 """An audit scores rows by models that did not see them, says how sure it is, and says when it is worth nothing."""
 
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
@@ -204,8 +205,8 @@ def test_what_a_first_word_says_is_found():
     """The same words in every text: the one that stands first tells the classes apart."""
     draw, asked = np.random.default_rng(0), ("who", "what", "where")
     first = draw.integers(0, 3, 150)
-    rest = [[each for each in asked if each != asked[word]] for word in first]
-    texts = [" ".join([asked[word], *draw.permutation([*two, *"is the of a in and it".split()])]) for word, two in zip(first, rest)]
+    words = "who what where is the of a in and it".split()
+    texts = [" ".join([asked[word], *draw.permutation([each for each in words if each != asked[word]])]) for word in first]
     matrices, fold = frozen.of_texts(texts, encoder="minilm").matrices, np.arange(150) % 5
 
     def right(name: str) -> float:
@@ -282,11 +283,14 @@ def test_in_little_time_pairs_are_matched_by_fewer_layers(monkeypatch):
         assert [name for name in found.matrices if name.startswith("rest")] == ["rest 2", "rest 1"][2 - deep :], budget
         assert ["1 of the encoder's 2 layers were computed" in note for note in found.notes] == [deep == 1] * (budget < 500)
         assert [f"at most {most} tokens of a text were read" in note for note in found.notes] == [most < 128] * (budget < 500)
-        encoder, half = encoders.classifier, deep == 1
-        with monkeypatch.context() as patch:
-            patch.setattr(encoders, "classifier", lambda *a, **k: encoder(*a[:2], 1, **k) if half else encoder(*a, **k))
-            short = frozen.of_texts(texts, others, encoder="tiny", max_length=most).matrices
+        monkeypatch.setattr(encoders, "classifier", partial(of_layers, encoders.classifier, deep))
+        short = frozen.of_texts(texts, others, encoder="tiny", max_length=most).matrices
+        monkeypatch.undo()
         np.testing.assert_array_equal(found.matrices["match"], short["match"])
+
+
+def of_layers(classifier, deep, encoder, classes, layers=None, **more):
+    return classifier(encoder, classes, deep, **more)
 
 
 class _Tokens:

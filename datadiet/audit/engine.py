@@ -19,6 +19,7 @@ from datadiet.errors import InputError
 
 COPIES = (2, 6)  # of the labels with planted flips: at least, at most
 LARGE = 50_000  # rows beyond which two copies tell enough
+PASSES = 2  # of fitting all members: one chooses their strengths; copies and repeats, which have them, take a quarter of it each
 REPEATS = 4  # draws of the folds that are averaged, at most
 REPEATED = 1000  # stream of their draws
 KNOWN = 0.995  # share of the labels beyond which predictions made elsewhere look as if their model had trained on the rows
@@ -205,8 +206,7 @@ def examine(
 
 @dataclass(frozen=True)
 class Member:
-    """A regression of the pool: features, strength of its penalty, rows that a fit sees at most, probabilities out of fold, and
-    the seconds that they took."""
+    """A regression of the pool: its features, penalty, most rows of a fit, probabilities out of fold, and their seconds."""
 
     matrix: np.ndarray
     strength: float
@@ -219,7 +219,7 @@ def _made(matrices: dict, given, k: int, fold, clock: Clock, seed: int, kept) ->
     """Members by name, as many as fit into their share of the time left; the names of those that do not, one always does; and
     the budget in seconds with which all would have fitted."""
     made, skipped, longest = {}, [], 0.0
-    start, share = clock.spent, clock.left / (2 + COPIES[0])  # a pass over all members, with their strengths, and the copies
+    start, share = clock.spent, clock.left / PASSES
     for name in matrices:
         before = clock.spent
         if made and before - start + longest > share:
@@ -240,7 +240,7 @@ def _made(matrices: dict, given, k: int, fold, clock: Clock, seed: int, kept) ->
         made[name] = Member(matrix, float(found["strength"]), int(found["most"]), found["probs"], float(found["seconds"]))
         longest = max(longest, clock.spent - before)
     pass_of_all = clock.spent - start + longest * len(skipped)
-    return made, skipped, max(start + (2 + COPIES[0]) * pass_of_all, 1.2 * clock.budget)
+    return made, skipped, max(start + PASSES * pass_of_all, 1.2 * clock.budget)
 
 
 def of_probs(probs, given, names, rows, *, score=None, seed=0, said=(), how=None) -> Audit:

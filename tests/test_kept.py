@@ -65,7 +65,8 @@ def test_a_killed_call_goes_on_with_the_same_answer(folder):
     (folder / "rows.csv").write_text("text,label\n" + "\n".join(rows), encoding="utf-8")
     whole = json.loads(call(folder, 999, "a.npz").stdout)
     assert whole["epochs"] == 3 and not any("earlier call" in said for said in whole["said"])
-    assert {"encoded 0, 128 tokens", "member words in 600 s", "round 0 fold 1 of 3", "round 4 fold 2 of 3"} <= set(whole["made"])
+    first, member = "encoded 0, 128 tokens, 2 layers", "member words in 600 s"
+    assert {first, member, "round 0 fold 1 of 3", "round 4 fold 2 of 3"} <= set(whole["made"])
     at = whole["made"].index("round 1 fold 2 of 3")
     for die in (2, at - 2):
         assert call(folder, die, "b.npz").returncode == -signal.SIGKILL

@@ -34,9 +34,9 @@ SETTINGS = {
     "random": CYCLES,
     "soft": {"rule": "soft", "drop": 0.5, "full_last": 0.125},
 }
-# Left out of a config where they are at their default, so that earlier runs keep their keys. "reuse": examples of the last epoch
-# are scored by the forward pass that trained on them; only the others by a pass of their own.
+# Left out of a config at their default: earlier runs keep their keys. "reuse": examples just trained on need no scoring pass.
 LATER = {"hardest": {"reuse": False}}
+EPOCH = (Integral, lambda v: v >= 0, "the number of an epoch, 0 or more")
 
 
 class _Resumable:
@@ -56,8 +56,9 @@ class _Resumable:
         """
         where = f"dynamic.{type(self).__name__}.load_state_dict"
         read = {n: as_array(where, repr(n), value) for n, value in (state.items() if isinstance(state, Mapping) else ())}
-        numbers = all(value.dtype.kind in "fiu" and not np.isnan(value).any() for value in read.values())
-        if not numbers or {n: a.shape for n, a in read.items()} != {n: np.shape(getattr(self, n)) for n in self._STATE}:
+        fits = {n: a.shape for n, a in read.items()} == {n: np.shape(getattr(self, n)) for n in self._STATE}
+        fits = fits and all(value.dtype.kind in "fiu" and not np.isnan(value).any() for value in read.values())
+        if not fits or (getattr(self, "rule", "") == "random" and read["updates"]):  # random subsets know no updates
             raise InputError(f"{where}: a state with {', '.join(sorted(map(repr, read))) or 'no names'} for a schedule of "
                              f"{self.n} examples; give the state of a schedule of the same rule and number.")
         for name, value in read.items():
@@ -95,8 +96,7 @@ class Dynamic(_Resumable):
     Raises
     ------
     InputError
-        Any of these out of its range; smoothing or an offset with rule="random"; a spread bonus with alpha=1, where there
-        is no spread.
+        Any of these out of its range; smoothing or an offset with rule="random"; a spread bonus with alpha=1.
 
     Examples
     --------
@@ -170,8 +170,9 @@ class Dynamic(_Resumable):
         Raises
         ------
         InputError
-            More or fewer updates so far than the epoch builds on.
+            More or fewer updates so far than the epoch builds on; an epoch that is none.
         """
+        _check("Dynamic.positions", "epoch", epoch, *EPOCH)
         if epoch < self.warmup:
             return np.arange(self.n)
         cycle = (epoch - self.warmup) // self.every
@@ -179,10 +180,8 @@ class Dynamic(_Resumable):
             return np.sort(np.random.default_rng([STREAM, self.seed, cycle]).permutation(self.n)[: self.size(epoch)])
         needed = cycle + (self.warmup > 0)
         if self.updates != needed:
-            raise InputError(
-                f"dynamic.Dynamic.positions: epoch {epoch} builds on {needed} update(s), {self.updates} were made; call "
-                "update(scores of all examples) once before each epoch for which due(epoch) is true."
-            )
+            raise InputError(f"dynamic.Dynamic.positions: epoch {epoch} builds on {needed} update(s), {self.updates} were made; "
+                             "call update(scores of all examples) once before each epoch for which due(epoch) is true.")
         return prune.keep(self.ranked_by(), self.fraction, offset=self.offset)
 
     def weights(self, epoch: int) -> np.ndarray:
@@ -265,6 +264,7 @@ class Soft(_Resumable):
 
     def _draw(self, epoch: int) -> np.ndarray:
         """Weight of each example in `epoch`, 0 for those left out; drawn once an epoch, from the losses up to its start."""
+        _check("Soft.positions", "epoch", epoch, *EPOCH)
         if self._drawn_epoch != epoch:
             weights = np.ones(self.n)
             if epoch < self.pruned_until and np.isfinite(self._losses).all():
@@ -276,7 +276,7 @@ class Soft(_Resumable):
         return self._drawn_weights
 
     def positions(self, epoch: int) -> np.ndarray:
-        """Positions of the examples that `epoch` trains on, sorted int64."""
+        """Positions of the examples that `epoch`, 0 or more, trains on, sorted int64."""
         return np.flatnonzero(self._draw(epoch))
 
     def weights(self, epoch: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from numbers import Integral, Real
 import numpy as np
 
 from datadiet.errors import InputError
-from datadiet.scores._checks import as_array
+from datadiet.scores._checks import as_array, in_order
 
 RULES = ("hardest", "easiest", "middle", "random", "stratified")
 BINS = 50  # of "stratified": as in the released code of Zheng et al. (2023)
@@ -51,7 +51,7 @@ def keep(scores, fraction: float, rule: str = "hardest", offset: float = 0.0, la
     InputError
         Scores that are not one row of numbers above -inf, or none; a fraction outside (0, 1] or that rounds to no
         example; an offset outside [0, 1), too large, or with "middle" or "random"; labels of another length or of
-        another type; an unknown rule.
+        another type, or a Series with the index of the scores in another order; an unknown rule.
 
     Notes
     -----
@@ -165,7 +165,7 @@ def _checked(scores, fraction, rule, offset, labels, seed):
         raise InputError(f"prune.keep: fraction={fraction} of {len(seen)} examples rounds to none; raise it.")
     if labels is None:
         return seen, None
-    labels = as_array("prune.keep", "labels", labels)
+    labels = as_array("prune.keep", "labels", in_order("prune.keep", "labels", labels, scores, "scores"))
     if labels.shape != seen.shape:
         raise InputError(f"prune.keep: labels have shape {labels.shape}, scores {seen.shape}; give one label a score.")
     if labels.dtype.kind == "O" and all(isinstance(label, str) for label in labels):

@@ -184,6 +184,19 @@ def test_a_state_with_other_values_is_refused(change):
         runs.config(schedule={"rule": "soft", "fraction": 0.5})
 
 
+def test_a_state_of_another_rule_and_an_epoch_that_is_none_are_refused():
+    scored, drawn = dynamic.Dynamic(6), dynamic.Dynamic(6, rule="random")
+    scored.update(range(6))
+    with pytest.raises(InputError, match="the same rule"):
+        drawn.load_state_dict(scored.state_dict())
+    drawn.load_state_dict(dynamic.Dynamic(6, rule="random", seed=1).state_dict())
+    for schedule in (scored, drawn, dynamic.Soft(6, epochs=4)):
+        for epoch in (-1, 1.0, True, None):
+            with pytest.raises(InputError, match=f"positions: epoch={epoch}; it is the number of an epoch, 0 or more"):
+                schedule.positions(epoch)
+        assert schedule.positions(np.int64(0)).tolist() == list(range(6))
+
+
 # --- in the training loop
 
 

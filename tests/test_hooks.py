@@ -562,11 +562,27 @@ def test_a_series_in_another_order_is_not_taken_by_position():
     for call in (lambda: with_scores(frame, {"el2n": values}), lambda: pruned(frame, values, 0.5)):
         with pytest.raises(InputError, match="in another order; give it in their order"):
             call()
-    for index, said in (([3, 7, 8], "2 of the table's 3 rows"), ([7, 7, 3], "the rows of the table in another order")):
+    for index, said in (([3, 7, 8], "2 of the 3 rows of the table"), ([7, 7, 3], "the rows of the table in another order")):
         with pytest.raises(InputError, match=said):
             with_scores(frame, {"el2n": values.set_axis(index)})
     assert with_scores(frame, {"el2n": values.loc[frame.index]})["el2n"].tolist() == [0.2, 0.1, 0.3]
     assert with_scores(frame, {"el2n": values.reset_index(drop=True)})["el2n"].tolist() == [0.1, 0.2, 0.3]
+
+
+def test_labels_in_another_order_than_what_they_label_are_not_taken_by_position():
+    seed = np.random.default_rng().integers(1_000_000)
+    rng = np.random.default_rng(seed)
+    labels = pd.Series(rng.permutation(np.repeat([0, 1], 10)), index=rng.permutation(100)[:20])
+    probs = pd.DataFrame(rng.dirichlet([1, 1], 20), index=labels.index)
+    calls = (lambda y: scores.el2n(probs, y), lambda y: scores_of(probs, y)["el2n"],
+             lambda y: prune.keep(probs[0], 0.5, labels=y),
+             lambda y: out_of_fold(LogisticRegression(), probs, y))  # fmt: skip
+    refused = r"(labels|y) is a Series whose index has the rows of \w+ in another order"
+    for call in calls:
+        with pytest.raises(InputError, match=refused):
+            call(labels[::-1])
+        for same in (labels.to_numpy(), labels.reset_index(drop=True).set_axis(range(100, 120)), labels[::-1].loc[probs.index]):
+            assert (call(same) == call(labels)).all(), f"seed {seed}"
 
 
 def test_a_frame_of_probabilities_says_which_column_is_which_class():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from datadiet.errors import InputError
-from datadiet.scores._checks import ROW_SUM_TOLERANCE, as_array
+from datadiet.scores._checks import ROW_SUM_TOLERANCE, as_array, in_order
 
 
 def deal(codes, folds: int, rng: np.random.Generator) -> np.ndarray:
@@ -45,8 +45,8 @@ def out_of_fold(estimator, X, y, folds: int = 5, repeats: int = 1, seed: int = 0
     Raises
     ------
     InputError
-        Rows and labels of different number, a label missing, one class, numbers out of range, no ``predict_proba``, and
-        probabilities that are not finite.
+        Rows and labels of different number, labels with the index of `X` in another order, a label missing, one class, numbers
+        out of range, no ``predict_proba``, and probabilities that are not finite.
 
     Examples
     --------
@@ -116,7 +116,7 @@ def _checked(estimator, X, y, folds, repeats, seed) -> tuple[np.ndarray, int]:
     if not hasattr(estimator, "predict_proba"):
         raise InputError(f"{where}: {type(estimator).__name__} has no predict_proba; choose a classifier that has (an SVC with "
                          "probability=True, a CalibratedClassifierCV around it).")
-    labels = as_array(where, "y", y)
+    labels = as_array(where, "y", in_order(where, "y", y, X, "X"))
     rows = np.ndim(X) > 0 if isinstance(X, np.ndarray | np.generic) else isinstance(X, Sequence) or hasattr(X, "shape")
     if not rows or hasattr(X, "column_names"):  # a Dataset or a table of Arrow gives columns
         raise InputError(f"{where}: X is of type {type(X).__name__}, with no rows to pick; give an array [n, ...], a DataFrame "

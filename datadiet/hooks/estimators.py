@@ -9,7 +9,7 @@ import numpy as np
 from datadiet import scores
 from datadiet.audit.folds import out_of_fold  # noqa: F401 - public here
 from datadiet.errors import InputError
-from datadiet.scores._checks import as_array
+from datadiet.scores._checks import as_array, in_order
 
 
 def codes_of(labels, names=None, *, where: str = "hooks.codes_of") -> tuple[np.ndarray, tuple]:
@@ -48,13 +48,15 @@ def scores_of(probs, labels, names=None) -> dict[str, np.ndarray]:
     Raises
     ------
     InputError
-        Labels of another number or that are not among the names, or another number of classes than of columns.
+        Labels of another number or that are not among the names, another number of classes than of columns, or a Series of
+        labels that has the index of a DataFrame of probabilities in another order.
 
     Examples
     --------
     >>> scores_of([[0.75, 0.25], [0.75, 0.25]], ["a", "b"])["margin"]
     array([-0.5,  0.5])
     """
+    in_order("hooks.scores_of", "labels", labels, probs, "probs")
     own = list(getattr(probs, "columns", ()))
     if names is None and own and set(own) == set(as_array("hooks.scores_of", "labels", labels).ravel().tolist()):
         names = own

@@ -10,7 +10,7 @@ import numpy as np
 
 from datadiet import prune
 from datadiet.errors import InputError
-from datadiet.scores._checks import as_array
+from datadiet.scores._checks import as_array, in_order
 
 
 def _columns(table, where: str):
@@ -21,17 +21,6 @@ def _columns(table, where: str):
         return table.columns  # of two levels and more: a name of the first is among them, too
     raise InputError(f"{where}: a table of type {type(table).__name__}; give a pandas.DataFrame or a datasets.Dataset (one split "
                      "of a DatasetDict; an iterable one read into memory first).")
-
-
-def _in_order(table, values, where: str, what: str):
-    """`values`, refused where they are a Series whose index names rows of the table, and others or in another order."""
-    index, rows = getattr(values, "index", None), getattr(table, "index", None)
-    if hasattr(index, "equals") and rows is not None and not index.equals(rows) and len(index) == len(rows):
-        if (there := index.isin(rows)).any():
-            seen = "the rows of the table in another order" if there.all() else f"{there.sum()} of the table's {len(rows)} rows"
-            raise InputError(f"{where}: {what} is a Series whose index has {seen}; give it in their order, .loc[table.index], or "
-                             "by position, .to_numpy().")
-    return values
 
 
 def with_scores(table, scores: dict):
@@ -57,7 +46,8 @@ def with_scores(table, scores: dict):
     for name, values in scores.items():
         if name in there:
             raise InputError(f"hooks.with_scores: the table has a column {name!r} already; rename the score, or drop the column.")
-        seen = as_array("hooks.with_scores", repr(name), _in_order(table, values, "hooks.with_scores", repr(name)))
+        values = in_order("hooks.with_scores", repr(name), values, table, "the table", part=True)
+        seen = as_array("hooks.with_scores", repr(name), values)
         if seen.shape != (len(table),):
             raise InputError(f"hooks.with_scores: {name!r} has shape {seen.shape} and the table {len(table)} rows; give "
                              "one value for each row.")
@@ -103,7 +93,9 @@ def pruned(table, scores, fraction: float, rule: str = "hardest", offset: float 
         if isinstance(given, str) and given not in there:
             raise InputError(f"hooks.pruned: the table has no column {given!r}; it has {', '.join(map(str, there))}.")
         raw = table.with_format(None) if hasattr(table, "with_format") else table  # a format may hide columns
-        return np.asarray(raw[given][:]) if isinstance(given, str) else _in_order(table, given, "hooks.pruned", "a given value")
+        if isinstance(given, str):
+            return np.asarray(raw[given][:])
+        return in_order("hooks.pruned", "a given value", given, table, "the table", part=True)
 
     kept = prune.keep(values(scores), fraction, rule, offset, None if labels is None else values(labels), seed)
     if kept[-1] >= len(table) or len(values(scores)) != len(table):

@@ -12,7 +12,8 @@ of the label.
 Inputs of any real type (float16 too) are raised to float64 before anything is computed, and none is changed.
 Probabilities are used as given: a row may miss the sum 1 by 0.004, as bfloat16 does, and is not rescaled.
 Shapes that disagree, entries that are not finite, rows that are no probabilities, K < 2, N < 1, labels that are not
-integers in 0 .. K - 1: ``InputError``, everywhere.
+integers in 0 .. K - 1, a Series of labels with the index of a DataFrame of predictions in another order: ``InputError``,
+everywhere.
 
 With K = 2 classes `el2n`, `cross_entropy` and `margin` rank examples identically: compare them where K >= 3.
 """

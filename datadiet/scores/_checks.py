@@ -24,6 +24,19 @@ def as_array(where: str, what: str, values) -> np.ndarray:
     return seen
 
 
+def in_order(where: str, what: str, values, rows, of: str, part: bool = False):
+    """`values`, refused where its index (of pandas) has the rows of `rows` in another order; with `part`, also some of them."""
+    index, there = getattr(values, "index", None), getattr(rows, "index", None)
+    if not hasattr(index, "equals") or not hasattr(there, "equals") or len(index) != len(there) or index.equals(there):
+        return values
+    found = index.isin(there)
+    if found.all() or (part and found.any()):
+        seen = f"the rows of {of} in another order" if found.all() else f"{found.sum()} of the {len(there)} rows of {of}"
+        raise InputError(f"{where}: {what} is a {type(values).__name__} whose index has {seen}; give it in their order, with "
+                         ".loc, or by position, .to_numpy().")
+    return values
+
+
 def array(name: str, what: str, values, axes: dict[int, str], kinds: str = "fiu", finite: bool = True) -> np.ndarray:
     """`values` as an array, finite and not empty, of a rank named in `axes` (rank -> how its shape is written).
 
@@ -51,6 +64,7 @@ def labelled(name: str, what: str, values, axes: dict[int, str], labels=None, *,
 
     `entries`: "probabilities", "finite", or "unseen" where the caller looks at them.
     """
+    in_order(f"scores.{name}", labels_are, labels, values, what)
     rows = array(name, what, values, axes, finite=entries == "finite")
     n, k = rows.shape[-2:]
     if k < 2:
